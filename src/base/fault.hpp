@@ -1,0 +1,47 @@
+// Named fault points: places on the way of a write where a test stops, kills or fails the process to see what survives.
+// Unarmed, reach() is one branch. Names are <module>.<operation>.<moment>; app/fault_points.cpp lists them all, and a
+// test compares that list with the sources.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+
+namespace millrace {
+
+class Faults {
+ public:
+  Faults() = default;
+  // "name=kill", "name=kill@3" (the third time it is reached), "name=stop" (SIGSTOP), "name=error" (reach() returns
+  // unavailable `fault.injected`); several separated by commas. A folder may be given too: "name=kill/once:PATH" acts
+  // only if PATH does not exist yet and creates it first, so that a restarted process passes.
+  // invalid_argument `fault.bad_spec` for anything else.
+  static Result<std::unique_ptr<Faults>> parse(std::string_view spec);
+
+  Result<void> reach(std::string_view name) {
+    if (!armed_) [[likely]] return {};
+    return act(name);
+  }
+  // Calls after arming with counts: how often each armed point was reached.
+  std::map<std::string, std::uint64_t> reached() const;
+
+ private:
+  struct Plan {
+    enum class Kind { kill, stop, error } kind;
+    std::uint64_t at = 1;
+    std::string once_path;
+    std::uint64_t seen = 0;
+  };
+  Result<void> act(std::string_view name);
+  bool armed_ = false;
+  mutable std::mutex mutex_;
+  std::map<std::string, Plan, std::less<>> plans_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,54 @@
+// JSON <-> plain aggregates by reflection (glaze). Heavy to compile: include it in .cpp files only (a test checks), one
+// per group of structs. Members must be std:: types or aggregates of them; std::optional for what may be absent.
+#pragma once
+
+#include <glaze/glaze.hpp>
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+
+namespace millrace::json {
+
+// `strict`: our own records and files: unknown keys are errors. `lenient`: foreign clients: unknown keys are ignored.
+// Both: missing keys keep their defaults, null means absent.
+struct Strict : glz::opts {
+  bool error_on_unknown_keys = true;
+};
+struct Lenient : glz::opts {
+  bool error_on_unknown_keys = false;
+};
+
+// invalid_argument `json.malformed` with position and excerpt.
+template <class T, class Rules = Strict>
+Result<T> parse(std::string_view text, std::string_view what) {
+  T value{};
+  // glaze reads past the end of a view that is not null-terminated, so it gets a string of its own.
+  std::string buffer(text);
+  constexpr auto options = [] {
+    glz::opts o{};
+    o.error_on_unknown_keys = Rules{}.error_on_unknown_keys;
+    return o;
+  }();
+  if (auto error = glz::read<options>(value, buffer)) {
+    return fail(Code::invalid_argument, "json.malformed",
+                std::string(what) + " is not valid: " + glz::format_error(error, buffer));
+  }
+  return value;
+}
+
+template <class T>
+Result<T> parse_lenient(std::string_view text, std::string_view what) {
+  return parse<T, Lenient>(text, what);
+}
+
+// Keys in declaration order, absent optionals left out: the same value gives the same text.
+template <class T>
+std::string render(const T& value) {
+  std::string out;
+  constexpr glz::opts options{.skip_null_members = true};
+  if (glz::write<options>(value, out)) std::abort();  // only a value that JSON can't hold at all: a defect of ours
+  return out;
+}
+
+}  // namespace millrace::json

@@ -1,0 +1,119 @@
+// Columnar batches (Arrow), Parquet files, SQL over files (DuckDB). Job processes link this; the server does not.
+// Arrow headers stay in .cpp files: outsiders look at columns through Column.
+#pragma once
+
+#include <arrow/type_fwd.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/env.hpp"
+#include "base/fs.hpp"
+#include "base/result.hpp"
+#include "table/value.hpp"
+
+namespace millrace::table {
+
+// A view of one column of a batch; lives as long as the batch. `*_at` wants the column's own type and a non-null row.
+class Column {
+ public:
+  Type type() const;
+  std::int64_t size() const;
+  bool is_null(std::int64_t row) const;
+  bool boolean_at(std::int64_t row) const;
+  std::int64_t int64_at(std::int64_t row) const;
+  double float64_at(std::int64_t row) const;
+  std::string_view text_at(std::int64_t row) const;
+  Date date_at(std::int64_t row) const;
+  Timestamp timestamp_at(std::int64_t row) const;
+  Value value_at(std::int64_t row) const;
+
+ private:
+  friend class Batch;
+  Column(Type type, const arrow::Array* array) : type_(type), array_(array) {}
+  Type type_;
+  const arrow::Array* array_;
+};
+
+// Rows of one schema. Immutable, cheap to copy, any thread may read.
+class Batch {
+ public:
+  Batch() = default;
+  // The Arrow types must be the six of Type (bool, int64, float64, utf8, date32, timestamp[us]).
+  static Result<Batch> wrap(std::shared_ptr<arrow::RecordBatch> arrow);
+  // Column-wise conversion of rows; a Value of another type than the schema's is invalid_argument `table.bad_value`.
+  static Result<Batch> from_rows(const Schema& schema, const std::vector<Row>& rows);
+
+  const Schema& schema() const;
+  std::int64_t rows() const;
+  Column column(int index) const;
+  Row row(std::int64_t row) const;
+  Batch slice(std::int64_t offset, std::int64_t length) const;
+  Batch take(const std::vector<std::int64_t>& rows) const;  // in the given order
+  const std::shared_ptr<arrow::RecordBatch>& arrow() const;
+
+ private:
+  struct Inner;
+  std::shared_ptr<const Inner> inner_;
+};
+
+// A stream of batches of one schema. One thread at a time.
+class BatchReader {
+ public:
+  virtual ~BatchReader() = default;
+  virtual const Schema& schema() const = 0;
+  virtual Result<std::optional<Batch>> next() = 0;  // nullopt at the end
+};
+
+std::unique_ptr<BatchReader> read_batches(Schema schema, std::vector<Batch> batches);
+Result<std::vector<Batch>> collect(BatchReader& reader);
+
+// Parquet, through Arrow. The same rows in the same batches give the same bytes (zstd, fixed row groups, no dates or
+// versions of the writer that change between runs).
+Result<std::string> write_parquet(const Schema& schema, BatchReader& reader);             // into memory
+Result<std::uint64_t> write_parquet(const Schema& schema, BatchReader& reader, WritableFile& to);  // rows written; not synced
+Result<std::unique_ptr<BatchReader>> open_parquet(std::shared_ptr<const ReadableFile> file, std::int64_t batch_rows = 65536);
+
+struct CsvOptions {
+  std::optional<char> delimiter;      // absent: sniffed
+  std::optional<bool> header;         // absent: sniffed
+  std::vector<std::string> names;     // used when there is no header
+  std::vector<std::string> nulls = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"};
+};
+
+// One DuckDB in this process, in memory, with bounds. Thread-safe: every query gets a connection of its own.
+class Engine {
+ public:
+  struct Config {
+    std::int64_t memory_bytes = 1LL << 30;
+    int threads = 1;
+    std::string temp_dir;  // spills here; empty: never spills
+  };
+  // How `blob:<name>` paths inside SQL are opened (read_parquet('blob:<digest>')).
+  using OpenFile = std::function<Result<std::shared_ptr<const ReadableFile>>(const std::string& name)>;
+
+  static Result<std::unique_ptr<Engine>> open(const Config& config, OpenFile open_file = {});
+  virtual ~Engine() = default;
+
+  // Any statement; `params` fill ?1, ?2, ... Result columns come back as the six types (see Type).
+  // invalid_argument `table.bad_sql` with DuckDB's message; resource_exhausted `table.memory`.
+  virtual Result<std::unique_ptr<BatchReader>> query(const std::string& sql, const Row& params = {}) = 0;
+  // Makes rows visible as a table of that name until dropped or replaced. Copied in through DuckDB's appender.
+  virtual Result<void> add_table(const std::string& name, BatchReader& rows) = 0;
+  // Stops a running query of any thread: it answers cancelled `table.cancelled`.
+  virtual void interrupt() = 0;
+
+  // A CSV (plain or gzip) or Parquet file by its ending or first bytes; rows in file order. Types are inferred over the
+  // whole file; blanks around texts are trimmed. Duplicate names get _2, _3. invalid_argument `table.bad_csv` names line and column.
+  virtual Result<std::unique_ptr<BatchReader>> read_file(const std::string& path, const CsvOptions& options) = 0;
+};
+
+// 'it''s' with quotes; "a""b" with double quotes.
+std::string sql_text(std::string_view text);
+std::string sql_name(std::string_view name);
+
+}  // namespace millrace::table
