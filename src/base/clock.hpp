@@ -43,10 +43,12 @@ std::string format_time(TimePoint time);
 // invalid_argument `base.bad_time` otherwise.
 Result<TimePoint> parse_time(std::string_view text);
 
-// "90s", "15m", "6h", "30d", "2w", "250ms". invalid_argument `base.bad_duration` otherwise.
+// "90s", "15m", "6h", "30d", "2w", "250ms", "50us": one whole number and one unit, not negative. invalid_argument
+// `base.bad_duration` otherwise.
 Result<Duration> parse_duration(std::string_view text);
 std::string format_duration(Duration duration);  // the shortest exact form of the above
-// "512", "64KB", "50MB", "8GB" (powers of 1,000) and "KiB", "MiB", "GiB" (powers of 1,024); bytes.
+// "512", "64KB", "50MB", "8GB" (powers of 1,000) and "KiB", "MiB", "GiB" (powers of 1,024), up to TB and TiB;
+// bytes. invalid_argument `base.bad_size` otherwise.
 Result<long long> parse_size(std::string_view text);
 std::string format_size(long long bytes);  // "1.4 MB", for people
 

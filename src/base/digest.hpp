@@ -17,8 +17,8 @@ namespace millrace {
 struct Digest {
   std::array<std::uint8_t, 32> bytes{};
   auto operator<=>(const Digest&) const = default;
-  std::string hex() const;                        // 64 characters, lower case
-  std::uint64_t head() const;                     // the first 8 bytes, big endian
+  std::string hex() const;                            // 64 characters, lower case
+  std::uint64_t head() const;                         // the first 8 bytes, big endian
   static Result<Digest> parse(std::string_view hex);  // invalid_argument `base.bad_digest`
 };
 

@@ -30,8 +30,8 @@ enum class Code {
   unauthenticated = 16,
 };
 
-// `reason` is a stable id such as "registry.gate_not_passed": lower case, <module>.<what>. `message` tells a person what,
-// where, why and what to do next. Tests look at `code` and `reason`, never at `message`.
+// `reason` is a stable id such as "registry.gate_not_passed": lower case, <module>.<what>. `message` tells a person
+// what, where, why and what to do next. Tests look at `code` and `reason`, never at `message`.
 struct Error {
   Code code = Code::unknown;
   std::string reason;
@@ -66,9 +66,9 @@ inline Error while_doing(std::string_view doing, Error error) {
 // Two statements, not a statement-expression, so that they also work around co_await.
 #define TRY(declaration, ...) MILLRACE_TRY_(MILLRACE_CONCAT(try_, __COUNTER__), return, declaration, __VA_ARGS__)
 #define CO_TRY(declaration, ...) MILLRACE_TRY_(MILLRACE_CONCAT(try_, __COUNTER__), co_return, declaration, __VA_ARGS__)
-#define MILLRACE_TRY_(name, leave, declaration, ...)                    \
-  auto name = (__VA_ARGS__);                                            \
-  if (!name) leave ::millrace::fail(std::move(name).error());           \
+#define MILLRACE_TRY_(name, leave, declaration, ...)          \
+  auto name = (__VA_ARGS__);                                  \
+  if (!name) leave ::millrace::fail(std::move(name).error()); \
   declaration = *std::move(name)
 
 #define TRY_VOID(...) MILLRACE_TRY_VOID_(MILLRACE_CONCAT(try_, __COUNTER__), return, __VA_ARGS__)

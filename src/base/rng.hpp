@@ -10,7 +10,7 @@ namespace millrace {
 class Rng {
  public:
   virtual ~Rng() = default;
-  virtual std::uint64_t next() = 0;  // uniform over all 64 bits
+  virtual std::uint64_t next() = 0;          // uniform over all 64 bits
   std::uint64_t below(std::uint64_t bound);  // uniform in [0, bound), without bias; bound > 0
   double unit();                             // uniform in [0, 1), 53 bits
 };
