@@ -1,7 +1,8 @@
 // The file system, passed in, so that a test can own it (testing/sim_fs.hpp forgets what was not synced).
 // Paths are absolute or relative to the process, '/' separated. Every call may fail with: not_found `fs.not_found`,
-// permission_denied `fs.denied`, resource_exhausted `fs.disk_full`, already_exists `fs.exists`, unavailable `fs.io`;
-// the message names the path and the operation. Thread-safe; one File object belongs to one thread at a time unless said.
+// permission_denied `fs.denied`, resource_exhausted `fs.disk_full`, already_exists `fs.exists`, unavailable `fs.io`,
+// and rarer failed_precondition `fs.is_dir`, `fs.not_empty`, resource_exhausted `fs.too_many_open`; the message names
+// the path and the operation. Thread-safe; one File object belongs to one thread at a time unless said.
 #pragma once
 
 #include <cstddef>
@@ -9,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -22,10 +24,12 @@ class ReadableFile {
   virtual ~ReadableFile() = default;
   // Fills up to out.size() bytes from `offset`; fewer only at the end of the file.
   virtual Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> out) const = 0;
-  virtual std::uint64_t size() const = 0;
+  virtual std::uint64_t size() const = 0;  // now: a file being written grows
 };
 
-// Writes go to the end. Data is durable after sync() only; the file's name after Fs::sync_dir of its folder only.
+// Writes go to the end, unbuffered: they survive the death of the process. They are durable after sync() only; the
+// file's name after Fs::sync_dir of its folder only. A failed append leaves size() as it was; after a failed sync()
+// every later call fails too, because what reached the disk is not known any more.
 class WritableFile {
  public:
   virtual ~WritableFile() = default;  // closes; a failure to close is lost, so sync() first
@@ -63,16 +67,17 @@ class Fs {
   virtual ~Fs() = default;
   virtual Result<std::unique_ptr<ReadableFile>> open_read(const std::string& path) = 0;
   virtual Result<std::unique_ptr<WritableFile>> open_write(const std::string& path, WriteMode mode) = 0;
-  // Creates the file with `size` bytes reserved on disk, or opens it when it exists with that size.
+  // Creates the file with `size` bytes (> 0, all zero) reserved on disk and that size durable (the name is not, before
+  // sync_dir), or opens it when it exists with that size. failed_precondition `fs.size_differs` when with another.
   virtual Result<std::unique_ptr<MappedFile>> open_mapped(const std::string& path, std::uint64_t size) = 0;
   // failed_precondition `fs.locked` when somebody else holds it; `holder` is written into the file for them to read.
   virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path, const std::string& holder) = 0;
   virtual Result<FileInfo> info(const std::string& path) = 0;
   virtual Result<std::vector<FileInfo>> list(const std::string& dir) = 0;  // sorted by name
-  virtual Result<void> make_dirs(const std::string& dir) = 0;
+  virtual Result<void> make_dirs(const std::string& dir) = 0;  // with parents, their names durable; fine if there
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;  // atomic, replaces
-  virtual Result<void> remove(const std::string& path) = 0;
-  virtual Result<void> remove_all(const std::string& path) = 0;
+  virtual Result<void> remove(const std::string& path) = 0;                         // a file or an empty folder
+  virtual Result<void> remove_all(const std::string& path) = 0;                     // fine if nothing is there
   virtual Result<void> sync_dir(const std::string& dir) = 0;
   virtual Result<std::uint64_t> free_bytes(const std::string& path) = 0;
 };
@@ -95,8 +100,10 @@ class RealFs final : public Fs {
 };
 
 // Helpers over any Fs.
+// resource_exhausted `fs.too_large` past size_max.
 Result<std::string> read_file(Fs& fs, const std::string& path, std::uint64_t size_max = 64u << 20);
-// Durable and atomic: temporary name, sync, rename, folder synced. Readers see the old content or the new.
+// Durable and atomic: `path`.tmp, sync, rename, folder synced. Readers see the old content or the new. One writer per
+// path at a time.
 Result<void> write_file(Fs& fs, const std::string& path, std::string_view content);
 bool exists(Fs& fs, const std::string& path);
 std::string join_path(std::string_view dir, std::string_view name);
