@@ -3,7 +3,6 @@
 // test compares that list with the sources.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -19,22 +18,24 @@ class Faults {
  public:
   Faults() = default;
   // "name=kill", "name=kill@3" (the third time it is reached), "name=stop" (SIGSTOP), "name=error" (reach() returns
-  // unavailable `fault.injected`); several separated by commas. A folder may be given too: "name=kill/once:PATH" acts
-  // only if PATH does not exist yet and creates it first, so that a restarted process passes.
+  // unavailable `fault.injected`); several separated by commas. Without @N it acts every time, with it only the N-th.
+  // "name=kill/once:PATH" acts only if the file PATH does not exist yet and creates it first, so that a restarted
+  // process passes.
   // invalid_argument `fault.bad_spec` for anything else.
   static Result<std::unique_ptr<Faults>> parse(std::string_view spec);
 
   Result<void> reach(std::string_view name) {
-    if (!armed_) [[likely]] return {};
+    if (!armed_) [[likely]]
+      return {};
     return act(name);
   }
-  // Calls after arming with counts: how often each armed point was reached.
+  // How often each armed point was reached.
   std::map<std::string, std::uint64_t> reached() const;
 
  private:
   struct Plan {
-    enum class Kind { kill, stop, error } kind;
-    std::uint64_t at = 1;
+    enum class Kind { kill, stop, error } kind = Kind::error;
+    std::uint64_t at = 0;  // 0: every time
     std::string once_path;
     std::uint64_t seen = 0;
   };

@@ -1,0 +1,87 @@
+#include "base/fault.hpp"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <charconv>
+
+namespace millrace {
+namespace {
+
+std::unexpected<Error> bad_spec(std::string_view item) {
+  return fail(Code::invalid_argument, "fault.bad_spec",
+              "'" + std::string(item) + "' is not a fault; write NAME=kill, NAME=stop or NAME=error, then perhaps @3 " +
+                  "and /once:PATH");
+}
+
+bool made_now(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+  if (fd < 0) return false;
+  ::fsync(fd);
+  ::close(fd);
+  return true;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Faults>> Faults::parse(std::string_view spec) {
+  auto out = std::make_unique<Faults>();
+  while (!spec.empty()) {
+    const auto item = spec.substr(0, spec.find(','));
+    spec.remove_prefix(std::min(spec.size(), item.size() + 1));
+    const auto equals = item.find('=');
+    if (equals == 0 || equals == std::string_view::npos) return bad_spec(item);
+    auto what = item.substr(equals + 1);
+    Plan plan;
+    if (const auto once = what.find("/once:"); once != std::string_view::npos) {
+      plan.once_path = what.substr(once + 6);
+      what = what.substr(0, once);
+      if (plan.once_path.empty()) return bad_spec(item);
+    }
+    if (const auto at = what.find('@'); at != std::string_view::npos) {
+      const auto number = what.substr(at + 1);
+      const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), plan.at);
+      if (error != std::errc{} || end != number.data() + number.size() || plan.at == 0) return bad_spec(item);
+      what = what.substr(0, at);
+    }
+    if (what == "kill") {
+      plan.kind = Plan::Kind::kill;
+    } else if (what == "stop") {
+      plan.kind = Plan::Kind::stop;
+    } else if (what == "error") {
+      plan.kind = Plan::Kind::error;
+    } else {
+      return bad_spec(item);
+    }
+    if (!out->plans_.emplace(std::string(item.substr(0, equals)), std::move(plan)).second) return bad_spec(item);
+  }
+  out->armed_ = !out->plans_.empty();
+  return out;
+}
+
+Result<void> Faults::act(std::string_view name) {
+  std::unique_lock lock(mutex_);
+  const auto found = plans_.find(name);
+  if (found == plans_.end()) return {};
+  auto& plan = found->second;
+  ++plan.seen;
+  if (plan.at != 0 && plan.seen != plan.at) return {};
+  if (!plan.once_path.empty() && !made_now(plan.once_path)) return {};
+  const auto kind = plan.kind;
+  lock.unlock();
+  if (kind == Plan::Kind::error) {
+    return fail(Code::unavailable, "fault.injected", "fault point " + std::string(name) + " was told to fail");
+  }
+  ::kill(::getpid(), kind == Plan::Kind::kill ? SIGKILL : SIGSTOP);
+  return {};
+}
+
+std::map<std::string, std::uint64_t> Faults::reached() const {
+  std::lock_guard lock(mutex_);
+  std::map<std::string, std::uint64_t> out;
+  for (const auto& [name, plan] : plans_) out.emplace(name, plan.seen);
+  return out;
+}
+
+}  // namespace millrace

@@ -1,0 +1,57 @@
+#include "base/fault.hpp"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <unistd.h>
+
+namespace millrace {
+namespace {
+
+TEST(Faults, UnarmedLetsAllPass) {
+  Faults faults;
+  EXPECT_TRUE(faults.reach("blob.put.before_rename"));
+  EXPECT_TRUE(faults.reached().empty());
+}
+
+TEST(Faults, ErrorEveryTimeOrTheNthTime) {
+  auto faults = *Faults::parse("a.b.c=error,d.e.f=error@2");
+  for (int i = 0; i < 3; ++i) {
+    const auto always = faults->reach("a.b.c");
+    ASSERT_FALSE(always);
+    EXPECT_EQ(always.error().code, Code::unavailable);
+    EXPECT_EQ(always.error().reason, "fault.injected");
+    EXPECT_EQ(faults->reach("d.e.f").has_value(), i != 1);
+    EXPECT_TRUE(faults->reach("not.armed.here"));
+  }
+  EXPECT_EQ(faults->reached(), (std::map<std::string, std::uint64_t>{{"a.b.c", 3}, {"d.e.f", 3}}));
+}
+
+TEST(Faults, OnceActsInOneProcessOnly) {
+  const std::string path = "/tmp/millrace_fault_once_" + std::to_string(::getpid());
+  ::unlink(path.c_str());
+  auto first = *Faults::parse("a.b.c=error/once:" + path);
+  EXPECT_FALSE(first->reach("a.b.c"));
+  EXPECT_TRUE(first->reach("a.b.c"));
+  auto restarted = *Faults::parse("a.b.c=error/once:" + path);
+  EXPECT_TRUE(restarted->reach("a.b.c"));
+  ::unlink(path.c_str());
+}
+
+TEST(FaultsDeathTest, KillIsSigkill) {
+  auto faults = *Faults::parse("a.b.c=kill@2");
+  EXPECT_TRUE(faults->reach("a.b.c"));
+  EXPECT_EXIT((void)faults->reach("a.b.c"), testing::KilledBySignal(SIGKILL), "");
+}
+
+TEST(Faults, RefusesOtherSpecs) {
+  for (const auto* spec : {"a", "=kill", "a=", "a=explode", "a=kill@0", "a=kill@x", "a=kill@1x",
+                           "a=kill/once:", "a=kill,a=stop", "a=kill,,b=kill"}) {
+    const auto got = Faults::parse(spec);
+    ASSERT_FALSE(got) << spec;
+    EXPECT_EQ(got.error().reason, "fault.bad_spec");
+  }
+  EXPECT_TRUE(Faults::parse(""));
+}
+
+}  // namespace
+}  // namespace millrace
