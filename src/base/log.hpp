@@ -7,6 +7,7 @@
 #include <concepts>
 #include <cstdint>
 #include <initializer_list>
+#include <iosfwd>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -16,6 +17,8 @@
 #include "base/result.hpp"
 
 namespace millrace {
+
+class Secret;
 
 enum class Level { debug, info, warn, error };
 
@@ -31,6 +34,7 @@ struct LogField {
   LogField(std::string_view n, std::string v) : name(n), value(std::move(v)) {}
   LogField(std::string_view n, std::string_view v) : name(n), value(std::string(v)) {}
   LogField(std::string_view n, const char* v) : name(n), value(std::string(v)) {}
+  LogField(std::string_view n, const Secret&);  // "***"
 };
 
 // Thread-safe.
@@ -38,24 +42,30 @@ class Log {
  public:
   virtual ~Log() = default;
   virtual void write(Level level, std::string_view event, std::initializer_list<LogField> fields) = 0;
-  void debug(std::string_view event, std::initializer_list<LogField> fields = {}) { write(Level::debug, event, fields); }
+  void debug(std::string_view event, std::initializer_list<LogField> fields = {}) {
+    write(Level::debug, event, fields);
+  }
   void info(std::string_view event, std::initializer_list<LogField> fields = {}) { write(Level::info, event, fields); }
   void warn(std::string_view event, std::initializer_list<LogField> fields = {}) { write(Level::warn, event, fields); }
-  void error(std::string_view event, std::initializer_list<LogField> fields = {}) { write(Level::error, event, fields); }
+  void error(std::string_view event, std::initializer_list<LogField> fields = {}) {
+    write(Level::error, event, fields);
+  }
 };
 
 struct LogConfig {
   Level level = Level::info;
   bool json = false;
-  std::string file;                   // empty: standard error
+  std::string file;                        // empty: standard error
   std::size_t file_bytes_max = 16u << 20;  // rotated after that
-  std::size_t files_max = 4;
+  std::size_t files_max = 4;               // file, file.1, file.2, ...; older ones are dropped
 };
 
+// `clock` outlives the log. unavailable `base.log_unavailable` when the file cannot be opened. A line that cannot be
+// written later goes to standard error.
 Result<std::unique_ptr<Log>> open_log(const LogConfig& config, Clock& clock);
-std::unique_ptr<Log> null_log();
+std::unique_ptr<Log> null_log();  // keeps nothing
 
-// A text that never appears in a log, an error or an answer: streams and formats as "***".
+// A text that never appears in a log, an error or an answer: streams and logs as "***"; formatting it doesn't compile.
 class Secret {
  public:
   Secret() = default;
@@ -66,5 +76,6 @@ class Secret {
  private:
   std::string text_;
 };
+std::ostream& operator<<(std::ostream& out, const Secret&);
 
 }  // namespace millrace
