@@ -94,12 +94,17 @@ Tree& Tree::append(Tree item) {
 bool Tree::same_as(const Tree& other) const {
   if (kind_ != other.kind_) return false;
   switch (kind_) {
-    case Kind::null: return true;
+    case Kind::null:
+      return true;
     case Kind::text:
-    case Kind::time: return text_ == other.text_;
-    case Kind::integer: return integer_ == other.integer_;
-    case Kind::real: return real_ == other.real_ || (real_ != real_ && other.real_ != other.real_);
-    case Kind::boolean: return boolean_ == other.boolean_;
+    case Kind::time:
+      return text_ == other.text_;
+    case Kind::integer:
+      return integer_ == other.integer_;
+    case Kind::real:
+      return real_ == other.real_ || (real_ != real_ && other.real_ != other.real_);
+    case Kind::boolean:
+      return boolean_ == other.boolean_;
     case Kind::array:
       return std::ranges::equal(items_, other.items_, [](const Tree& a, const Tree& b) { return a.same_as(b); });
     case Kind::table:
@@ -113,14 +118,22 @@ bool Tree::same_as(const Tree& other) const {
 
 std::string_view kind_name(Tree::Kind kind) {
   switch (kind) {
-    case Tree::Kind::null: return "null";
-    case Tree::Kind::table: return "a table";
-    case Tree::Kind::array: return "a list";
-    case Tree::Kind::text: return "a string";
-    case Tree::Kind::integer: return "a whole number";
-    case Tree::Kind::real: return "a number";
-    case Tree::Kind::boolean: return "true or false";
-    case Tree::Kind::time: return "a date";
+    case Tree::Kind::null:
+      return "null";
+    case Tree::Kind::table:
+      return "a table";
+    case Tree::Kind::array:
+      return "a list";
+    case Tree::Kind::text:
+      return "a string";
+    case Tree::Kind::integer:
+      return "a whole number";
+    case Tree::Kind::real:
+      return "a number";
+    case Tree::Kind::boolean:
+      return "true or false";
+    case Tree::Kind::time:
+      return "a date";
   }
   return "?";
 }

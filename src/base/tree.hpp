@@ -78,14 +78,14 @@ struct Tree::Member {
   Tree value;
 };
 
-// A document of at most 1 MiB, nested at most 64 deep. Fails with invalid_argument `tree.malformed` (what, line, column and
-// the line itself, in the message) or `tree.too_large`. `what` names the document for the message: "millrace.toml".
+// A document of at most 1 MiB, nested at most 64 deep. Fails with invalid_argument `tree.malformed` (what, line, column
+// and the line itself, in the message) or `tree.too_large`. `what` names the document for the message: "millrace.toml".
 Result<Tree> parse_toml(std::string_view text, std::string_view what);
 // The same for JSON; places stay unknown. The outermost value must be an object.
 Result<Tree> parse_json_tree(std::string_view text, std::string_view what);
 
-// Text that reads back as the same tree; the same tree gives the same bytes. Scalars of a table first, then inline tables
-// of scalars, then its sub-tables as [a.b] sections. Nulls are left out.
+// Text that reads back as the same tree; the same tree gives the same bytes. Scalars of a table first, then inline
+// tables of scalars, then its sub-tables as [a.b] sections. Nulls are left out.
 std::string render_toml(const Tree& tree);
 std::string render_json(const Tree& tree);
 std::string render_toml_value(const Tree& tree);  // one value on one line: "x", 3, [1, 2], { a = 1 }

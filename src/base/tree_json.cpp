@@ -48,10 +48,12 @@ Result<Tree> parse_json_tree(std::string_view text, std::string_view what) {
   auto parsed = json::parse<glz::generic_i64>(text, what);
   if (!parsed) return fail(Code::invalid_argument, "tree.malformed", std::move(parsed.error().message));
   if (!parsed->get_if<glz::generic_i64::object_t>())
-    return fail(Code::invalid_argument, "tree.malformed", std::format("{} is not valid: the outermost value must be an object", what));
+    return fail(Code::invalid_argument, "tree.malformed",
+                std::format("{} is not valid: the outermost value must be an object", what));
   Tree tree;
   if (!convert(*parsed, 0, tree))
-    return fail(Code::invalid_argument, "tree.malformed", std::format("{} is nested more than {} deep", what, depth_max));
+    return fail(Code::invalid_argument, "tree.malformed",
+                std::format("{} is nested more than {} deep", what, depth_max));
   return tree;
 }
 

@@ -17,11 +17,21 @@ std::string quoted(std::string_view text) {  // valid in TOML and in JSON
   std::string out = "\"";
   for (const char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\t': out += "\\t"; break;
-      case '\r': out += "\\r"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
           out += std::format("\\u{:04X}", static_cast<unsigned>(static_cast<unsigned char>(c)));
@@ -75,12 +85,18 @@ std::string toml_path(const std::vector<std::string>& keys) {
 
 std::string render_toml_value(const Tree& tree) {
   switch (tree.kind()) {
-    case Tree::Kind::null: return "\"\"";
-    case Tree::Kind::text: return quoted(tree.as_text());
-    case Tree::Kind::time: return tree.as_text();
-    case Tree::Kind::integer: return std::format("{}", tree.as_integer());
-    case Tree::Kind::real: return number(tree.as_number(), false);
-    case Tree::Kind::boolean: return tree.as_boolean() ? "true" : "false";
+    case Tree::Kind::null:
+      return "\"\"";
+    case Tree::Kind::text:
+      return quoted(tree.as_text());
+    case Tree::Kind::time:
+      return tree.as_text();
+    case Tree::Kind::integer:
+      return std::format("{}", tree.as_integer());
+    case Tree::Kind::real:
+      return number(tree.as_number(), false);
+    case Tree::Kind::boolean:
+      return tree.as_boolean() ? "true" : "false";
     case Tree::Kind::array: {
       std::string out;
       for (const auto& item : tree.items())
@@ -107,12 +123,17 @@ std::string render_toml(const Tree& tree) {
 
 std::string render_json(const Tree& tree) {
   switch (tree.kind()) {
-    case Tree::Kind::null: return "null";
+    case Tree::Kind::null:
+      return "null";
     case Tree::Kind::text:
-    case Tree::Kind::time: return quoted(tree.as_text());
-    case Tree::Kind::integer: return std::format("{}", tree.as_integer());
-    case Tree::Kind::real: return number(tree.as_number(), true);
-    case Tree::Kind::boolean: return tree.as_boolean() ? "true" : "false";
+    case Tree::Kind::time:
+      return quoted(tree.as_text());
+    case Tree::Kind::integer:
+      return std::format("{}", tree.as_integer());
+    case Tree::Kind::real:
+      return number(tree.as_number(), true);
+    case Tree::Kind::boolean:
+      return tree.as_boolean() ? "true" : "false";
     case Tree::Kind::array: {
       std::string out;
       for (const auto& item : tree.items()) out += (out.empty() ? "" : ",") + render_json(item);

@@ -41,8 +41,8 @@ TEST(Tree, KeepsOrderKindsAndPlaces) {
 }
 
 TEST(Tree, ErrorsNameLineColumnAndShowTheLine) {
-  for (const std::string text : {"[a]\nb = = 1\n", "[a]\nb = 1\nb = 2\n", "[a]\nb = \"x\n", "a = {", "a = 1\n[a.b]\n", "x = 2026-13-45\n",
-                                 "a = \"\xff\"\n", "\xc3", "[", "a.b.c", "a = [1,\n"}) {
+  for (const std::string text : {"[a]\nb = = 1\n", "[a]\nb = 1\nb = 2\n", "[a]\nb = \"x\n", "a = {", "a = 1\n[a.b]\n",
+                                 "x = 2026-13-45\n", "a = \"\xff\"\n", "\xc3", "[", "a.b.c", "a = [1,\n"}) {
     const auto tree = parse_toml(text, "t.toml");
     ASSERT_FALSE(tree) << text;
     EXPECT_EQ(tree.error().reason, "tree.malformed");
@@ -98,9 +98,15 @@ TEST(Nearest, FindsWhatWasMeant) {
   struct Case {
     const char *wrong, *meant;
   };
-  for (const auto& [wrong, meant] : {Case{"scedule", "schedule"}, {"shcedule", "schedule"}, {"Schedule", "schedule"},
-                                     {"wen", "when"}, {"resorces", "resources"}, {"windwo", "window"}, {"zzz", ""},
-                                     {"", ""}, {"dta", "data"}})
+  for (const auto& [wrong, meant] : {Case{"scedule", "schedule"},
+                                     {"shcedule", "schedule"},
+                                     {"Schedule", "schedule"},
+                                     {"wen", "when"},
+                                     {"resorces", "resources"},
+                                     {"windwo", "window"},
+                                     {"zzz", ""},
+                                     {"", ""},
+                                     {"dta", "data"}})
     EXPECT_EQ(nearest(wrong, keys), meant) << wrong;
   EXPECT_EQ(edit_distance("ab", "ba"), 1u);
   EXPECT_EQ(edit_distance("", "abc"), 3u);

@@ -18,12 +18,14 @@ Position place(const toml::source_position& at) { return {static_cast<int>(at.li
 
 std::unexpected<Error> malformed(std::string_view text, std::string_view what, Position at, std::string_view why) {
   const std::string shown = excerpt(text, at);
-  return fail(Code::invalid_argument, "tree.malformed",
-              std::format("{} line {}, column {}: {}{}{}", what, at.line, at.column, why, shown.empty() ? "" : "\n", shown));
+  return fail(
+      Code::invalid_argument, "tree.malformed",
+      std::format("{} line {}, column {}: {}{}{}", what, at.line, at.column, why, shown.empty() ? "" : "\n", shown));
 }
 
-// toml++ recurses once per part of a dotted key (also when it frees the tables), without a bound: a key of a million dots
-// would end the process. So dots between two separators are counted before it sees the text; strings and comments skipped.
+// toml++ recurses once per part of a dotted key (also when it frees the tables), without a bound: a key of a million
+// dots would end the process. So dots between two separators are counted before it sees the text; strings and comments
+// skipped.
 Position too_deep(std::string_view text) {
   int dots = 0, line = 1;
   std::size_t line_start = 0;
@@ -56,7 +58,9 @@ Position too_deep(std::string_view text) {
   return {};
 }
 
-std::string text_of(const toml::date& date) { return std::format("{:04}-{:02}-{:02}", date.year, date.month, date.day); }
+std::string text_of(const toml::date& date) {
+  return std::format("{:04}-{:02}-{:02}", date.year, date.month, date.day);
+}
 
 std::string text_of(const toml::time& time) {
   std::string out = std::format("{:02}:{:02}:{:02}", time.hour, time.minute, time.second);
