@@ -1,0 +1,123 @@
+// Bytes addressed by their SHA-256. A blob never changes: the same content is the same blob, written once.
+// What was committed is durable; what is read was verified; what is damaged is set aside and reported, never handed out.
+//
+// Reference a blob (from `meta`) only after commit() returned. Between commit and reference it is protected from garbage
+// collection by its age; an older blob that gets a new reference is protected by pin(). Every call is thread-safe, and
+// several processes may use one store at the same time (a job writes, the server reads).
+//
+// Errors of every call: what the file system or network says (`fs.*`), and
+//   not_found           blob.not_found  no such blob here
+//   data_loss           blob.corrupt    the stored bytes are not the promised ones; the blob was moved to quarantine
+//   failed_precondition blob.sealed     sealed with a key that is not here, or was destroyed by an erasure
+//   failed_precondition blob.format     written by a newer Millrace, or with an unknown codec
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/digest.hpp"
+#include "base/fs.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+
+namespace millrace::blob {
+
+// Reads, writes and hashes go in pieces of at most this many bytes, so that memory stays flat for any size.
+inline constexpr std::size_t piece_bytes_max = 1u << 20;
+
+struct BlobInfo {
+  Digest digest;
+  std::uint64_t size = 0;  // plain bytes, without the header
+  bool operator==(const BlobInfo&) const = default;
+};
+
+// One upload; belongs to one thread at a time. Destroyed before commit(): abandoned, nothing of it is ever visible, and
+// at most a temporary file stays, which collect_garbage removes.
+class Writer {
+ public:
+  virtual ~Writer() = default;
+  virtual Result<void> append(std::span<const std::byte> data) = 0;
+  Result<void> append(std::string_view text) { return append(millrace::as_bytes(text)); }
+
+  // Durable when it returns. Content that is stored already is not written again, but verified, and its protection from
+  // collect_garbage starts anew. After an error, or a commit, the writer answers failed_precondition
+  // `blob.writer_closed`.
+  Result<BlobInfo> commit() { return finish(std::nullopt); }
+  // The same, but stores nothing unless the content is the expected one: invalid_argument `blob.digest_differs`.
+  Result<BlobInfo> commit_as(const Digest& expected) { return finish(expected); }
+
+ private:
+  virtual Result<BlobInfo> finish(const std::optional<Digest>& expected) = 0;
+};
+
+// Where a sealed blob's key stands. Sealing is off by default: key id zero means "not sealed".
+enum class KeyState { absent, held, destroyed };
+
+class KeyRing {
+ public:
+  virtual ~KeyRing() = default;
+  virtual KeyState state(const Id& key) = 0;  // thread-safe
+};
+
+// A blob as a part of a local file, for sendfile.
+struct LocalFile {
+  std::string path;
+  std::uint64_t offset = 0;  // where the plain bytes begin
+  std::uint64_t size = 0;    // how many they are
+};
+
+struct GcReport {
+  std::vector<BlobInfo> removed;  // or what a dry run would remove
+  std::uint64_t bytes = 0;        // plain bytes of `removed`
+  std::uint64_t uploads = 0;      // abandoned temporary files removed
+  std::uint64_t kept_reachable = 0;
+  std::uint64_t kept_young = 0;   // written within the grace
+  std::uint64_t kept_pinned = 0;  // pinned, or committed again, within the grace
+  std::uint64_t kept_by_race = 0; // referenced, pinned or written anew while this collection ran
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  virtual Result<std::unique_ptr<Writer>> create() = 0;
+  Result<BlobInfo> put(std::string_view content);
+
+  // Random access to the plain bytes, from any thread, for as long as the pointer lives (also past remove()). The whole
+  // blob is verified at the first open in this process; later opens of the unchanged file are cheap.
+  virtual Result<std::shared_ptr<const ReadableFile>> open(const Digest& digest) = 0;
+  // All of it, verified each time. resource_exhausted `blob.too_large` when it is larger than size_max.
+  virtual Result<std::string> read(const Digest& digest, std::uint64_t size_max) = 0;
+  // Reads and hashes all of it now, whatever was verified before.
+  virtual Result<BlobInfo> verify(const Digest& digest) = 0;
+  // From the header alone.
+  virtual Result<BlobInfo> stat(const Digest& digest) = 0;
+  // Calls `visit` for each blob in order of digest; stops at its first error. Sizes are those of the files, not checked.
+  virtual Result<void> each(const std::function<Result<void>(const BlobInfo&)>& visit) = 0;
+  Result<std::vector<BlobInfo>> list();
+  // Success also when it is not there.
+  virtual Result<void> remove(const Digest& digest) = 0;
+  // Verified as by open(). Empty where blobs are not plain local files.
+  virtual Result<std::optional<LocalFile>> local_file(const Digest& digest) = 0;
+
+  // Restarts the blob's grace, as if it had been written just now: call it before giving an existing blob a new
+  // reference. not_found when it is gone: then write it again. Durable; works across processes.
+  virtual Result<void> pin(const Digest& digest) = 0;
+
+  // Removes blobs that `reachable` does not know and that were neither written nor pinned within `grace`, and abandoned
+  // uploads older than that. `reachable` is asked again after a blob was set aside and before it is removed, so it must
+  // look at the current records, not at a copy; when in doubt it answers true. The grace must be longer than the longest
+  // time between a commit and its reference. failed_precondition `blob.gc_running` while another one runs.
+  virtual Result<GcReport> collect_garbage(const std::function<bool(const Digest&)>& reachable, Duration grace,
+                                           bool dry_run) = 0;
+};
+
+}  // namespace millrace::blob

@@ -1,0 +1,26 @@
+// Blobs in a local folder:
+//   objects/ab/abcdef...   header, then the plain bytes; the name is the digest of the plain bytes
+//   tmp/ID.part            uploads in progress
+//   pins/abcdef...         protects that blob while this file is younger than the grace
+//   trash/                 what a collection is about to remove, for an instant; put back after a crash
+//   quarantine/            damaged blobs, each with a note beside it (.txt)
+//   gc.lock                held by the collection that runs
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/env.hpp"
+#include "blob/blob.hpp"
+
+namespace millrace::blob {
+
+struct LocalConfig {
+  std::string dir;          // made when missing
+  KeyRing* keys = nullptr;  // none: every sealed blob is refused
+};
+
+// Any number of processes may open the same folder.
+Result<std::unique_ptr<Store>> open_local(Env env, LocalConfig config);
+
+}  // namespace millrace::blob

@@ -1,0 +1,141 @@
+// Garbage collection. The race to get right: a reference or a second upload of the same content that appears while a
+// collection runs, perhaps in another process. Nothing is removed in place: a blob is first set aside by rename, then
+// pins and references are looked at once more, and only then it is removed or put back. Whoever adds a reference to an
+// existing blob pins first and looks for the blob afterwards. So in every order one of the two sees the other.
+#include <utility>
+
+#include "base/fault.hpp"
+#include "base/log.hpp"
+#include "blob/local_internal.hpp"
+
+namespace millrace::blob {
+
+struct LocalStore::Collection {
+  const std::function<bool(const Digest&)>& reachable;
+  TimePoint born_before;  // what is younger than this is kept
+  bool dry_run;
+  GcReport report;
+  bool young(const FileInfo& info) const { return info.modified > born_before; }
+};
+
+bool LocalStore::pinned(const Digest& digest, const Collection& c) {
+  const auto info = env_.fs.info(in("pins", digest));
+  if (info) return c.young(*info);
+  return info.error().code != Code::not_found;  // in doubt, keep
+}
+
+Result<void> LocalStore::restore_trash() {
+  TRY(auto files, env_.fs.list(in("trash")));
+  for (const FileInfo& file : files) {
+    const std::string path = join_path(in("trash"), file.name);
+    if (const auto digest = Digest::parse(file.name)) {
+      TRY_VOID(env_.fs.rename(path, object_path(*digest)));
+      TRY_VOID(env_.fs.sync_dir(object_dir(*digest)));
+      env_.log.warn("blob_restored_from_trash", {{"digest", file.name}});
+    } else {
+      TRY_VOID(env_.fs.remove(path));  // an expired pin
+    }
+  }
+  return ok();
+}
+
+Result<void> LocalStore::collect_uploads(Collection& c) {
+  TRY(auto files, env_.fs.list(in("tmp")));
+  for (const FileInfo& file : files) {
+    {
+      std::lock_guard lock(mutex_);
+      if (uploads_.contains(file.name)) continue;
+    }
+    if (c.young(file)) continue;
+    if (!c.dry_run) {
+      auto removed = env_.fs.remove(join_path(in("tmp"), file.name));
+      if (!removed && removed.error().code != Code::not_found) return removed;
+    }
+    ++c.report.uploads;
+  }
+  return ok();
+}
+
+Result<void> LocalStore::collect_object(Collection& c, const Digest& digest, const FileInfo& info) {
+  if (c.young(info)) return ++c.report.kept_young, ok();
+  if (pinned(digest, c)) return ++c.report.kept_pinned, ok();
+  if (c.reachable(digest)) return ++c.report.kept_reachable, ok();
+
+  if (!c.dry_run) {
+    const std::string aside = in("trash", digest);
+    TRY_VOID(env_.faults.reach("blob.gc.before_move"));
+    auto moved = env_.fs.rename(object_path(digest), aside);
+    if (!moved) return moved.error().code == Code::not_found ? ok() : moved;
+    TRY_VOID(env_.faults.reach("blob.gc.after_move"));
+    TRY(auto now, env_.fs.info(aside));
+    if (c.young(now) || pinned(digest, c) || c.reachable(digest)) {
+      TRY_VOID(env_.fs.rename(aside, object_path(digest)));
+      TRY_VOID(env_.fs.sync_dir(object_dir(digest)));
+      return ++c.report.kept_by_race, ok();
+    }
+    TRY_VOID(env_.faults.reach("blob.gc.before_remove"));
+    TRY_VOID(env_.fs.remove(aside));
+    std::lock_guard lock(mutex_);
+    verified_.erase(digest);
+  }
+  const std::uint64_t size = info.size < header_bytes ? 0 : info.size - header_bytes;
+  c.report.removed.push_back({digest, size});
+  c.report.bytes += size;
+  return ok();
+}
+
+Result<void> LocalStore::expire_pins(Collection& c) {
+  TRY(auto files, env_.fs.list(in("pins")));
+  for (const FileInfo& file : files) {
+    if (c.young(file) || c.dry_run) continue;
+    // The same dance: aside, look again (it may have been renewed), then away.
+    const std::string path = join_path(in("pins"), file.name), aside = join_path(in("trash"), file.name + ".pin");
+    auto moved = env_.fs.rename(path, aside);
+    if (!moved) {
+      if (moved.error().code == Code::not_found) continue;
+      return moved;
+    }
+    TRY(auto now, env_.fs.info(aside));
+    if (c.young(now)) {
+      TRY_VOID(env_.fs.rename(aside, path));
+    } else {
+      TRY_VOID(env_.fs.remove(aside));
+    }
+  }
+  return ok();
+}
+
+Result<GcReport> LocalStore::collect_garbage(const std::function<bool(const Digest&)>& reachable, Duration grace,
+                                             bool dry_run) {
+  std::unique_lock single(gc_mutex_, std::try_to_lock);
+  auto running = [](std::string detail) {
+    return fail(Code::failed_precondition, "blob.gc_running", "another garbage collection is running" + detail);
+  };
+  if (!single) return running(" in this process; wait for its end");
+  auto lock = env_.fs.lock(in("gc.lock"), "garbage collection");
+  if (!lock) {
+    if (lock.error().code == Code::failed_precondition) return running(": " + lock.error().message);
+    return fail(lock.error());
+  }
+  TRY_VOID(restore_trash());
+
+  Collection c{.reachable = reachable, .born_before = env_.clock.now() - grace, .dry_run = dry_run};
+  TRY_VOID(collect_uploads(c));
+  TRY(auto folders, env_.fs.list(in("objects")));
+  for (const FileInfo& folder : folders) {
+    if (!folder.is_dir) continue;
+    TRY(auto files, env_.fs.list(join_path(in("objects"), folder.name)));
+    for (const FileInfo& file : files) {
+      if (auto digest = Digest::parse(file.name)) TRY_VOID(collect_object(c, *digest, file));
+    }
+  }
+  TRY_VOID(expire_pins(c));
+  env_.log.info("blob_garbage_collected", {{"removed", c.report.removed.size()},
+                                           {"bytes", c.report.bytes},
+                                           {"uploads", c.report.uploads},
+                                           {"kept_by_race", c.report.kept_by_race},
+                                           {"dry_run", dry_run}});
+  return std::move(c.report);
+}
+
+}  // namespace millrace::blob

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <condition_variable>
+#include <mutex>
+#include <set>
+#include <string>
+#include <unordered_map>
+
+#include "base/env.hpp"
+#include "blob/header_internal.hpp"
+#include "blob/local.hpp"
+
+namespace millrace::blob {
+
+class LocalStore final : public Store {
+ public:
+  LocalStore(Env env, LocalConfig config);
+  Result<void> prepare();  // makes the folders, puts back what a dead collection left in trash/
+
+  Result<std::unique_ptr<Writer>> create() override;
+  Result<std::shared_ptr<const ReadableFile>> open(const Digest& digest) override;
+  Result<std::string> read(const Digest& digest, std::uint64_t size_max) override;
+  Result<BlobInfo> verify(const Digest& digest) override;
+  Result<BlobInfo> stat(const Digest& digest) override;
+  Result<void> each(const std::function<Result<void>(const BlobInfo&)>& visit) override;
+  Result<void> remove(const Digest& digest) override;
+  Result<std::optional<LocalFile>> local_file(const Digest& digest) override;
+  Result<void> pin(const Digest& digest) override;
+  Result<GcReport> collect_garbage(const std::function<bool(const Digest&)>& reachable, Duration grace,
+                                   bool dry_run) override;
+
+ private:
+  friend class LocalWriter;
+
+  // A stored file as it was found; `modified` and `stored_size` tell whether it is still the same one later.
+  struct Object {
+    std::shared_ptr<const ReadableFile> file;
+    std::string path;
+    TimePoint modified;
+    std::uint64_t stored_size = 0;
+    std::uint64_t plain_size = 0;
+  };
+  struct Verified {
+    TimePoint modified;
+    std::uint64_t stored_size = 0;
+  };
+  struct HashDigest {
+    std::size_t operator()(const Digest& digest) const { return digest.head(); }
+  };
+
+  std::string object_dir(const Digest& digest) const;
+  std::string object_path(const Digest& digest) const;
+  std::string in(std::string_view folder) const { return join_path(config_.dir, folder); }
+  std::string in(std::string_view folder, const Digest& digest) const { return join_path(in(folder), digest.hex()); }
+
+  Result<Object> find(const Digest& digest);                          // opened; header read and judged
+  Result<Object> find_verified(const Digest& digest);                 // and hashed, unless it was before
+  Result<void> hash_whole(const Digest& digest, const Object& object);
+  Result<void> verify_once(const Digest& digest, const Object& object);
+  void remember(const Digest& digest, const Object& object);
+  // Moves the damaged file away; the answer is the error to return. Keeps a blob that was written anew meanwhile.
+  Error quarantine(const Digest& digest, const Object& object, const std::string& why);
+
+  Result<void> renew_pin(const Digest& digest);
+  // Is this content stored, whole and protected from collections? Damaged copies are set aside and count as absent.
+  Result<std::optional<BlobInfo>> adopt_existing(const Digest& digest);
+
+  struct Collection;
+  Result<void> restore_trash();
+  Result<void> collect_uploads(Collection& c);
+  Result<void> collect_object(Collection& c, const Digest& digest, const FileInfo& info);
+  Result<void> expire_pins(Collection& c);
+  bool pinned(const Digest& digest, const Collection& c);
+
+  Env env_;
+  LocalConfig config_;
+  IdMaker ids_;
+  std::mutex gc_mutex_;  // one collection at a time in this process; gc.lock among processes
+
+  std::mutex mutex_;  // guards what follows; never held during I/O
+  std::condition_variable verified_one_;
+  std::set<Digest> verifying_;
+  std::unordered_map<Digest, Verified, HashDigest> verified_;
+  std::set<std::string> uploads_;  // names in tmp/ that belong to living writers
+};
+
+}  // namespace millrace::blob
