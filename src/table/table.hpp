@@ -74,14 +74,16 @@ Result<std::vector<Batch>> collect(BatchReader& reader);
 
 // Parquet, through Arrow. The same rows in the same batches give the same bytes (zstd, fixed row groups, no dates or
 // versions of the writer that change between runs).
-Result<std::string> write_parquet(const Schema& schema, BatchReader& reader);             // into memory
-Result<std::uint64_t> write_parquet(const Schema& schema, BatchReader& reader, WritableFile& to);  // rows written; not synced
-Result<std::unique_ptr<BatchReader>> open_parquet(std::shared_ptr<const ReadableFile> file, std::int64_t batch_rows = 65536);
+Result<std::string> write_parquet(const Schema& schema, BatchReader& reader);  // into memory
+Result<std::uint64_t> write_parquet(const Schema& schema, BatchReader& reader,
+                                    WritableFile& to);  // rows written; not synced
+Result<std::unique_ptr<BatchReader>> open_parquet(std::shared_ptr<const ReadableFile> file,
+                                                  std::int64_t batch_rows = 65536);
 
 struct CsvOptions {
-  std::optional<char> delimiter;      // absent: sniffed
-  std::optional<bool> header;         // absent: sniffed
-  std::vector<std::string> names;     // used when there is no header
+  std::optional<char> delimiter;   // absent: sniffed
+  std::optional<bool> header;      // absent: sniffed
+  std::vector<std::string> names;  // used when there is no header
   std::vector<std::string> nulls = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"};
 };
 
@@ -108,7 +110,8 @@ class Engine {
   virtual void interrupt() = 0;
 
   // A CSV (plain or gzip) or Parquet file by its ending or first bytes; rows in file order. Types are inferred over the
-  // whole file; blanks around texts are trimmed. Duplicate names get _2, _3. invalid_argument `table.bad_csv` names line and column.
+  // whole file; blanks around texts are trimmed. Duplicate names get _2, _3. invalid_argument `table.bad_csv` names
+  // line and column.
   virtual Result<std::unique_ptr<BatchReader>> read_file(const std::string& path, const CsvOptions& options) = 0;
 };
 
