@@ -27,37 +27,48 @@ bool made_now(const std::string& path) {
 
 Result<std::unique_ptr<Faults>> Faults::parse(std::string_view spec) {
   auto out = std::make_unique<Faults>();
+  TRY_VOID(out->arm(spec));
+  return out;
+}
+
+Result<void> Faults::arm(std::string_view spec) {
+  plans_.clear();
+  armed_ = false;
   while (!spec.empty()) {
     const auto item = spec.substr(0, spec.find(','));
     spec.remove_prefix(std::min(spec.size(), item.size() + 1));
     const auto equals = item.find('=');
     if (equals == 0 || equals == std::string_view::npos) return bad_spec(item);
-    auto what = item.substr(equals + 1);
-    Plan plan;
-    if (const auto once = what.find("/once:"); once != std::string_view::npos) {
-      plan.once_path = what.substr(once + 6);
-      what = what.substr(0, once);
-      if (plan.once_path.empty()) return bad_spec(item);
-    }
-    if (const auto at = what.find('@'); at != std::string_view::npos) {
-      const auto number = what.substr(at + 1);
-      const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), plan.at);
-      if (error != std::errc{} || end != number.data() + number.size() || plan.at == 0) return bad_spec(item);
-      what = what.substr(0, at);
-    }
-    if (what == "kill") {
-      plan.kind = Plan::Kind::kill;
-    } else if (what == "stop") {
-      plan.kind = Plan::Kind::stop;
-    } else if (what == "error") {
-      plan.kind = Plan::Kind::error;
-    } else {
-      return bad_spec(item);
-    }
-    if (!out->plans_.emplace(std::string(item.substr(0, equals)), std::move(plan)).second) return bad_spec(item);
+    TRY(auto plan, parse_plan(item.substr(equals + 1), item));
+    if (!plans_.emplace(std::string(item.substr(0, equals)), std::move(plan)).second) return bad_spec(item);
   }
-  out->armed_ = !out->plans_.empty();
-  return out;
+  armed_ = !plans_.empty();
+  return {};
+}
+
+Result<Faults::Plan> Faults::parse_plan(std::string_view what, std::string_view item) {
+  Plan plan;
+  if (const auto once = what.find("/once:"); once != std::string_view::npos) {
+    plan.once_path = what.substr(once + 6);
+    what = what.substr(0, once);
+    if (plan.once_path.empty()) return bad_spec(item);
+  }
+  if (const auto at = what.find('@'); at != std::string_view::npos) {
+    const auto number = what.substr(at + 1);
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), plan.at);
+    if (error != std::errc{} || end != number.data() + number.size() || plan.at == 0) return bad_spec(item);
+    what = what.substr(0, at);
+  }
+  if (what == "kill") {
+    plan.kind = Plan::Kind::kill;
+  } else if (what == "stop") {
+    plan.kind = Plan::Kind::stop;
+  } else if (what == "error") {
+    plan.kind = Plan::Kind::error;
+  } else {
+    return bad_spec(item);
+  }
+  return plan;
 }
 
 Result<void> Faults::act(std::string_view name) {

@@ -23,6 +23,8 @@ class Faults {
   // process passes.
   // invalid_argument `fault.bad_spec` for anything else.
   static Result<std::unique_ptr<Faults>> parse(std::string_view spec);
+  // Forgets all plans and counts, then takes those of `spec`. Not while another thread may call reach().
+  Result<void> arm(std::string_view spec);
 
   Result<void> reach(std::string_view name) {
     if (!armed_) [[likely]]
@@ -40,6 +42,7 @@ class Faults {
     std::uint64_t seen = 0;
   };
   Result<void> act(std::string_view name);
+  static Result<Plan> parse_plan(std::string_view what, std::string_view item);
   bool armed_ = false;
   mutable std::mutex mutex_;
   std::map<std::string, Plan, std::less<>> plans_;
