@@ -1,0 +1,64 @@
+#include "meta/meta.hpp"
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace millrace::meta {
+
+namespace {
+
+[[noreturn]] void wrong_type(std::size_t i, const char* wanted, const Value& value) {
+  static constexpr const char* names[] = {"null", "an integer", "a real", "a text"};
+  std::fprintf(stderr, "meta: column %zu of a row holds %s where %s was asked for\n", i, names[value.index()], wanted);
+  std::abort();
+}
+
+}  // namespace
+
+const Value& Row::at(std::size_t i) const {
+  if (i >= values_.size()) {
+    std::fprintf(stderr, "meta: column %zu asked of a row of %zu\n", i, values_.size());
+    std::abort();
+  }
+  return values_[i];
+}
+
+std::int64_t Row::integer(std::size_t i) const {
+  if (const auto* v = std::get_if<std::int64_t>(&at(i))) return *v;
+  wrong_type(i, "an integer", at(i));
+}
+
+double Row::real(std::size_t i) const {
+  if (const auto* v = std::get_if<double>(&at(i))) return *v;
+  if (const auto* v = std::get_if<std::int64_t>(&at(i))) return static_cast<double>(*v);
+  wrong_type(i, "a real", at(i));
+}
+
+const std::string& Row::text(std::size_t i) const {
+  if (const auto* v = std::get_if<std::string>(&at(i))) return *v;
+  wrong_type(i, "a text", at(i));
+}
+
+std::optional<std::int64_t> Row::maybe_integer(std::size_t i) const {
+  return is_null(i) ? std::nullopt : std::optional(integer(i));
+}
+
+std::optional<double> Row::maybe_real(std::size_t i) const {
+  return is_null(i) ? std::nullopt : std::optional(real(i));
+}
+
+std::optional<std::string> Row::maybe_text(std::size_t i) const {
+  return is_null(i) ? std::nullopt : std::optional(text(i));
+}
+
+std::optional<TimePoint> Row::maybe_time(std::size_t i) const {
+  return is_null(i) ? std::nullopt : std::optional(time(i));
+}
+
+Result<std::optional<Row>> Reader::query_one(std::string_view sql, Params params) {
+  TRY(auto rows, query(sql, std::move(params)));
+  if (rows.empty()) return std::nullopt;
+  return std::move(rows.front());
+}
+
+}  // namespace millrace::meta

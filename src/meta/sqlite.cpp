@@ -1,0 +1,366 @@
+#include "meta/sqlite.hpp"
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <future>
+#include <mutex>
+#include <thread>
+
+#include "base/executor.hpp"
+#include "base/fault.hpp"
+#include "base/fs.hpp"
+#include "base/log.hpp"
+#include "meta/folder.hpp"
+#include "meta/migrate.hpp"
+#include "meta/sql_internal.hpp"
+#include "meta/sqlite_session_internal.hpp"
+
+namespace millrace::meta {
+
+namespace {
+
+class SnapshotReader final : public Reader {
+ public:
+  explicit SnapshotReader(SqliteSession& session) : session_(session) {}
+  Result<Rows> query(std::string_view sql, Params params) override { return session_.query(sql, params); }
+
+ private:
+  SqliteSession& session_;
+};
+
+class WriteTx final : public Tx {
+ public:
+  WriteTx(SqliteSession& session, Clock& clock) : session_(session), clock_(clock) {}
+
+  Result<Rows> query(std::string_view sql, Params params) override {
+    if (spoiled_) return fail(*spoiled_);
+    return keep(session_.query(sql, params));
+  }
+
+  Result<std::int64_t> exec(std::string_view sql, Params params) override {
+    if (spoiled_) return fail(*spoiled_);
+    return keep(session_.exec(sql, params));
+  }
+
+  Result<void> emit(Event event) override {
+    TRY(auto next, query("UPDATE meta_counters SET value = value + 1 WHERE name = 'outbox' RETURNING value", {}));
+    TRY_VOID(exec("INSERT INTO meta_outbox (seq, at, subject, event_key, payload) VALUES ($1, $2, $3, $4, $5)",
+                  {next.at(0).at(0), value(clock_.now()), std::move(event.subject), std::move(event.key),
+                   std::move(event.payload)}));
+    emitted_ = true;
+    return {};
+  }
+
+  const std::optional<Error>& spoiled() const { return spoiled_; }
+  bool emitted() const { return emitted_; }
+
+ private:
+  template <class T>
+  Result<T> keep(Result<T> result) {
+    if (!result) spoiled_ = result.error();
+    return result;
+  }
+
+  SqliteSession& session_;
+  Clock& clock_;
+  std::optional<Error> spoiled_;
+  bool emitted_ = false;
+};
+
+// A write that waits; lives on its caller's stack.
+struct Waiting {
+  std::function<Result<void>(Tx&)> fn;
+  Result<void> result;
+  std::promise<void> done;
+};
+
+class SqliteStore final : public Store {
+ public:
+  SqliteStore(Env env, SqliteConfig config, Executor& executor, std::unique_ptr<DataFolder> folder,
+              std::unique_ptr<SqliteSession> writer)
+      : env_(env),
+        config_(std::move(config)),
+        executor_(executor),
+        folder_(std::move(folder)),
+        writer_(std::move(writer)) {}
+
+  ~SqliteStore() override {
+    std::unique_lock lock(queue_mutex_);
+    closing_ = true;
+    queue_idle_.wait(lock, [&] { return !draining_; });
+  }
+
+  Result<void> migrate(std::span<const Migration> migrations);
+
+  Result<std::vector<OutboxEvent>> outbox_after(std::int64_t seq, std::size_t max) override;
+  Result<void> outbox_forget(std::int64_t up_to) override;
+  void on_event(std::function<void()> wake) override {
+    const std::lock_guard lock(wake_mutex_);
+    wake_ = std::move(wake);
+  }
+  Result<void> verify() override;
+
+ protected:
+  Result<void> do_write(std::function<Result<void>(Tx&)> fn) override;
+  Result<void> do_read(std::function<Result<void>(Reader&)> fn) override;
+
+ private:
+  void drain();
+  void abandon(const Error& error);
+  std::vector<Waiting*> take_group(std::size_t max);
+  void run_group(std::vector<Waiting*> group);
+  Result<void> run_one(Waiting& waiting, bool& emitted);
+  Result<void> commit();
+  Result<std::unique_ptr<SqliteSession>> take_reader();
+  void give_reader(std::unique_ptr<SqliteSession> reader);
+
+  Env env_;
+  const SqliteConfig config_;
+  Executor& executor_;
+  std::unique_ptr<DataFolder> folder_;
+  std::unique_ptr<SqliteSession> writer_;  // the drain's, one at a time
+  std::atomic<std::thread::id> writer_thread_{};
+
+  std::mutex queue_mutex_;
+  std::condition_variable queue_idle_;
+  std::deque<Waiting*> queue_;
+  bool draining_ = false;
+  bool closing_ = false;
+
+  std::mutex readers_mutex_;
+  std::condition_variable readers_free_;
+  std::vector<std::unique_ptr<SqliteSession>> readers_;
+  std::size_t readers_open_ = 0;
+
+  std::mutex wake_mutex_;
+  std::function<void()> wake_;
+};
+
+SqliteSession::Options session_options(const SqliteConfig& config, bool read_only) {
+  return {join_path(config.folder, "meta.db"), read_only, config.busy_timeout, config.bytes_max, config.vfs};
+}
+
+// ---- writes ----
+
+Result<void> SqliteStore::do_write(std::function<Result<void>(Tx&)> fn) {
+  if (writer_thread_.load() == std::this_thread::get_id())
+    return fail(Code::failed_precondition, "meta.nested_write",
+                "write() inside of write(): use the transaction at hand");
+  Waiting waiting{std::move(fn), {}, {}};
+  auto done = waiting.done.get_future();
+  bool start = false;
+  {
+    const std::lock_guard lock(queue_mutex_);
+    if (closing_) return fail(Code::unavailable, "meta.unavailable", "the store is closing");
+    if (queue_.size() >= config_.writes_waiting_max)
+      return fail(Code::resource_exhausted, "meta.busy",
+                  std::to_string(queue_.size()) + " writes are waiting already; try again in a moment");
+    queue_.push_back(&waiting);
+    start = !std::exchange(draining_, true);
+  }
+  if (start) {
+    if (auto posted = executor_.post([this] { drain(); }); !posted) abandon(posted.error());
+  }
+  done.wait();
+  return std::move(waiting.result);
+}
+
+std::vector<Waiting*> SqliteStore::take_group(std::size_t max) {
+  const std::lock_guard lock(queue_mutex_);
+  const auto count = std::min(max, queue_.size());
+  std::vector<Waiting*> group(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(count));
+  queue_.erase(queue_.begin(), queue_.begin() + static_cast<std::ptrdiff_t>(count));
+  return group;
+}
+
+// The executor takes no work: nobody would come for those who wait.
+void SqliteStore::abandon(const Error& error) {
+  const std::lock_guard lock(queue_mutex_);
+  for (auto* waiting : std::exchange(queue_, {})) {
+    waiting->result = fail(error);
+    waiting->done.set_value();
+  }
+  draining_ = false;
+  queue_idle_.notify_all();
+}
+
+void SqliteStore::drain() {
+  writer_thread_ = std::this_thread::get_id();
+  for (;;) {
+    auto group = take_group(config_.group_max);
+    if (!group.empty()) {
+      run_group(std::move(group));
+      continue;
+    }
+    const std::lock_guard lock(queue_mutex_);
+    if (!queue_.empty()) continue;
+    writer_thread_ = std::thread::id();
+    draining_ = false;
+    queue_idle_.notify_all();  // under the lock: the destructor may run as soon as it is free
+    return;
+  }
+}
+
+Result<void> SqliteStore::run_one(Waiting& waiting, bool& emitted) {
+  TRY_VOID(writer_->control("SAVEPOINT one"));
+  WriteTx tx(*writer_, env_.clock);
+  auto result = waiting.fn(tx);
+  if (result && tx.spoiled()) result = fail(*tx.spoiled());
+  if (!writer_->in_transaction()) {  // SQLite gave up the whole group, as it does when the disk is full
+    if (result) result = fail(Code::aborted, "meta.rolled_back", "the transaction was undone by the database");
+    waiting.result = std::move(result);
+    return fail(waiting.result.error());
+  }
+  if (result) {
+    TRY_VOID(writer_->control("RELEASE one"));
+    emitted |= tx.emitted();
+  } else {
+    TRY_VOID(writer_->control("ROLLBACK TO one"));
+    TRY_VOID(writer_->control("RELEASE one"));
+  }
+  waiting.result = std::move(result);
+  return {};
+}
+
+Result<void> SqliteStore::commit() {
+  TRY_VOID(env_.faults.reach("meta.commit.before"));
+  TRY_VOID(writer_->control("COMMIT"));
+  return env_.faults.reach("meta.commit.after");
+}
+
+void SqliteStore::run_group(std::vector<Waiting*> group) {
+  bool emitted = false;
+  auto all = [&]() -> Result<void> {
+    TRY_VOID(writer_->control("BEGIN IMMEDIATE"));
+    for (auto* waiting : group) TRY_VOID(run_one(*waiting, emitted));
+    return commit();
+  }();
+  if (!all && writer_->in_transaction()) {
+    if (auto undone = writer_->control("ROLLBACK"); !undone)
+      env_.log.error("meta_rollback_failed", {{"reason", undone.error().reason}, {"message", undone.error().message}});
+  }
+  for (auto* waiting : group) {
+    if (!all && waiting->result) waiting->result = fail(all.error());
+    waiting->done.set_value();  // its caller goes on, *waiting may be gone
+  }
+  if (!all) {
+    env_.log.error("meta_commit_failed",
+                   {{"writes", group.size()}, {"reason", all.error().reason}, {"message", all.error().message}});
+  } else if (emitted) {
+    const std::lock_guard lock(wake_mutex_);
+    if (wake_) wake_();
+  }
+}
+
+// ---- reads ----
+
+Result<std::unique_ptr<SqliteSession>> SqliteStore::take_reader() {
+  std::unique_lock lock(readers_mutex_);
+  readers_free_.wait(lock, [&] { return !readers_.empty() || readers_open_ < config_.readers_max; });
+  if (!readers_.empty()) {
+    auto reader = std::move(readers_.back());
+    readers_.pop_back();
+    return reader;
+  }
+  ++readers_open_;
+  lock.unlock();
+  auto opened = SqliteSession::open(session_options(config_, true));
+  if (!opened) give_reader(nullptr);
+  return opened;
+}
+
+void SqliteStore::give_reader(std::unique_ptr<SqliteSession> reader) {
+  const std::lock_guard lock(readers_mutex_);
+  if (reader)
+    readers_.push_back(std::move(reader));
+  else
+    --readers_open_;
+  readers_free_.notify_one();
+}
+
+Result<void> SqliteStore::do_read(std::function<Result<void>(Reader&)> fn) {
+  TRY(auto session, take_reader());
+  auto result = [&]() -> Result<void> {
+    TRY_VOID(session->control("BEGIN"));
+    SnapshotReader reader(*session);
+    return fn(reader);
+  }();
+  if (session->in_transaction() && !session->control("ROLLBACK")) session = nullptr;  // not fit to be used again
+  give_reader(std::move(session));
+  return result;
+}
+
+Result<void> SqliteStore::verify() {
+  TRY(auto session, take_reader());
+  auto found = session->pragma("PRAGMA integrity_check(10)");
+  give_reader(std::move(session));
+  if (!found) return fail(std::move(found).error());
+  if (found->size() == 1 && found->at(0).text(0) == "ok") return {};
+  std::string text;
+  for (const auto& row : *found) text += row.text(0) + "; ";
+  return fail(Code::data_loss, "meta.corrupt",
+              "the metadata file is damaged: " + text + "restore a backup (millrace restore)");
+}
+
+// ---- outbox ----
+
+Result<std::vector<OutboxEvent>> SqliteStore::outbox_after(std::int64_t seq, std::size_t max) {
+  return read([&](Reader& reader) -> Result<std::vector<OutboxEvent>> {
+    TRY(auto rows,
+        reader.query(
+            "SELECT seq, at, subject, event_key, payload FROM meta_outbox WHERE seq > $1 ORDER BY seq LIMIT $2",
+            {seq, static_cast<std::int64_t>(max)}));
+    std::vector<OutboxEvent> out;
+    out.reserve(rows.size());
+    for (const auto& row : rows) out.push_back({row.integer(0), row.time(1), {row.text(2), row.text(3), row.text(4)}});
+    return out;
+  });
+}
+
+Result<void> SqliteStore::outbox_forget(std::int64_t up_to) {
+  return write([&](Tx& tx) -> Result<void> {
+    TRY_VOID(tx.exec("DELETE FROM meta_outbox WHERE seq <= $1", {up_to}));
+    return {};
+  });
+}
+
+// ---- opening ----
+
+Result<void> SqliteStore::migrate(std::span<const Migration> migrations) {
+  TRY_VOID(
+      writer_->control("CREATE TABLE IF NOT EXISTS meta_migrations (module TEXT NOT NULL, number BIGINT NOT NULL, "
+                       "digest TEXT NOT NULL, at BIGINT NOT NULL, PRIMARY KEY (module, number))"));
+  TRY(auto rows, writer_->query("SELECT module, number, digest FROM meta_migrations ORDER BY module, number", {}));
+  std::vector<Applied> applied;
+  for (const auto& row : rows) applied.push_back({row.text(0), static_cast<int>(row.integer(1)), row.text(2)});
+  auto known = own_migrations();
+  known.insert(known.end(), migrations.begin(), migrations.end());
+  TRY(auto todo, plan_migrations(applied, known));
+  for (const auto& migration : todo) {
+    auto done = write([&](Tx& tx) -> Result<void> {
+      for (const auto& statement : split_statements(migration.sql)) TRY_VOID(tx.exec(statement));
+      TRY_VOID(tx.exec(
+          "INSERT INTO meta_migrations (module, number, digest, at) VALUES ($1, $2, $3, $4)",
+          {migration.module, std::int64_t{migration.number}, migration_digest(migration), value(env_.clock.now())}));
+      return env_.faults.reach("meta.migrate.before_commit");
+    });
+    if (!done)
+      return fail(while_doing("migration " + migration.module + " " + std::to_string(migration.number),
+                              std::move(done).error()));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Store>> open_sqlite(Env env, const SqliteConfig& config, Executor& writer,
+                                           std::span<const Migration> migrations) {
+  TRY(auto folder, DataFolder::open(env, config.folder, config.program));
+  TRY(auto session, SqliteSession::open(session_options(config, false)));
+  auto store = std::make_unique<SqliteStore>(env, config, writer, std::move(folder), std::move(session));
+  TRY_VOID(store->migrate(migrations));
+  return store;
+}
+
+}  // namespace millrace::meta

@@ -1,0 +1,39 @@
+// Store on one SQLite file in WAL mode: `meta.db` in the data folder.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/clock.hpp"
+#include "base/env.hpp"
+#include "base/result.hpp"
+#include "meta/meta.hpp"
+
+namespace millrace {
+class Executor;
+}
+
+namespace millrace::meta {
+
+struct SqliteConfig {
+  std::string folder;                               // the data folder; made when there is none
+  std::string program = "millrace";                 // name and version, remembered in the folder
+  std::size_t writes_waiting_max = 1024;            // above that a write is refused with meta.busy
+  std::size_t group_max = 128;                      // writes that share one sync
+  std::size_t readers_max = 8;                      // connections for reading, opened as needed
+  Duration busy_timeout = std::chrono::seconds(5);  // for a foreign program that has the file open
+  std::int64_t bytes_max = 0;                       // the file's bound (meta.disk_full above it); 0: the disk's
+  std::string vfs;                                  // SQLite's own file layer by name; a test puts one here that fails
+};
+
+// Opens or makes the folder (see folder.hpp for its refusals), then the database, and runs what is missing of
+// `migrations` (see migrate.hpp for the refusals); meta's own are added. Besides those: the errors of meta.hpp.
+// `writer` runs one task at a time of this store: a thread of its own in production, inline in a simulator; it and
+// `env` outlive the store. The destructor waits for the writes that were accepted.
+Result<std::unique_ptr<Store>> open_sqlite(Env env, const SqliteConfig& config, Executor& writer,
+                                           std::span<const Migration> migrations);
+
+}  // namespace millrace::meta
