@@ -14,8 +14,8 @@ HOMES = {
     "onnxruntime": {"model"}, "toml++": {"base"}, "curl/": {"base"}, "openssl/": {"base"}, "CLI/": {"cli", "app"},
     "spdlog": {"base"}, "prometheus/": {"base"}, "minizip": {"model"}, "zip.h": {"model"}, "glaze": {"base"},
 }
-CPP_ONLY = ("glaze/", "drogon/", "duckdb", "arrow/api.h", "soci", "base/json.hpp")  # never in a header
-HEADER_EXCEPTIONS = {("base/json.hpp", "glaze/")}
+CPP_ONLY = ("glaze/", "drogon/", "duckdb", "arrow/api.h", "soci", "base/json.hpp", "base/json_schema.hpp")  # never in a header
+HEADER_EXCEPTIONS = {("base/json.hpp", "glaze/"), ("base/json_schema.hpp", "glaze/")}
 LINES_MAX = 620
 
 

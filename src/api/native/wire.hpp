@@ -1,0 +1,352 @@
+// The native API, /api/v1: what goes over the wire. Plain aggregates, never the domain's own types; JSON by member
+// name. Times are RFC 3339 in UTC, ids 26 characters, digests 64 hex digits, durations in seconds unless the name says
+// ms. wire.cpp alone knows how they are read and written; schema() gives the JSON Schema of each for the OpenAPI text.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+
+namespace millrace::api {
+
+// Every answer of 400 and above.
+struct ErrorBody {
+  std::string code;     // gRPC's name: "invalid_argument"
+  std::string reason;   // stable id: "registry.gate_not_passed"
+  std::string message;  // what, where, why, what to do
+};
+struct ErrorAnswer {
+  ErrorBody error;
+};
+
+struct Named {
+  std::string name;
+  double value = 0;
+};
+
+// ---- status
+
+struct ModelStatus {
+  std::string name;
+  std::string light;  // green: serving and nothing wrong; yellow: waiting or refused; red: not serving
+  std::optional<std::int64_t> current;
+  std::optional<std::int64_t> previous;
+  std::optional<std::int64_t> loaded;  // the version that answers now
+  std::string metric;                  // name of the primary metric
+  std::optional<double> test_value;    // of current, on its test rows
+  std::optional<double> live_value;    // from joined labels
+  std::optional<double> live_low;      // 95 % interval
+  std::optional<double> live_high;
+  std::int64_t live_rows = 0;
+  std::int64_t labels_waiting = 0;  // predictions without a label yet
+  std::int64_t requests = 0;
+  std::string data_age;            // of the newest dataset version, "3h"
+  std::string next_retrain;        // a moment, or the condition that is waited for, with how far it is
+  std::vector<std::string> notes;  // why something waits or was refused, with the next command
+};
+struct Status {
+  std::string version;  // of the program
+  std::string project;
+  std::string data_dir;
+  std::string started;
+  bool ready = false;
+  std::vector<ModelStatus> models;
+  std::vector<std::string> running;  // one line per job: kind, progress, since
+  std::vector<std::string> waiting;  // one line per waiting thing, with the reason
+};
+
+// ---- project
+
+struct ApplyRequest {
+  std::string text;  // millrace.toml
+  bool dry_run = false;
+};
+struct ProjectChange {
+  std::string path;
+  std::string old_value;
+  std::string new_value;
+  std::string causes;
+};
+struct ApplyAnswer {
+  std::string project;
+  std::int64_t number = 0;  // of the stored project file; grows by one per change
+  bool changed = false;
+  std::vector<ProjectChange> changes;
+};
+struct LoopStep {
+  std::string step;
+  std::string how;   // "automatic", "by approval", "by hand"
+  std::string rule;  // why and when, in words
+};
+struct LoopAnswer {
+  std::vector<LoopStep> steps;
+};
+
+// ---- data
+
+struct ColumnStats {
+  std::string name;
+  std::string type;
+  std::int64_t nulls = 0;
+  std::int64_t distinct = 0;
+  std::string min;
+  std::string max;
+  std::optional<double> mean;
+  std::optional<double> std_dev;
+  std::vector<std::string> top;  // most frequent values
+  std::string role;              // "input", "target", "key", "left out"
+  std::string why;               // of the role
+};
+struct CheckLine {
+  std::string column;
+  std::string rule;
+  std::string level;  // "ok", "warn", "error"
+  std::string message;
+};
+struct DatasetVersion {
+  std::string dataset;
+  std::int64_t number = 0;
+  std::int64_t rows = 0;
+  std::int64_t parts = 0;
+  std::int64_t bytes = 0;
+  std::string state;  // "ok", "failed", "accepted"
+  std::string state_reason;
+  std::optional<std::int64_t> parent;
+  std::string source;         // URI
+  std::string source_digest;  // of its bytes
+  std::string created;
+  std::string by;
+  std::vector<ColumnStats> columns;
+  std::vector<CheckLine> checks;
+  std::vector<std::string> notes;
+};
+struct DatasetList {
+  std::vector<DatasetVersion> versions;  // without columns
+};
+struct AcceptRequest {
+  std::string reason;
+};
+struct QueryRequest {
+  std::string sql;  // the version's rows are the table `data`
+  std::int64_t rows_max = 100;
+};
+struct QueryAnswer {
+  std::vector<std::string> columns;
+  std::vector<std::string> types;
+  std::vector<std::vector<std::optional<std::string>>> rows;
+  bool more = false;
+};
+struct DiffAnswer {
+  std::int64_t old_rows = 0;
+  std::int64_t new_rows = 0;
+  std::vector<std::string> lines;
+};
+struct IngestRequest {
+  std::string source;  // name in the project file; its own URI is read
+};
+struct JobAnswer {
+  std::string job;
+  std::string run;  // empty for a job that is no run
+};
+struct JobState {
+  std::string job;
+  std::string kind;
+  std::string state;  // queued running done failed cancelled
+  std::string phase;
+  double done = -1;  // 0..1, negative: unknown
+  std::vector<Named> metrics;
+  std::string message;  // cause of failure, or why it waits
+  std::string result;   // JSON
+};
+
+// ---- runs
+
+struct TrainRequest {
+  bool quick = false;
+  bool shuffle_target = false;  // a self-test of the gates: trained on a shuffled target, must be refused
+  std::string reason;
+};
+struct Run {
+  std::string id;
+  std::string kind;
+  std::string state;
+  std::string cause;
+  std::string created;
+  std::optional<std::string> started;
+  std::optional<std::string> ended;
+  std::map<std::string, std::string> params;
+  std::map<std::string, double> metrics;  // last value of each
+  std::string version;                    // "churn:3" once it has a number
+  std::string verdict;
+  std::string failure;
+  std::map<std::string, std::string> inputs;
+  std::map<std::string, double> resources;
+  std::vector<std::string> events;  // attempts, lost workers, refused late commits: one line each
+};
+struct RunList {
+  std::vector<Run> runs;
+};
+struct Point {
+  std::int64_t step = 0;
+  double value = 0;
+  std::string time;
+};
+struct MetricHistory {
+  std::map<std::string, std::vector<Point>> metrics;
+};
+
+// ---- models
+
+struct GateLine {
+  std::string expression;
+  std::string required;
+  std::string got;
+  bool passed = false;
+  std::string why;
+};
+struct ModelVersion {
+  std::string model;
+  std::int64_t number = 0;
+  std::vector<std::string> aliases;
+  std::string verdict;  // passed, failed, overridden
+  std::string override_by;
+  std::string override_reason;
+  std::vector<GateLine> gates;
+  std::map<std::string, double> metrics;
+  std::map<std::string, double> current_metrics;  // of what was current then, on the same rows
+  std::map<std::string, double> baseline_metrics;
+  std::int64_t compared_rows = 0;
+  std::string compared_digest;
+  std::int64_t bytes = 0;
+  bool bytes_kept = true;
+  bool quick = false;
+  std::string artifact;
+  std::string run;
+  std::string created;
+  std::map<std::string, std::string> lineage;
+};
+struct AliasMove {
+  std::string alias;
+  std::int64_t version = 0;
+  std::string by;
+  std::string reason;
+  std::string since;
+};
+struct Model {
+  std::string name;
+  std::optional<std::int64_t> current;
+  std::optional<std::int64_t> previous;
+  std::vector<ModelVersion> versions;  // newest first
+  std::vector<AliasMove> aliases;      // newest first
+};
+struct ModelList {
+  std::vector<Model> models;  // without aliases; versions without gates, reports and lineage
+};
+struct PromoteRequest {
+  std::int64_t version = 0;
+  std::string reason;
+};
+struct MoveAnswer {
+  std::string model;
+  std::int64_t current = 0;
+  std::optional<std::int64_t> previous;
+  bool changed = false;
+  double took_ms = 0;  // until the new version answers
+};
+struct RebuildAnswer {
+  std::string job;
+};
+
+// ---- labels and predictions
+
+struct Label {
+  std::optional<std::string> prediction;  // id; or
+  std::optional<std::string> key;         // the entity: joins the last prediction before `time`
+  std::string value;
+  std::optional<std::string> time;  // when it became true; now when absent
+  std::string origin = "human";     // human, system, model
+  std::string author;
+};
+struct LabelsAnswer {
+  std::int64_t accepted = 0;
+  std::int64_t already_known = 0;
+};
+struct QueueEntry {
+  std::string prediction;
+  double certainty = 0;
+  std::string decision;
+  std::map<std::string, std::string> inputs;
+};
+struct LabelQueue {
+  std::vector<QueueEntry> entries;
+};
+struct Contribution {
+  std::string input;
+  std::string value;    // as it was sent
+  std::string encoded;  // as the engine saw it
+  double contribution = 0;
+};
+struct Why {
+  std::string prediction;
+  std::string model;
+  std::int64_t version = 0;
+  std::string time;
+  std::string decision;
+  std::map<std::string, double> scores;
+  double margin = 0;  // of the decided class; the contributions and the bias sum to it
+  double bias = 0;
+  std::vector<Contribution> contributions;
+  std::optional<std::string> label;
+};
+
+// ---- workers
+
+struct ClaimRequest {
+  std::string worker;
+  std::vector<std::string> kinds;
+};
+struct ClaimAnswer {
+  std::optional<std::string> job;  // absent: nothing to do
+  std::int64_t token = 0;
+  std::string kind;
+  std::string input;
+  std::string checkpoint;
+  std::int64_t attempt = 0;
+  double cpu = 0;
+  std::int64_t memory_bytes = 0;
+  double seconds_max = 0;
+};
+struct HeartbeatRequest {
+  std::int64_t token = 0;
+  std::vector<std::string> progress;  // JSON lines
+  std::string checkpoint;
+};
+struct HeartbeatAnswer {
+  bool cancel = false;
+};
+struct EndRequest {
+  std::int64_t token = 0;
+  std::string result;  // JSON; or
+  std::string cause;   // data, code, memory, disk, time, dependency, killed
+  std::string message;
+  bool retry = false;
+  std::string resources;  // JSON
+  std::string output;     // the last part of what the job printed
+};
+struct Empty {};
+
+// T is one of the structs above. invalid_argument `json.malformed`. Unknown members are errors.
+template <class T>
+Result<T> parse(std::string_view text);
+template <class T>
+std::string render(const T& value);
+// JSON Schema 2020-12 of T.
+template <class T>
+std::string schema();
+
+}  // namespace millrace::api
