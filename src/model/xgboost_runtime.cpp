@@ -1,0 +1,124 @@
+#include <algorithm>
+#include <mutex>
+
+#include "model/runtime_internal.hpp"
+#include "model/xgboost_library.hpp"
+
+namespace millrace::model {
+namespace {
+
+// XGBoost keeps the result of a call in memory of the calling thread for as long as the booster lives; this bounds it.
+constexpr std::size_t kRowsPerCall = 16'384;
+
+constexpr const char* kMarginConfig =
+    R"({"type":1,"training":false,"iteration_begin":0,"iteration_end":0,"strict_shape":true,"cache_id":0,"missing":NaN})";
+constexpr const char* kValueConfig =
+    R"({"type":0,"training":false,"iteration_begin":0,"iteration_end":0,"strict_shape":true,"cache_id":0,"missing":NaN})";
+constexpr const char* kContributionConfig =
+    R"({"type":2,"training":false,"iteration_begin":0,"iteration_end":0,"strict_shape":true})";
+
+Result<Booster> load_booster(const XgboostPtr& library, std::string_view file, int threads) {
+  TRY(auto booster, Booster::create(library, {}));
+  TRY_VOID(library->check(library->XGBoosterLoadModelFromBuffer(booster.get(), file.data(), file.size()),
+                          "loading the trees"));
+  TRY_VOID(booster.set("nthread", std::to_string(threads)));
+  TRY_VOID(booster.set("verbosity", "0"));
+  return booster;
+}
+
+// One path for one row and for many: XGBoost's in-place prediction, which reads the caller's floats and changes nothing
+// in the booster, so that threads share it without a lock. The one thing it would change, a pending configuration, is
+// settled by a first call at opening.
+class XgboostRuntime final : public Runtime {
+ public:
+  XgboostRuntime(XgboostPtr library, Booster booster, std::string file, TaskType task, std::size_t features,
+                 std::size_t outputs)
+      : library_(std::move(library)),
+        booster_(std::move(booster)),
+        file_(std::move(file)),
+        regression_(task == TaskType::regression),
+        features_(features),
+        outputs_(outputs) {}
+
+  OutputKind kind() const override { return regression_ ? OutputKind::value : OutputKind::margin; }
+  const std::string& version() const override { return library_->version(); }
+  const std::string& build() const override { return library_->build(); }
+
+  Result<void> predict(std::span<const float> features, std::size_t rows, std::vector<float>& out) const override {
+    out.resize(rows * outputs_);
+    for (std::size_t row = 0; row < rows; row += kRowsPerCall) {
+      const std::size_t count = std::min(kRowsPerCall, rows - row);
+      const std::string values = array_interface(features.data() + row * features_, count, features_);
+      const bst_ulong* shape = nullptr;
+      bst_ulong dimensions = 0;
+      const float* result = nullptr;
+      TRY_VOID(library_->check(library_->XGBoosterPredictFromDense(booster_.get(), values.c_str(),
+                                                                   regression_ ? kValueConfig : kMarginConfig, nullptr,
+                                                                   &shape, &dimensions, &result),
+                               "predicting"));
+      if (dimensions != 2 || shape[0] != count || shape[1] != outputs_) {
+        return fail(Code::data_loss, "model.bad_engine_file",
+                    "the trees give another number of outputs than the manifest says");
+      }
+      std::copy_n(result, count * outputs_, out.data() + row * outputs_);
+    }
+    return {};
+  }
+
+  Result<void> contributions(std::span<const float> features, std::size_t rows,
+                             std::vector<float>& out) const override {
+    // Prediction through a matrix changes the booster's cache: a booster of its own, one caller at a time.
+    const std::lock_guard lock(explain_mutex_);
+    if (!explainer_.get()) {
+      TRY(explainer_, load_booster(library_, file_, 1));
+    }
+    TRY(auto matrix, Matrix::dense(library_, features.first(rows * features_), rows, 1));
+    const bst_ulong* shape = nullptr;
+    bst_ulong dimensions = 0;
+    const float* result = nullptr;
+    TRY_VOID(library_->check(library_->XGBoosterPredictFromDMatrix(explainer_.get(), matrix.get(), kContributionConfig,
+                                                                   &shape, &dimensions, &result),
+                             "explaining"));
+    bst_ulong total = 1;
+    for (bst_ulong i = 0; i < dimensions; ++i) total *= shape[i];
+    if (total != rows * outputs_ * (features_ + 1)) {
+      return fail(Code::internal, "model.engine", "explaining: contributions of an unexpected shape");
+    }
+    out.assign(result, result + total);
+    return {};
+  }
+
+ private:
+  XgboostPtr library_;
+  Booster booster_;
+  std::string file_;
+  bool regression_;
+  std::size_t features_, outputs_;
+  mutable std::mutex explain_mutex_;
+  mutable Booster explainer_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Runtime>> open_xgboost(const Manifest& manifest, std::string_view file,
+                                              const RuntimeOptions& options) {
+  TRY(auto library, XgboostLibrary::open(options.libraries.xgboost));
+  if (file.size() < 2 || file.front() != '{') return bad_engine_file(manifest, "it is no XGBoost model in UBJ or JSON");
+  auto booster = load_booster(library, file, options.threads);
+  if (!booster) return bad_engine_file(manifest, booster.error().message);
+  bst_ulong features = 0;
+  TRY_VOID(library->check(library->XGBoosterGetNumFeature(booster->get(), &features), "counting features"));
+  const auto expected = static_cast<std::size_t>(feature_count(manifest.inputs));
+  if (features != expected) {
+    return bad_engine_file(manifest, "it wants " + std::to_string(features) + " features, the manifest's inputs give " +
+                                         std::to_string(expected));
+  }
+  auto runtime = std::make_unique<XgboostRuntime>(library, std::move(*booster), std::string(file), manifest.task,
+                                                  expected, static_cast<std::size_t>(output_count(manifest)));
+  const std::vector<float> zeros(expected);
+  std::vector<float> out;
+  if (auto first = runtime->predict(zeros, 1, out); !first) return bad_engine_file(manifest, first.error().message);
+  return runtime;
+}
+
+}  // namespace millrace::model
