@@ -1,9 +1,10 @@
 // Bytes addressed by their SHA-256. A blob never changes: the same content is the same blob, written once.
-// What was committed is durable; what is read was verified; what is damaged is set aside and reported, never handed out.
+// What was committed is durable; what is read was verified; what is damaged is set aside and reported, never handed
+// out.
 //
-// Reference a blob (from `meta`) only after commit() returned. Between commit and reference it is protected from garbage
-// collection by its age; an older blob that gets a new reference is protected by pin(). Every call is thread-safe, and
-// several processes may use one store at the same time (a job writes, the server reads).
+// Reference a blob (from `meta`) only after commit() returned. Between commit and reference it is protected from
+// garbage collection by its age; an older blob that gets a new reference is protected by pin(). Every call is
+// thread-safe, and several processes may use one store at the same time (a job writes, the server reads).
 //
 // Errors of every call: what the file system or network says (`fs.*`), and
 //   not_found           blob.not_found  no such blob here
@@ -79,9 +80,9 @@ struct GcReport {
   std::uint64_t bytes = 0;        // plain bytes of `removed`
   std::uint64_t uploads = 0;      // abandoned temporary files removed
   std::uint64_t kept_reachable = 0;
-  std::uint64_t kept_young = 0;   // written within the grace
-  std::uint64_t kept_pinned = 0;  // pinned, or committed again, within the grace
-  std::uint64_t kept_by_race = 0; // referenced, pinned or written anew while this collection ran
+  std::uint64_t kept_young = 0;    // written within the grace
+  std::uint64_t kept_pinned = 0;   // pinned, or committed again, within the grace
+  std::uint64_t kept_by_race = 0;  // referenced, pinned or written anew while this collection ran
 };
 
 class Store {
@@ -100,7 +101,8 @@ class Store {
   virtual Result<BlobInfo> verify(const Digest& digest) = 0;
   // From the header alone.
   virtual Result<BlobInfo> stat(const Digest& digest) = 0;
-  // Calls `visit` for each blob in order of digest; stops at its first error. Sizes are those of the files, not checked.
+  // Calls `visit` for each blob in order of digest; stops at its first error. Sizes are those of the files, not
+  // checked.
   virtual Result<void> each(const std::function<Result<void>(const BlobInfo&)>& visit) = 0;
   Result<std::vector<BlobInfo>> list();
   // Success also when it is not there.
@@ -114,8 +116,8 @@ class Store {
 
   // Removes blobs that `reachable` does not know and that were neither written nor pinned within `grace`, and abandoned
   // uploads older than that. `reachable` is asked again after a blob was set aside and before it is removed, so it must
-  // look at the current records, not at a copy; when in doubt it answers true. The grace must be longer than the longest
-  // time between a commit and its reference. failed_precondition `blob.gc_running` while another one runs.
+  // look at the current records, not at a copy; when in doubt it answers true. The grace must be longer than the
+  // longest time between a commit and its reference. failed_precondition `blob.gc_running` while another one runs.
   virtual Result<GcReport> collect_garbage(const std::function<bool(const Digest&)>& reachable, Duration grace,
                                            bool dry_run) = 0;
 };

@@ -46,7 +46,8 @@ HeaderBytes encode(const Header& header) {
 
 Result<Header> decode(std::span<const std::byte> bytes) {
   if (bytes.size() < header_bytes) return corrupt("the file ends inside its 64 byte header");
-  if (std::memcmp(bytes.data(), magic.data(), magic.size()) != 0) return corrupt("it does not begin with a blob's header");
+  if (std::memcmp(bytes.data(), magic.data(), magic.size()) != 0)
+    return corrupt("it does not begin with a blob's header");
   if (get<std::uint32_t>(bytes, at_crc) != checksum(bytes)) return corrupt("the header's checksum does not match");
   Header header;
   header.format = get<std::uint32_t>(bytes, at_format);
@@ -60,16 +61,23 @@ Result<Header> decode(std::span<const std::byte> bytes) {
 Result<void> check_readable(const Header& header, const Digest& digest, KeyRing* keys) {
   if (header.format > format_newest) {
     return fail(Code::failed_precondition, "blob.format",
-                "blob " + digest.hex() + " has format " + std::to_string(header.format) + ", this Millrace reads up to " +
-                    std::to_string(format_newest) + "; use the newer version that wrote it");
+                "blob " + digest.hex() + " has format " + std::to_string(header.format) +
+                    ", this Millrace reads up to " + std::to_string(format_newest) +
+                    "; use the newer version that wrote it");
   }
   if (header.key != Id{}) {
     const KeyState state = keys ? keys->state(header.key) : KeyState::absent;
     std::string why = "blob " + digest.hex() + " is sealed with key " + header.key.text();
     switch (state) {
-      case KeyState::absent: why += ", which is not in this store's key table; restore the key table of its backup"; break;
-      case KeyState::destroyed: why += ", which was destroyed by an erasure: its content is gone on purpose"; break;
-      case KeyState::held: why += "; this Millrace can't open sealed blobs yet, use the newer version that wrote it"; break;
+      case KeyState::absent:
+        why += ", which is not in this store's key table; restore the key table of its backup";
+        break;
+      case KeyState::destroyed:
+        why += ", which was destroyed by an erasure: its content is gone on purpose";
+        break;
+      case KeyState::held:
+        why += "; this Millrace can't open sealed blobs yet, use the newer version that wrote it";
+        break;
     }
     return fail(Code::failed_precondition, "blob.sealed", std::move(why));
   }

@@ -31,8 +31,9 @@ class PlainView final : public ReadableFile {
 
 std::unexpected<Error> absent(const Digest& digest, const std::string& dir, bool in_quarantine) {
   std::string message = "there is no blob " + digest.hex() + " in " + dir;
-  message += in_quarantine ? "; a damaged copy is in quarantine/: restore it from a backup or write the same content again"
-                           : "; restore it from a backup, or write the same content again";
+  message += in_quarantine
+                 ? "; a damaged copy is in quarantine/: restore it from a backup or write the same content again"
+                 : "; restore it from a backup, or write the same content again";
   return fail(Code::not_found, "blob.not_found", std::move(message));
 }
 
@@ -46,8 +47,7 @@ Result<std::unique_ptr<Store>> open_local(Env env, LocalConfig config) {
   return store;
 }
 
-LocalStore::LocalStore(Env env, LocalConfig config)
-    : env_(env), config_(std::move(config)), ids_(env.clock, env.rng) {}
+LocalStore::LocalStore(Env env, LocalConfig config) : env_(env), config_(std::move(config)), ids_(env.clock, env.rng) {}
 
 Result<void> LocalStore::prepare() {
   for (const char* folder : {"objects", "tmp", "pins", "trash", "quarantine"}) TRY_VOID(env_.fs.make_dirs(in(folder)));
@@ -151,8 +151,9 @@ Error LocalStore::quarantine(const Digest& digest, const Object& object, const s
     if (info && (info->modified != object.modified || info->size != object.stored_size)) {
       if (env_.fs.rename(to, object_path(digest))) return error;
     }
-    const std::string note = error.message + "\nmoved here at " + format_time(env_.clock.now()) +
-                             "\nRestore the blob from a backup, or write the same content again; then delete both files.\n";
+    const std::string note =
+        error.message + "\nmoved here at " + format_time(env_.clock.now()) +
+        "\nRestore the blob from a backup, or write the same content again; then delete both files.\n";
     (void)write_file(env_.fs, to + ".txt", note);  // the log has it too
     (void)env_.fs.sync_dir(object_dir(digest));
     (void)env_.fs.sync_dir(in("quarantine"));

@@ -53,8 +53,8 @@ class LocalStore final : public Store {
   std::string in(std::string_view folder) const { return join_path(config_.dir, folder); }
   std::string in(std::string_view folder, const Digest& digest) const { return join_path(in(folder), digest.hex()); }
 
-  Result<Object> find(const Digest& digest);                          // opened; header read and judged
-  Result<Object> find_verified(const Digest& digest);                 // and hashed, unless it was before
+  Result<Object> find(const Digest& digest);           // opened; header read and judged
+  Result<Object> find_verified(const Digest& digest);  // and hashed, unless it was before
   Result<void> hash_whole(const Digest& digest, const Object& object);
   Result<void> verify_once(const Digest& digest, const Object& object);
   void remember(const Digest& digest, const Object& object);

@@ -93,7 +93,8 @@ class LocalWriter final : public Writer {
     return info;
   }
 
-  // A streamed blob's size is known only now. Files are append-only but through a mapping; only the first page is touched.
+  // A streamed blob's size is known only now. Files are append-only but through a mapping; only the first page is
+  // touched.
   Result<void> seal_header() {
     TRY(auto mapped, env_.fs.open_mapped(path_, header_bytes + size_));
     const HeaderBytes bytes = encode({.plain_size = size_});
@@ -141,7 +142,8 @@ Result<void> LocalStore::pin(const Digest& digest) {
 Result<std::optional<BlobInfo>> LocalStore::adopt_existing(const Digest& digest) {
   if (!exists(env_.fs, object_path(digest))) return std::nullopt;
   TRY_VOID(renew_pin(digest));
-  auto object = exists(env_.fs, object_path(digest)) ? find_verified(digest) : Result<Object>(fail(Code::not_found, "", ""));
+  auto object =
+      exists(env_.fs, object_path(digest)) ? find_verified(digest) : Result<Object>(fail(Code::not_found, "", ""));
   if (!object) {
     // Gone meanwhile, or damaged and now in quarantine: our copy takes its place.
     if (object.error().code == Code::not_found || object.error().code == Code::data_loss) return std::nullopt;

@@ -17,9 +17,9 @@ class MemoryStore final : public Store {
  public:
   explicit MemoryStore(Clock& clock) : clock_(clock) {}
 
-  // Knobs. damage(): the stored bytes are no longer the promised ones. fail_next(): the n-th storing or reading call from
-  // now on (1: the next one) fails with this error, the others work. limit(): a commit beyond so many bytes finds the
-  // disk full.
+  // Knobs. damage(): the stored bytes are no longer the promised ones. fail_next(): the n-th storing or reading call
+  // from now on (1: the next one) fails with this error, the others work. limit(): a commit beyond so many bytes finds
+  // the disk full.
   void damage(const Digest& digest);
   void fail_next(Error error, int nth = 1);
   void limit(std::uint64_t bytes);
@@ -45,9 +45,9 @@ class MemoryStore final : public Store {
     TimePoint written;
     std::optional<TimePoint> pinned;
   };
-  Result<void> may_fail();                           // mutex_ held
-  Result<Entry*> find(const Digest& digest);         // mutex_ held
-  Result<Entry*> find_whole(const Digest& digest);   // mutex_ held; a damaged one is set aside
+  Result<void> may_fail();                          // mutex_ held
+  Result<Entry*> find(const Digest& digest);        // mutex_ held
+  Result<Entry*> find_whole(const Digest& digest);  // mutex_ held; a damaged one is set aside
   Result<BlobInfo> store(std::string content, const std::optional<Digest>& expected);
 
   Clock& clock_;
