@@ -1,0 +1,122 @@
+#include "net/auth.hpp"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+
+#include "base/digest.hpp"
+#include "base/fs.hpp"
+#include "base/ids.hpp"
+#include "base/rng.hpp"
+
+namespace millrace::net {
+
+namespace {
+
+// "example.com:8080" -> "example.com", "[::1]:80" -> "::1"; what is neither comes back whole and matches nothing.
+std::string_view without_port(std::string_view host) {
+  if (!host.starts_with('[')) return host.substr(0, host.find(':'));
+  auto close = host.find(']');
+  if (close == std::string_view::npos || (close + 1 < host.size() && host[close + 1] != ':')) return host;
+  return host.substr(1, close - 1);
+}
+
+bool known_host(std::string_view host, const AuthPolicy& policy) {
+  auto name = without_port(host);
+  if (name == "127.0.0.1" || name == "::1" || equal_ignoring_case(name, "localhost")) return true;
+  return std::ranges::any_of(policy.hosts, [&](const std::string& known) {
+    return equal_ignoring_case(known, host) || equal_ignoring_case(known, name);
+  });
+}
+
+// An Origin is "scheme://host[:port]" or "null".
+bool same_origin(std::string_view origin, std::string_view host, const AuthPolicy& policy) {
+  auto at = origin.find("://");
+  if (at == std::string_view::npos) return false;
+  auto from = origin.substr(at + 3);
+  if (equal_ignoring_case(from, host)) return true;
+  return std::ranges::any_of(policy.hosts, [&](const std::string& known) {
+    return equal_ignoring_case(known, from) || equal_ignoring_case(known, without_port(from));
+  });
+}
+
+}  // namespace
+
+bool is_loopback(std::string_view host) {
+  if (host.starts_with('[')) host = without_port(host);
+  return equal_ignoring_case(host, "localhost") || host == "::1" || host.starts_with("127.");
+}
+
+bool equal_in_constant_time(std::string_view a, std::string_view b) {
+  // Digests first: the loop then takes the same time whatever the lengths are.
+  auto x = sha256(a), y = sha256(b);
+  volatile unsigned char difference = 0;
+  for (std::size_t i = 0; i < x.bytes.size(); ++i)
+    difference = difference | (static_cast<unsigned char>(x.bytes[i]) ^ static_cast<unsigned char>(y.bytes[i]));
+  return difference == 0;
+}
+
+Result<void> authorize(const AuthFacts& facts, const AuthPolicy& policy) {
+  if (facts.access == Access::open) return ok();
+  if (!facts.authorization.empty()) {
+    auto text = facts.authorization;
+    bool bearer = text.size() > 7 && equal_ignoring_case(text.substr(0, 7), "Bearer ");
+    if (bearer) text.remove_prefix(7);
+    if (bearer && !policy.token.empty() && equal_in_constant_time(text, policy.token.reveal())) return ok();
+    return fail(Code::unauthenticated, "net.bad_token",
+                "the Authorization header does not hold this server's token; send \"Authorization: Bearer <token>\"");
+  }
+  if (policy.token_required)
+    return fail(Code::unauthenticated, "net.token_needed",
+                "this server listens beyond 127.0.0.1, so every request needs \"Authorization: Bearer <token>\"");
+  if (!known_host(facts.host, policy))
+    return fail(Code::permission_denied, "net.foreign_host",
+                "without a token only requests to localhost are accepted, this one names the host '" +
+                    std::string(facts.host) + "'; send the token, or add the name to `hosts` in the profile");
+  if (facts.access == Access::write) {
+    bool foreign_site =
+        !facts.sec_fetch_site.empty() && facts.sec_fetch_site != "same-origin" && facts.sec_fetch_site != "none";
+    bool foreign = facts.origin.empty() ? foreign_site : !same_origin(facts.origin, facts.host, policy);
+    if (foreign)
+      return fail(Code::permission_denied, "net.foreign_origin",
+                  "a web page of another site (" +
+                      std::string(facts.origin.empty() ? facts.sec_fetch_site : facts.origin) +
+                      ") sent this request; send the token, or add the page's host to `hosts` in the profile");
+  }
+  return ok();
+}
+
+Result<Secret> load_or_make_token(const std::string& path, Env& env) {
+  constexpr std::size_t token_min = 16;
+  if (!exists(env.fs, path)) {
+    TRY_VOID(env.fs.make_dirs(parent_path(path)));
+    // The mode is set while the file is still empty; nobody else ever reads the token.
+    TRY(auto file, env.fs.open_write(path, WriteMode::create_new));
+    ::chmod(path.c_str(), S_IRUSR | S_IWUSR);
+    Id id;
+    std::string token = "mr_";
+    for (int half = 0; half < 2; ++half) {
+      for (std::size_t i = 0; i < id.bytes.size(); i += 8) {
+        auto bits = env.rng.next();
+        for (int k = 0; k < 8; ++k) id.bytes[i + k] = static_cast<std::uint8_t>(bits >> (8 * k));
+      }
+      token += id.hex();
+    }
+    TRY_VOID(file->append(as_bytes(token + "\n")));
+    TRY_VOID(file->sync());
+    TRY_VOID(env.fs.sync_dir(parent_path(path)));
+    return Secret(token);
+  }
+  struct stat info{};
+  if (::stat(path.c_str(), &info) == 0 && (info.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+    return fail(Code::failed_precondition, "net.token_exposed",
+                "the token file " + path + " can be read by others; run: chmod 600 " + path);
+  TRY(auto text, read_file(env.fs, path, 4096));
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.pop_back();
+  if (text.size() < token_min)
+    return fail(Code::failed_precondition, "net.token_short",
+                "the token in " + path + " has fewer than 16 characters; remove the file to get a new one");
+  return Secret(std::move(text));
+}
+
+}  // namespace millrace::net
