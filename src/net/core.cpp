@@ -1,0 +1,141 @@
+#include <cstdio>
+#include <exception>
+
+#include "base/clock.hpp"
+#include "base/log.hpp"
+#include "base/rng.hpp"
+#include "net/core_internal.hpp"
+
+namespace millrace::net {
+
+namespace {
+
+// Runs `f`, whose result is a T; what it throws goes through `failed`, which gets the text.
+template <class F, class G>
+auto guarded(F f, G failed) -> decltype(f()) {
+  try {
+    return f();
+  } catch (const std::exception& error) {
+    return failed(std::string(error.what()));
+  } catch (...) {
+    return failed("unknown exception");
+  }
+}
+
+}  // namespace
+
+Response too_large_response(std::uint64_t bytes_max) {
+  auto response = error_response(
+      {Code::out_of_range, "net.body_too_large",
+       "the body is larger than the " + format_size(static_cast<long long>(bytes_max)) + " accepted here"},
+      {.next = "send it in parts"});
+  response.status = 413;
+  return response;
+}
+
+Response overloaded_response() {
+  return error_response({Code::unavailable, "net.overloaded", "too many requests wait already"},
+                        {.next = "try again in a second", .retry_after_seconds = 1});
+}
+
+Core::Core(Config config_in, Env& env_in, Probe& probe_in)
+    : config(std::move(config_in)),
+      env(env_in),
+      probe(probe_in),
+      io("net-io", config.pool_threads, config.pool_queue_max),
+      uploads("net-upload", config.uploads_max, 0),
+      id_salt_(env.rng.next()) {}
+
+std::uint64_t Core::body_bytes_max(const Route& route) const {
+  return route.kind == Route::Kind::upload && route.options.body_bytes_max == 0 ? config.upload_bytes_max
+                                                                                : route.options.body_bytes_max;
+}
+
+std::variant<const Route*, Response> Core::admit(Request& request) const {
+  auto found = router.find(request);
+  if (auto missing = std::get_if<Router::NotFound>(&found)) {
+    return error_response({Code::not_found, "net.no_such_path", "there is nothing at " + std::string(request.path)},
+                          {.next = missing->nearest.empty() ? "" : "did you mean " + missing->nearest + "?"});
+  }
+  if (auto wrong = std::get_if<Router::WrongMethod>(&found)) {
+    Response response =
+        request.method == "OPTIONS"
+            ? Response{.status = 204}
+            : error_response({Code::unimplemented, "net.wrong_method",
+                              std::string(request.path) + " does not take " + std::string(request.method)},
+                             {.next = "use " + wrong->allow});
+    if (request.method != "OPTIONS") response.status = 405;
+    response.headers.emplace_back("Allow", wrong->allow);
+    return response;
+  }
+  const Route* route = std::get<const Route*>(found);
+  auto allowed = authorize({.access = route->access,
+                            .authorization = request.header("Authorization"),
+                            .host = request.header("Host"),
+                            .origin = request.header("Origin"),
+                            .sec_fetch_site = request.header("Sec-Fetch-Site")},
+                           config.auth);
+  if (!allowed) return error_response(allowed.error());
+  request.query_parameters = parse_query(request.query_text);
+  return route;
+}
+
+Response Core::call(const Route& route, const Request& request) const {
+  return guarded([&] { return route.handler(request); },
+                 [&](const std::string& what) {
+                   env.log.error(
+                       "handler_failed",
+                       {{"method", route.method}, {"path", route.pattern}, {"request", request.id}, {"what", what}});
+                   return error_response({Code::internal, "net.handler_failed",
+                                          "an internal error; the server's log has it under request " + request.id});
+                 });
+}
+
+Result<std::unique_ptr<UploadSink>> Core::open_upload(const Route& route, const Request& request) const {
+  return guarded([&] { return route.upload(request); },
+                 [&](const std::string& what) -> Result<std::unique_ptr<UploadSink>> {
+                   return fail(Code::internal, "net.handler_failed", what);
+                 });
+}
+
+Result<std::unique_ptr<Follower>> Core::open_follow(const Route& route, const Request& request) const {
+  return guarded([&] { return route.follow(request); },
+                 [&](const std::string& what) -> Result<std::unique_ptr<Follower>> {
+                   return fail(Code::internal, "net.handler_failed", what);
+                 });
+}
+
+std::string Core::new_id() {
+  char text[33];
+  std::snprintf(text, sizeof text, "%016llx%016llx", static_cast<unsigned long long>(id_salt_),
+                static_cast<unsigned long long>(id_next_.fetch_add(1)));
+  return text;
+}
+
+void Core::finished(std::string_view method, const Route* route, int status, SteadyPoint since) {
+  probe.request_finished(method, route ? std::string_view(route->pattern) : std::string_view(), status,
+                         env.clock.steady() - since);
+  if (in_flight.fetch_sub(1) == 1 && stopping) {
+    std::lock_guard lock(idle_mutex_);
+    idle_.notify_all();
+  }
+}
+
+bool Core::wait_idle(Duration time_max) {
+  std::unique_lock lock(idle_mutex_);
+  idle_.wait_for(lock, time_max, [&] { return hurry_ || in_flight == 0; });
+  return in_flight == 0;
+}
+
+void Core::hurry() {
+  std::lock_guard lock(idle_mutex_);
+  hurry_ = true;
+  idle_.notify_all();
+}
+
+bool Core::hurried() {
+  std::lock_guard lock(idle_mutex_);
+  return hurry_;
+}
+
+}  // namespace millrace::net

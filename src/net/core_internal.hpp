@@ -1,0 +1,61 @@
+// What the server decides and counts, apart from the network: both dispatch() and the HTTP library's side use it.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <variant>
+
+#include "net/pool_internal.hpp"
+#include "net/server.hpp"
+
+namespace millrace::net {
+
+struct Core {
+  Core(Config config_in, Env& env_in, Probe& probe_in);
+
+  // Routing, auth and what the head says about the body: the route, or the refusal. Fills the request's parameters.
+  std::variant<const Route*, Response> admit(Request& request) const;
+  std::uint64_t body_bytes_max(const Route& route) const;
+  // Calls a handler; what it throws becomes `net.handler_failed`.
+  Response call(const Route& route, const Request& request) const;
+  Result<std::unique_ptr<UploadSink>> open_upload(const Route& route, const Request& request) const;
+  Result<std::unique_ptr<Follower>> open_follow(const Route& route, const Request& request) const;
+
+  std::string new_id();  // 32 hex digits, unique in this process, hard to guess from outside
+
+  void started() {
+    in_flight.fetch_add(1);
+    probe.request_started();
+  }
+  void finished(std::string_view method, const Route* route, int status, SteadyPoint since);
+  // Waits for in_flight == 0, `until` or hurry(); whether it is 0.
+  bool wait_idle(Duration time_max);
+  void hurry();
+  bool hurried();
+
+  const Config config;
+  Env& env;
+  Probe& probe;
+  Router router;
+  Pool io;
+  Pool uploads;
+  std::atomic<int> in_flight{0};
+  std::atomic<int> follows{0};
+  std::atomic<bool> running{false};
+  std::atomic<bool> stopping{false};
+  std::atomic<bool> cutting{false};  // nothing waits for anything any more
+
+ private:
+  std::uint64_t id_salt_;
+  std::atomic<std::uint64_t> id_next_{1};
+  std::mutex idle_mutex_;
+  std::condition_variable idle_;
+  bool hurry_ = false;
+};
+
+Response too_large_response(std::uint64_t bytes_max);  // 413
+Response overloaded_response();                        // 503
+
+}  // namespace millrace::net

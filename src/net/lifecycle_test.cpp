@@ -1,0 +1,187 @@
+// Starting and stopping, each test in a process of its own (death tests, threadsafe style).
+#include <gtest/gtest.h>
+
+#include <latch>
+#include <thread>
+
+#include "base/fault.hpp"
+#include "base/fs.hpp"
+#include "base/rng.hpp"
+#include "base/testing/temp_dir.hpp"
+#include "net/server.hpp"
+#include "net/testing/raw_client.hpp"
+
+namespace millrace::net {
+namespace {
+
+// In the child process gtest's assertions are not seen.
+#define MUST(condition)                                                  \
+  if (!(condition)) {                                                    \
+    std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+    std::_Exit(1);                                                       \
+  }
+
+struct World {
+  TempDir dir;
+  RealFs fs;
+  SystemClock clock;
+  SystemRng rng;
+  Faults faults;
+  std::unique_ptr<Log> log = null_log();
+  Env env{fs, clock, rng, faults, *log};
+  std::unique_ptr<Server> open(Config config = {}) {
+    config.port = 0;
+    config.io_threads = 2;
+    config.temp_dir = dir.path("tmp");
+    return std::move(*Server::open(config, env));
+  }
+};
+
+class LifecycleDeathTest : public ::testing::Test {
+ protected:
+  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+  // Runs `f` in a process of its own; what it says on standard error when it fails is shown.
+  template <class F>
+  static void in_child(F f) {
+    EXPECT_EXIT(
+        {
+          f();
+          std::_Exit(0);
+        },
+        ::testing::ExitedWithCode(0), "");
+  }
+};
+
+TEST_F(LifecycleDeathTest, StopWaitsForWhatIsInFlight) {
+  in_child([] {
+    World world;
+    auto server = world.open();
+    std::latch entered(1), leave(1);
+    server->pooled("GET", "/slow", [&](const Request&) {
+      entered.count_down();
+      leave.wait();
+      return text_response(std::string(2'000'000, 'x'));  // more than a socket takes at once
+    });
+    MUST(server->start());
+    MUST(server->ready());
+    int port = server->addresses().front().port;
+    RawClient client(port), idle(port);
+    MUST(client.send(get("/slow")));
+    entered.wait();
+    MUST(server->in_flight() == 1);
+    bool clean = false;
+    std::thread stopping([&] { clean = server->stop(std::chrono::seconds(20)); });
+    while (server->ready()) std::this_thread::yield();
+    while (RawClient(port).connected()) std::this_thread::yield();  // it does not listen any more
+    leave.count_down();
+    auto answer = client.receive();
+    MUST(answer.status == 200);
+    MUST(answer.body.size() == 2'000'000);
+    MUST(answer.headers["connection"] == "close");
+    MUST(client.at_end());
+    stopping.join();
+    MUST(clean);
+    MUST(server->stop(std::chrono::seconds(1)));  // again is harmless
+  });
+}
+
+TEST_F(LifecycleDeathTest, ASecondStopEndsTheWait) {
+  in_child([] {
+    World world;
+    auto server = world.open();
+    std::latch entered(1), leave(1);
+    server->pooled("GET", "/slow", [&](const Request&) {
+      entered.count_down();
+      leave.wait();
+      return text_response("late");
+    });
+    MUST(server->start());
+    RawClient client(server->addresses().front().port);
+    MUST(client.send(get("/slow")));
+    entered.wait();
+    bool clean = true;
+    std::thread first([&] { clean = server->stop(std::chrono::hours(1)); });
+    while (server->ready()) std::this_thread::yield();
+    MUST(!server->stop(std::chrono::hours(1)));
+    first.join();
+    MUST(!clean);
+    MUST(client.receive().status == 0);
+    leave.count_down();
+  });
+}
+
+TEST_F(LifecycleDeathTest, StartsOncePerProcess) {
+  in_child([] {
+    World world;
+    auto first = world.open();
+    MUST(first->start());
+    MUST(first->start().error().reason == "net.started_before");
+    auto second = world.open();
+    MUST(second->start().error().reason == "net.started_before");
+    MUST(first->stop(std::chrono::seconds(1)));
+    MUST(second->start().error().reason == "net.started_before");
+  });
+}
+
+TEST_F(LifecycleDeathTest, BeyondLoopbackNeedsAToken) {
+  in_child([] {
+    World world;
+    Config config{.host = "0.0.0.0", .port = 0, .temp_dir = world.dir.path("tmp")};
+    MUST(Server::open(config, world.env).error().reason == "net.token_needed");
+    config.auth.token = Secret("a-token-of-sixteen");
+    auto server = world.open(config);
+    server->fast("GET", "/healthz", [](const Request&) { return text_response("ok\n"); }, {.access = Access::open});
+    server->fast("GET", "/x", [](const Request&) { return text_response("x"); });
+    MUST(server->start());
+    RawClient client(server->addresses().front().port);
+    MUST(client.send(get("/x")) && client.receive().status == 401);
+    MUST(client.send(get("/healthz")) && client.receive().status == 200);
+    MUST(client.send(get("/x", "Authorization: Bearer a-token-of-sixteen\r\n")) && client.receive().body == "x");
+  });
+}
+
+TEST_F(LifecycleDeathTest, AFullPoolRefusesAtOnce) {
+  in_child([] {
+    World world;
+    auto server = world.open({.pool_threads = 1, .pool_queue_max = 1});
+    std::latch entered(1), leave(1);
+    server->pooled("GET", "/slow", [&](const Request&) {
+      if (!entered.try_wait()) entered.count_down();
+      leave.wait();
+      return text_response("done");
+    });
+    server->fast("GET", "/fast", [](const Request&) { return text_response("fast"); });
+    MUST(server->start());
+    int port = server->addresses().front().port;
+    RawClient running(port), waiting(port), refused(port);
+    MUST(running.send(get("/slow")));
+    entered.wait();
+    MUST(waiting.send(get("/slow")));
+    while (server->in_flight() < 2) std::this_thread::yield();
+    MUST(refused.send(get("/slow")));
+    auto answer = refused.receive();
+    MUST(answer.status == 503);
+    MUST(answer.headers["retry-after"] == "1");
+    MUST(answer.body.find("net.overloaded") != std::string::npos);
+    MUST(refused.send(get("/fast")) && refused.receive().body == "fast");
+    leave.count_down();
+    MUST(running.receive().body == "done");
+    MUST(waiting.receive().body == "done");
+  });
+}
+
+TEST(Listening, RefusesAddressesThatAreNone) {
+  World world;
+  for (auto [host, port, reason] :
+       std::vector<std::tuple<std::string, int, std::string>>{{"127.0.0.1", 70000, "net.bad_address"},
+                                                              {"localhosts", 0, "net.token_needed"},
+                                                              {"127.0.0.256", 0, "net.bad_address"},
+                                                              {"203.0.113.7", 0, "net.token_needed"}}) {
+    auto server = Server::open({.host = host, .port = port, .temp_dir = world.dir.path("tmp")}, world.env);
+    EXPECT_EQ(server ? (*server)->start().error().reason : server.error().reason, reason) << host;
+  }
+  EXPECT_EQ(Server::open({}, world.env).error().reason, "net.bad_config");
+}
+
+}  // namespace
+}  // namespace millrace::net

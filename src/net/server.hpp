@@ -1,0 +1,98 @@
+// The HTTP/1.1 server: routes in, answers out, everything bounded. The handlers know nothing of the network:
+// dispatch() calls them without it.
+//
+//   TRY(auto server, net::Server::open(config, env));
+//   server->fast("GET", "/healthz", [](const net::Request&) { return net::text_response("ok\n"); }, {.access =
+//   net::Access::open}); server->pooled("POST", "/labels/{model}", handler); TRY_VOID(server->start());
+//   ... server->addresses().front().url ...
+//   server->stop(std::chrono::seconds(10));
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/env.hpp"
+#include "base/result.hpp"
+#include "net/auth.hpp"
+#include "net/http.hpp"
+#include "net/router.hpp"
+
+namespace millrace::net {
+
+struct Config {
+  std::string host = "127.0.0.1";  // an address, or "localhost"; "0.0.0.0" and "::" for all
+  int port = 8080;                 // 0: any free one
+  int io_threads = 0;              // event loops; 0: one per core
+  int pool_threads = 8;
+  int pool_queue_max = 256;  // requests that wait for a pool thread; past that 503 with Retry-After
+  int uploads_max = 16;      // at once, each with a thread of its own
+  int follows_max = 64;      // at once
+  int connections_max = 10'000;
+  int idle_seconds_max = 60;                     // a connection without traffic is closed
+  std::uint64_t upload_bytes_max = 1ull << 40;   // app-wide: no body is larger
+  std::uint64_t upload_buffer_bytes = 4u << 20;  // per upload: what may wait for a slow sink
+  std::string temp_dir;                          // needed: the HTTP library makes folders below it
+  AuthPolicy auth;                               // open() sets token_required for a non-loopback host
+};
+
+struct Address {
+  std::string host;
+  int port = 0;
+  std::string url;  // "http://127.0.0.1:8080"
+};
+
+// What the server counts; the names of the metrics live in the implementer (probe.hpp).
+class Probe {
+ public:
+  virtual ~Probe() = default;
+  virtual void request_started() {}
+  // `pattern` is the route's, "" for none: few values. Called once the answer is handed to the connection.
+  virtual void request_finished(std::string_view method, std::string_view pattern, int status, Duration took) {
+    (void)method, (void)pattern, (void)status, (void)took;
+  }
+};
+
+// One Server may run per process: the HTTP library has one application per process, which cannot start a second time.
+// Routes are added before start(); all else is thread-safe.
+class Server {
+ public:
+  // invalid_argument `net.bad_config`. failed_precondition `net.token_needed`: a host that is not loopback without
+  // token.
+  static Result<std::unique_ptr<Server>> open(Config config, Env& env, Probe* probe = nullptr);
+  ~Server();  // stop(0), then waits for the handlers that still run
+
+  void fast(std::string_view method, std::string_view pattern, Handler handler, RouteOptions options = {});
+  void pooled(std::string_view method, std::string_view pattern, Handler handler, RouteOptions options = {});
+  // options.body_bytes_max of 0 (the default here) means Config.upload_bytes_max.
+  void upload(std::string_view method, std::string_view pattern, UploadHandler handler,
+              RouteOptions options = {.body_bytes_max = 0});
+  void follow(std::string_view method, std::string_view pattern, FollowHandler handler, RouteOptions options = {});
+
+  // Listens. already_exists `net.port_taken` names the address and, where /proc lets us see it, the process that has
+  // it; permission_denied `net.port_denied`; invalid_argument `net.bad_address`; failed_precondition
+  // `net.started_before` for the second start in a process.
+  Result<void> start();
+  std::vector<Address> addresses() const;  // with the real port; empty before start()
+
+  // Stops listening, waits until every request in flight has been answered or `deadline` has passed, then cuts. While
+  // that goes on, ready() is false and answers say "Connection: close". A call during the wait ends it at once.
+  // Safe to call again. Returns whether everything was answered.
+  bool stop(Duration deadline);
+  bool ready() const;  // started and not stopping
+  int in_flight() const;
+
+  // Routing, auth, limits and the handler on this thread, without any network. Uploads get request.body as one piece; a
+  // follow route is read to its end.
+  Response dispatch(Request request) const;
+  std::vector<const Route*> routes() const;
+
+ private:
+  struct Impl;
+  explicit Server(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace millrace::net
