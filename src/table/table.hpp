@@ -81,11 +81,23 @@ Result<std::unique_ptr<BatchReader>> open_parquet(std::shared_ptr<const Readable
                                                   std::int64_t batch_rows = 65536);
 
 struct CsvOptions {
-  std::optional<char> delimiter;   // absent: sniffed
+  std::optional<char> delimiter;   // absent: sniffed (one of , ; tab |)
   std::optional<bool> header;      // absent: sniffed
   std::vector<std::string> names;  // used when there is no header
   std::vector<std::string> nulls = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"};
+  bool latin1 = false;  // bytes are ISO 8859-1; otherwise UTF-8
+  Schema types;         // columns of these names get these types instead of inferred ones
 };
+
+// A CSV, Parquet or Arrow IPC file, each plain or gzip, told apart by its first bytes; rows in file order. Needs no
+// engine. `file` is read twice when it is a CSV: once for the types, once for the rows.
+// CSV: types are inferred over the whole file: boolean (true/false), int64 (not "007", not beyond 64 bits: those stay
+// text), float64, date and timestamp (ISO 8601), else text. Blanks around cells are trimmed, blank lines left out, a
+// byte order mark skipped. Missing names become column_<n>, doubles get _2, _3.
+// invalid_argument: `table.bad_csv` naming the line (ragged row, open quote, a byte that is not UTF-8, a value that is
+// not of a given type), `table.empty_file`, `table.bad_file` (another format); data_loss `table.bad_gzip`.
+Result<std::unique_ptr<BatchReader>> open_file(std::shared_ptr<const ReadableFile> file,
+                                               const CsvOptions& options = {});
 
 // One DuckDB in this process, in memory, with bounds. Thread-safe: every query gets a connection of its own.
 class Engine {
@@ -93,7 +105,8 @@ class Engine {
   struct Config {
     std::int64_t memory_bytes = 1LL << 30;
     int threads = 1;
-    std::string temp_dir;  // spills here; empty: never spills
+    std::string temp_dir;     // spills here; empty: never spills
+    bool local_files = true;  // false: SQL may open `blob:` names only, and no setting can be changed by it
   };
   // How `blob:<name>` paths inside SQL are opened (read_parquet('blob:<digest>')).
   using OpenFile = std::function<Result<std::shared_ptr<const ReadableFile>>(const std::string& name)>;
@@ -102,16 +115,15 @@ class Engine {
   virtual ~Engine() = default;
 
   // Any statement; `params` fill ?1, ?2, ... Result columns come back as the six types (see Type).
-  // invalid_argument `table.bad_sql` with DuckDB's message; resource_exhausted `table.memory`.
+  // The rows come while the query runs; the reader may outlive the engine, and one thread at a time uses it.
+  // invalid_argument `table.bad_sql` with DuckDB's message; resource_exhausted `table.memory`; unavailable `table.io`.
   virtual Result<std::unique_ptr<BatchReader>> query(const std::string& sql, const Row& params = {}) = 0;
   // Makes rows visible as a table of that name until dropped or replaced. Copied in through DuckDB's appender.
   virtual Result<void> add_table(const std::string& name, BatchReader& rows) = 0;
   // Stops a running query of any thread: it answers cancelled `table.cancelled`.
   virtual void interrupt() = 0;
 
-  // A CSV (plain or gzip) or Parquet file by its ending or first bytes; rows in file order. Types are inferred over the
-  // whole file; blanks around texts are trimmed. Duplicate names get _2, _3. invalid_argument `table.bad_csv` names
-  // line and column.
+  // open_file for a path of this machine or `blob:<name>`.
   virtual Result<std::unique_ptr<BatchReader>> read_file(const std::string& path, const CsvOptions& options) = 0;
 };
 
