@@ -16,7 +16,8 @@ namespace millrace::model {
 
 #define MILLRACE_XGBOOST_FUNCTIONS(X)                                                                              \
   X(XGBoostVersion)                                                                                                \
-  X(XGBuildInfo) X(XGBGetLastError) X(XGBSetGlobalConfig) X(XGBRegisterLogCallback) X(XGDMatrixCreateFromDense)    \
+  X(XGBuildInfo)                                                                                                   \
+  X(XGBGetLastError) X(XGBSetGlobalConfig) X(XGBRegisterLogCallback) X(XGDMatrixCreateFromDense)                   \
       X(XGDMatrixSetDenseInfo) X(XGDMatrixFree) X(XGDMatrixNumRow) X(XGProxyDMatrixCreate)                         \
           X(XGProxyDMatrixSetDataDense) X(XGQuantileDMatrixCreateFromCallback) X(XGBoosterCreate) X(XGBoosterFree) \
               X(XGBoosterSetParam) X(XGBoosterUpdateOneIter) X(XGBoosterEvalOneIter) X(XGBoosterBoostedRounds)     \
