@@ -288,9 +288,10 @@ Result<Project> project_from_tree(const Tree& tree, std::string_view profile_nam
   if (const auto problems = check_project(tree); !problems.empty()) return refuse(problems, file, text);
   Project out;
   whole_file(Fields::reader(&tree), out);
-  if (profile_name.empty()) return out;
   const Tree* all = tree.find("profile");
-  const Tree* chosen = all ? all->find(profile_name) : nullptr;
+  if (!profile_name.empty()) out.profile.name = std::string(profile_name);
+  const Tree* chosen = all ? all->find(out.profile.name) : nullptr;
+  if (!chosen && profile_name.empty()) return out;
   if (!chosen) {
     std::string known;
     for (const auto& member : all ? all->members() : std::vector<Tree::Member>())
@@ -299,7 +300,6 @@ Result<Project> project_from_tree(const Tree& tree, std::string_view profile_nam
                 std::format("{} has no [profile.{}]; {}", file, toml_key(profile_name),
                             known.empty() ? "it declares none" : "it declares: " + known));
   }
-  out.profile.name = std::string(profile_name);
   profile(Fields::reader(chosen), out.profile);
   return out;
 }
@@ -321,7 +321,7 @@ Tree resolved_tree(const Project& project, bool with_profile) {
   if (with_profile) {
     Tree all, one;
     profile(Fields::writer(one), copy.profile);
-    all.set(copy.profile.name.empty() ? "default" : copy.profile.name, std::move(one));
+    all.set(copy.profile.name, std::move(one));
     out.set("profile", std::move(all));
   }
   return out;

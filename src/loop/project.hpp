@@ -173,7 +173,7 @@ struct RetentionConfig {
 
 // [profile.NAME]: where and how this project runs; no part of its digest.
 struct Profile {
-  std::string name;  // empty: the built-in one
+  std::string name = "default";
   std::string listen = "127.0.0.1:7070";
   std::vector<std::string> hosts;      // names besides localhost that a browser may call it by
   std::string data_dir = ".millrace";  // relative to the project file
@@ -211,7 +211,7 @@ struct Problem {
 // Every problem of a file that parses, by place. Empty: project_from_tree with any declared profile succeeds.
 std::vector<Problem> check_project(const Tree& tree);
 
-// A chosen `profile` must be declared in the file (not_found `project.no_profile`); empty: the built-in one.
+// A chosen `profile` must be declared in the file (not_found `project.no_profile`); empty: "default", declared or not.
 // Fails with all problems at once, by line: unimplemented `project.not_available` when keys of later versions are all
 // that is wrong ("not available yet: [privacy] line 148"), else invalid_argument with the first one's reason:
 // `project.unknown_key`, `project.wrong_type`, `project.bad_value`, `project.missing`; or `tree.malformed`. `file` is
