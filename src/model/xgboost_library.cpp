@@ -89,4 +89,9 @@ std::string array_interface(const float* data, std::size_t rows, std::size_t col
          std::to_string(rows) + "," + std::to_string(columns) + R"(],"typestr":"<f4","version":3})";
 }
 
+std::string array_interface(const float* data, std::size_t count) {
+  return R"({"data":[)" + std::to_string(reinterpret_cast<std::uintptr_t>(data)) + R"(,true],"shape":[)" +
+         std::to_string(count) + R"(],"typestr":"<f4","version":3})";
+}
+
 }  // namespace millrace::model

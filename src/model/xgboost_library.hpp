@@ -18,7 +18,7 @@ namespace millrace::model {
   X(XGBoostVersion)                                                                                                \
   X(XGBuildInfo)                                                                                                   \
   X(XGBGetLastError) X(XGBSetGlobalConfig) X(XGBRegisterLogCallback) X(XGDMatrixCreateFromDense)                   \
-      X(XGDMatrixSetDenseInfo) X(XGDMatrixFree) X(XGDMatrixNumRow) X(XGProxyDMatrixCreate)                         \
+      X(XGDMatrixSetInfoFromInterface) X(XGDMatrixFree) X(XGDMatrixNumRow) X(XGProxyDMatrixCreate)                 \
           X(XGProxyDMatrixSetDataDense) X(XGQuantileDMatrixCreateFromCallback) X(XGBoosterCreate) X(XGBoosterFree) \
               X(XGBoosterSetParam) X(XGBoosterUpdateOneIter) X(XGBoosterEvalOneIter) X(XGBoosterBoostedRounds)     \
                   X(XGBoosterGetNumFeature) X(XGBoosterSlice) X(XGBoosterPredictFromDense)                         \
@@ -105,5 +105,6 @@ class Matrix {
 
 // NumPy's __array_interface__ as JSON, how XGBoost takes a row-major matrix of floats. Borrowed.
 std::string array_interface(const float* data, std::size_t rows, std::size_t columns);
+std::string array_interface(const float* data, std::size_t count);  // a vector
 
 }  // namespace millrace::model

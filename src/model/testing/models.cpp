@@ -76,8 +76,8 @@ Result<std::string> sample_artifact(TaskType task, std::uint64_t seed, int round
                                              : std::floor(static_cast<float>(signal * 2.3));
   }
   TRY(auto matrix, Matrix::dense(library, features, rows.size(), 1));
-  TRY_VOID(
-      library->check(library->XGDMatrixSetDenseInfo(matrix.get(), "label", target.data(), target.size(), 1), "labels"));
+  const std::string labels = array_interface(target.data(), target.size());
+  TRY_VOID(library->check(library->XGDMatrixSetInfoFromInterface(matrix.get(), "label", labels.c_str()), "labels"));
   const DMatrixHandle cached[] = {matrix.get()};
   TRY(auto booster, Booster::create(library, cached));
   const char* objective = task == TaskType::regression ? "reg:squarederror"
