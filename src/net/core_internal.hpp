@@ -4,11 +4,10 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <variant>
 
-#include "base/pool.hpp"
+#include "net/pool_internal.hpp"
 #include "net/server.hpp"
 
 namespace millrace::net {
@@ -40,9 +39,8 @@ struct Core {
   Env& env;
   Probe& probe;
   Router router;
-  std::unique_ptr<Pool> io;
-  std::unique_ptr<Pool> uploads;  // a thread for each that runs, so one stuck sink holds up no other
-  std::atomic<int> uploads_running{0};
+  Pool io;
+  Pool uploads;
   std::atomic<int> in_flight{0};
   std::atomic<int> follows{0};
   std::atomic<bool> running{false};

@@ -4,7 +4,7 @@
 #include <charconv>
 
 #include "base/json.hpp"
-#include "base/error_codes.hpp"
+#include "net/status_internal.hpp"
 
 namespace millrace::net {
 
