@@ -38,8 +38,8 @@ class Pool {
   // unavailable `base.pool_stopped` after drain(); `work` is then destroyed on the caller's thread.
   Result<void> submit(std::move_only_function<void()> work);
 
-  // Takes no more work and waits until all that was taken is done, `patience` at most (real time). What has not begun by
-  // then is dropped; false says that something was dropped or still runs. Not from a thread of the pool.
+  // Takes no more work and waits until all that was taken is done, `patience` at most (real time). What has not begun
+  // by then is dropped; false says that something was dropped or still runs. Not from a thread of the pool.
   bool drain(Duration patience);
 
   PoolStats stats() const;

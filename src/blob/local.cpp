@@ -51,6 +51,7 @@ LocalStore::LocalStore(Env env, LocalConfig config) : env_(env), config_(std::mo
 
 Result<void> LocalStore::prepare() {
   for (const char* folder : {"objects", "tmp", "pins", "trash", "quarantine"}) TRY_VOID(env_.fs.make_dirs(in(folder)));
+  TRY_VOID(env_.fs.sync_dir(config_.dir));  // the folders may be those of a process that died just after making them
   TRY(auto leftovers, env_.fs.list(in("trash")));
   if (leftovers.empty()) return ok();
   auto lock = env_.fs.lock(in("gc.lock"), "putting back what an interrupted collection had set aside");

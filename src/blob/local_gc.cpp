@@ -1,7 +1,8 @@
 // Garbage collection. The race to get right: a reference or a second upload of the same content that appears while a
 // collection runs, perhaps in another process. Nothing is removed in place: a blob is first set aside by rename, then
 // pins and references are looked at once more, and only then it is removed or put back. Whoever adds a reference to an
-// existing blob pins first and looks for the blob afterwards. So in every order one of the two sees the other.
+// existing blob pins first and looks for the blob afterwards (and takes it back when it finds it set aside). So in
+// every order one of the two sees the other.
 #include <utility>
 
 #include "base/fault.hpp"
@@ -67,14 +68,15 @@ Result<void> LocalStore::collect_object(Collection& c, const Digest& digest, con
     auto moved = env_.fs.rename(object_path(digest), aside);
     if (!moved) return moved.error().code == Code::not_found ? ok() : moved;
     TRY_VOID(env_.faults.reach("blob.gc.after_move"));
-    TRY(auto now, env_.fs.info(aside));
-    if (c.young(now) || pinned(digest, c) || c.reachable(digest)) {
-      TRY_VOID(env_.fs.rename(aside, object_path(digest)));
+    const auto now = env_.fs.info(aside);
+    const bool keep = !now || c.young(*now) || pinned(digest, c) || c.reachable(digest);
+    if (!keep) TRY_VOID(env_.faults.reach("blob.gc.before_remove"));
+    const auto gone = keep ? env_.fs.rename(aside, object_path(digest)) : env_.fs.remove(aside);
+    if (!gone && gone.error().code != Code::not_found) return gone;
+    if (keep || !gone) {  // not there any more: somebody pinned it and took it back
       TRY_VOID(env_.fs.sync_dir(object_dir(digest)));
       return ++c.report.kept_by_race, ok();
     }
-    TRY_VOID(env_.faults.reach("blob.gc.before_remove"));
-    TRY_VOID(env_.fs.remove(aside));
     std::lock_guard lock(mutex_);
     verified_.erase(digest);
   }

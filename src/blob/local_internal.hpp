@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <set>
@@ -61,6 +63,7 @@ class LocalStore final : public Store {
   // Moves the damaged file away; the answer is the error to return. Keeps a blob that was written anew meanwhile.
   Error quarantine(const Digest& digest, const Object& object, const std::string& why);
 
+  Result<void> make_object_dir(const Digest& digest);
   Result<void> renew_pin(const Digest& digest);
   // Is this content stored, whole and protected from collections? Damaged copies are set aside and count as absent.
   Result<std::optional<BlobInfo>> adopt_existing(const Digest& digest);
@@ -75,6 +78,7 @@ class LocalStore final : public Store {
   Env env_;
   LocalConfig config_;
   IdMaker ids_;
+  std::array<std::atomic<bool>, 256> object_dir_known_{};  // made and durable, by first byte of the digest
   std::mutex gc_mutex_;  // one collection at a time in this process; gc.lock among processes
 
   std::mutex mutex_;  // guards what follows; never held during I/O

@@ -83,7 +83,7 @@ class LocalWriter final : public Writer {
     TRY_VOID(env_.faults.reach("blob.write.before_sync"));
     TRY_VOID(file_->sync());
     if (size_ > buffer_.size()) TRY_VOID(seal_header());
-    TRY_VOID(env_.fs.make_dirs(parent_path(to)));
+    TRY_VOID(store_.make_object_dir(info.digest));
     TRY_VOID(env_.faults.reach("blob.write.before_rename"));
     TRY_VOID(env_.fs.rename(path_, to));
     renamed_ = true;
@@ -133,9 +133,23 @@ Result<void> LocalStore::renew_pin(const Digest& digest) {
 
 Result<void> LocalStore::pin(const Digest& digest) {
   // First the pin, then the look: a collection does it the other way round (it sets the blob aside, then looks for a
-  // pin), so either it sees the pin or we see that the blob is gone.
+  // pin), so either it sees the pin or we see that the blob is not in its place.
   TRY_VOID(renew_pin(digest));
+  if (!exists(env_.fs, object_path(digest))) {
+    auto rescued = env_.fs.rename(in("trash", digest), object_path(digest));
+    if (rescued) return env_.fs.sync_dir(object_dir(digest));
+    if (rescued.error().code != Code::not_found) return rescued;
+  }
   TRY_VOID(find(digest));
+  return ok();
+}
+
+Result<void> LocalStore::make_object_dir(const Digest& digest) {
+  std::atomic<bool>& known = object_dir_known_[digest.bytes[0]];
+  if (known) return ok();
+  TRY_VOID(env_.fs.make_dirs(object_dir(digest)));
+  TRY_VOID(env_.fs.sync_dir(in("objects")));  // also when another process made it and died before it did this
+  known = true;
   return ok();
 }
 

@@ -1,10 +1,7 @@
 // The promises of testing/suite.hpp on the local folder and on the fake.
 #include <filesystem>
 
-#include "base/fault.hpp"
-#include "base/log.hpp"
-#include "base/rng.hpp"
-#include "base/testing/temp_dir.hpp"
+#include "base/testing/env.hpp"
 #include "blob/local.hpp"
 #include "blob/testing/memory.hpp"
 #include "blob/testing/suite.hpp"
@@ -12,34 +9,38 @@
 namespace millrace::blob {
 namespace {
 
+template <TestEnv::Disk disk>
 class LocalHarness {
  public:
   LocalHarness() { reopen(); }
   Store& store() { return *store_; }
   void reopen() {
     store_.reset();
-    store_ = open_local({fs_, clock_, rng_, faults_, *log_}, {.dir = dir_.path("blobs")}).value();
+    store_ = open_local({t_.env.fs, clock(), t_.env.rng, t_.env.faults, t_.env.log}, {.dir = t_.path("blobs")}).value();
   }
-  void pass(Duration time) {  // as seen from the files: each of them grows older
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(dir_.path())) {
-      if (entry.is_regular_file()) std::filesystem::last_write_time(entry, entry.last_write_time() - time);
+  void pass(Duration time) {
+    if constexpr (disk == TestEnv::Disk::sim) {
+      t_.clock.advance(time);
+    } else {  // as seen from the files: each of them grows older
+      for (const auto& entry : std::filesystem::recursive_directory_iterator(t_.dir)) {
+        if (entry.is_regular_file()) std::filesystem::last_write_time(entry, entry.last_write_time() - time);
+      }
     }
   }
   void damage(const Digest& digest) {
-    const std::string path = dir_.path("blobs/objects/" + digest.hex().substr(0, 2) + "/" + digest.hex());
-    std::string bytes = read_file(fs_, path).value();
+    const std::string path = t_.path("blobs/objects/" + digest.hex().substr(0, 2) + "/" + digest.hex());
+    std::string bytes = read_file(t_.env.fs, path).value();
     bytes.back() = static_cast<char>(bytes.back() ^ 1);
-    auto file = fs_.open_write(path, WriteMode::truncate).value();
-    ASSERT_TRUE(file->append(millrace::as_bytes(bytes)));
+    ASSERT_TRUE(write_file(t_.env.fs, path, bytes));
   }
 
  private:
-  TempDir dir_;
-  RealFs fs_;
-  SystemClock clock_;
-  SystemRng rng_;
-  Faults faults_;
-  std::unique_ptr<Log> log_ = null_log();
+  Clock& clock() {
+    if constexpr (disk == TestEnv::Disk::sim) return t_.clock;
+    return system_clock_;  // files on a real disk carry the real time
+  }
+  TestEnv t_{disk};
+  SystemClock system_clock_;
   std::unique_ptr<Store> store_;
 };
 
@@ -47,21 +48,16 @@ class MemoryHarness {
  public:
   Store& store() { return store_; }
   void reopen() {}
-  void pass(Duration time) { clock_.time += time; }
+  void pass(Duration time) { clock_.advance(time); }
   void damage(const Digest& digest) { store_.damage(digest); }
 
  private:
-  class StoppedClock final : public Clock {
-   public:
-    TimePoint now() override { return time; }
-    SteadyPoint steady() override { return SteadyPoint(time.time_since_epoch()); }
-    TimePoint time{std::chrono::hours(24 * 365 * 50)};
-  };
-  StoppedClock clock_;
+  SimClock clock_;
   MemoryStore store_{clock_};
 };
 
-INSTANTIATE_TYPED_TEST_SUITE_P(Local, StorePromises, LocalHarness);
+INSTANTIATE_TYPED_TEST_SUITE_P(Local, StorePromises, LocalHarness<TestEnv::Disk::real>);
+INSTANTIATE_TYPED_TEST_SUITE_P(LocalSimulated, StorePromises, LocalHarness<TestEnv::Disk::sim>);
 INSTANTIATE_TYPED_TEST_SUITE_P(Memory, StorePromises, MemoryHarness);
 
 }  // namespace

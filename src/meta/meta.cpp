@@ -1,7 +1,6 @@
 #include "meta/meta.hpp"
 
-#include <cstdio>
-#include <cstdlib>
+#include "base/check.hpp"
 
 namespace millrace::meta {
 
@@ -9,17 +8,14 @@ namespace {
 
 [[noreturn]] void wrong_type(std::size_t i, const char* wanted, const Value& value) {
   static constexpr const char* names[] = {"null", "an integer", "a real", "a text"};
-  std::fprintf(stderr, "meta: column %zu of a row holds %s where %s was asked for\n", i, names[value.index()], wanted);
-  std::abort();
+  broken("column " + std::to_string(i) + " of a row holds " + names[value.index()] + " where " + wanted +
+         " was asked for");
 }
 
 }  // namespace
 
 const Value& Row::at(std::size_t i) const {
-  if (i >= values_.size()) {
-    std::fprintf(stderr, "meta: column %zu asked of a row of %zu\n", i, values_.size());
-    std::abort();
-  }
+  check(i < values_.size(), "a row has the column that is asked for");
   return values_[i];
 }
 

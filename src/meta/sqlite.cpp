@@ -138,7 +138,12 @@ class SqliteStore final : public Store {
 };
 
 SqliteSession::Options session_options(const SqliteConfig& config, bool read_only) {
-  return {join_path(config.folder, "meta.db"), read_only, config.busy_timeout, config.bytes_max, config.vfs};
+  return {join_path(config.folder, "meta.db"),
+          read_only,
+          config.power_safe,
+          config.busy_timeout,
+          config.bytes_max,
+          config.vfs};
 }
 
 // ---- writes ----

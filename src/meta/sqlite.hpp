@@ -26,7 +26,9 @@ struct SqliteConfig {
   std::size_t readers_max = 8;                      // connections for reading, opened as needed
   Duration busy_timeout = std::chrono::seconds(5);  // for a foreign program that has the file open
   std::int64_t bytes_max = 0;                       // the file's bound (meta.disk_full above it); 0: the disk's
-  std::string vfs;                                  // SQLite's own file layer by name; a test puts one here that fails
+  // Off: what was acknowledged survives the process, not a power cut. For tests, and for data that nobody keeps.
+  bool power_safe = true;
+  std::string vfs;  // SQLite's own file layer by name; a test puts one here that fails
 };
 
 // Opens or makes the folder (see folder.hpp for its refusals), then the database, and runs what is missing of

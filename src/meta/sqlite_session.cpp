@@ -224,7 +224,7 @@ Result<std::unique_ptr<SqliteSession>> SqliteSession::open(const Options& option
   if (mode.empty() || mode[0].text(0) != "wal")
     return fail(Code::unavailable, "meta.io",
                 "SQLite's write-ahead log can't be used in " + options.path + " (a network file system?)");
-  TRY_VOID(session->control("PRAGMA synchronous = FULL"));
+  TRY_VOID(session->control(options.power_safe ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = OFF"));
   TRY_VOID(session->control("PRAGMA foreign_keys = ON"));
   if (options.bytes_max > 0) {
     TRY(auto page, session->pragma("PRAGMA page_size"));

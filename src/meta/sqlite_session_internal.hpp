@@ -21,6 +21,7 @@ class SqliteSession {
   struct Options {
     std::string path;
     bool read_only = false;
+    bool power_safe = true;
     Duration busy_timeout{};
     std::int64_t bytes_max = 0;
     std::string vfs;

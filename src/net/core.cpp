@@ -42,8 +42,12 @@ Core::Core(Config config_in, Env& env_in, Probe& probe_in)
     : config(std::move(config_in)),
       env(env_in),
       probe(probe_in),
-      io("net-io", config.pool_threads, config.pool_queue_max),
-      uploads("net-upload", config.uploads_max, 0),
+      io(std::make_unique<Pool>(PoolConfig{.name = "net-io",
+                                           .threads = static_cast<std::size_t>(config.pool_threads),
+                                           .queued_max = static_cast<std::size_t>(config.pool_queue_max)})),
+      uploads(std::make_unique<Pool>(PoolConfig{.name = "net-upload",
+                                                .threads = static_cast<std::size_t>(config.uploads_max),
+                                                .queued_max = static_cast<std::size_t>(config.uploads_max)})),
       id_salt_(env.rng.next()) {}
 
 std::uint64_t Core::body_bytes_max(const Route& route) const {

@@ -4,10 +4,11 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <variant>
 
-#include "net/pool_internal.hpp"
+#include "base/pool.hpp"
 #include "net/server.hpp"
 
 namespace millrace::net {
@@ -39,8 +40,9 @@ struct Core {
   Env& env;
   Probe& probe;
   Router router;
-  Pool io;
-  Pool uploads;
+  std::unique_ptr<Pool> io;
+  std::unique_ptr<Pool> uploads;  // a thread for each that runs, so one stuck sink holds up no other
+  std::atomic<int> uploads_running{0};
   std::atomic<int> in_flight{0};
   std::atomic<int> follows{0};
   std::atomic<bool> running{false};

@@ -12,7 +12,10 @@
 // - The body limit is one for all routes: ours are checked per route, and Drogon's is the largest.
 #include <drogon/drogon.h>
 #include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <trantor/utils/Logger.h>
 #include <unistd.h>
 
@@ -172,7 +175,7 @@ class Exchange : public drogon::RequestStreamReader, public std::enable_shared_f
       case Route::Kind::follow:
         return begin_follow();
       default:
-        if (!core_->io.submit(
+        if (!core_->io->submit(
                 [self = shared_from_this()] { self->answer(self->core_->call(*self->route_, self->request_)); }))
           answer(overloaded_response());
     }
@@ -184,15 +187,18 @@ class Exchange : public drogon::RequestStreamReader, public std::enable_shared_f
                                        [core = core_] { return core->cutting.load(); });
     if (auto connection = http_->getConnectionPtr().lock())
       connection->keepAlive();  // a slow sink is not an idle client
-    bool taken = core_->uploads.submit([self = shared_from_this()] {
-      auto response = self->upload_->run([&] { return self->core_->open_upload(*self->route_, self->request_); });
-      if (!self->upload_->whole()) self->close_after(response);
-      self->answer(std::move(response));
-    });
-    if (!taken) {
+    if (core_->uploads_running.fetch_add(1) >= core_->config.uploads_max) {
+      core_->uploads_running.fetch_sub(1);
       upload_ = nullptr;
       return refuse(overloaded_response());
     }
+    auto taken = core_->uploads->submit([self = shared_from_this()] {
+      auto response = self->upload_->run([&] { return self->core_->open_upload(*self->route_, self->request_); });
+      self->core_->uploads_running.fetch_sub(1);
+      if (!self->upload_->whole()) self->close_after(response);
+      self->answer(std::move(response));
+    });
+    if (!taken) return refuse(overloaded_response());  // the server stops
     read_body();
     if (!body_expected_) upload_->end();
   }
@@ -277,7 +283,7 @@ class Following : public std::enable_shared_from_this<Following> {
       return later();
     }
     moved_ = now;
-    bool taken = core_->io.submit([self = shared_from_this()] {
+    auto taken = core_->io->submit([self = shared_from_this()] {
       auto text = self->follower_->next();
       self->loop_->queueInLoop([self, text = std::move(text)] { self->deliver(text); });
     });
@@ -322,7 +328,7 @@ void Exchange::begin_follow() {
     core_->follows.fetch_sub(1);
     return answer(overloaded_response());
   }
-  bool taken = core_->io.submit([self = shared_from_this()] {
+  auto taken = core_->io->submit([self = shared_from_this()] {
     auto follower = self->core_->open_follow(*self->route_, self->request_);
     auto connection = self->http_->getConnectionPtr().lock();
     if (!follower || !connection) {
@@ -373,6 +379,7 @@ class DrogonTransport final : public Transport {
       std::lock_guard lock(mutex_);
       listeners_.push_back(fd);
     });
+    app.setAfterAcceptSockOptCallback([](int fd) { accepted_fd = fd; });
     app.setConnectionCallback([this](const trantor::TcpConnectionPtr& connection) { connection_changed(connection); });
     app.registerPreRoutingAdvice(
         [core = core_](const HttpRequestPtr& http, AdviceCallback&& reply, drogon::AdviceChainCallback&&) {
@@ -408,20 +415,18 @@ class DrogonTransport final : public Transport {
   }
 
   void flush(Duration time_max, const std::function<bool()>& hurried) override {
-    constexpr auto look = std::chrono::milliseconds(50);
-    constexpr int still_looks_max = 20;  // a second without a byte sent: idle clients that do not hang up
+    constexpr auto look = std::chrono::milliseconds(10);
+    constexpr int still_looks_max = 100;  // a second without a byte taken by any reader
     for (auto& connection : connections()) connection->shutdown();
-    std::uint64_t sent_last = 0;
+    std::uint64_t taken_last = 0;
     int still_looks = 0;
-    for (auto waited = Duration::zero(); waited < time_max && still_looks < still_looks_max && !hurried();
-         waited += look) {
+    for (auto waited = Duration::zero(); waited < time_max && still_looks < still_looks_max && !hurried(); waited += look) {
       std::unique_lock lock(mutex_);
-      if (closed_.wait_for(lock, std::min<Duration>(look, time_max - waited), [&] { return connections_.empty(); }))
-        return;
-      lock.unlock();
-      auto sent = bytes_sent();
-      still_looks = sent == sent_last ? still_looks + 1 : 0;
-      sent_last = sent;
+      if (closed_.wait_for(lock, std::min<Duration>(look, time_max - waited), [&] { return connections_.empty(); })) return;
+      auto [unsent, taken] = progress();
+      if (unsent == 0) return;  // the kernel has the rest; clients that do not hang up are not waited for
+      still_looks = taken == taken_last ? still_looks + 1 : 0;
+      taken_last = taken;
     }
   }
 
@@ -442,7 +447,7 @@ class DrogonTransport final : public Transport {
   void connection_changed(const trantor::TcpConnectionPtr& connection) {
     std::lock_guard lock(mutex_);
     if (connection->connected()) {
-      connections_.emplace(connection.get(), connection);
+      connections_.emplace(connection.get(), Connection{connection, accepted_fd});
     } else {
       connections_.erase(connection.get());
       if (connections_.empty()) closed_.notify_all();
@@ -452,30 +457,42 @@ class DrogonTransport final : public Transport {
   std::vector<trantor::TcpConnectionPtr> connections() {
     std::vector<trantor::TcpConnectionPtr> out;
     std::lock_guard lock(mutex_);
-    for (auto& [key, weak] : connections_)
-      if (auto connection = weak.lock()) out.push_back(std::move(connection));
+    for (auto& [key, entry] : connections_)
+      if (auto connection = entry.weak.lock()) out.push_back(std::move(connection));
     return out;
   }
 
-  // Asked on each connection's own loop.
-  std::uint64_t bytes_sent() {
-    auto all = connections();
-    std::uint64_t total = 0;
-    for (auto& connection : all) {
-      std::promise<std::uint64_t> sent;
-      connection->getLoop()->runInLoop([&] { sent.set_value(connection->bytesSent()); });
-      total += sent.get_future().get();
+  // How many connections have not closed their side yet, and how many bytes all readers have taken. With the lock held:
+  // a connection leaves the map before its socket is closed.
+  std::pair<int, std::uint64_t> progress() const {
+    constexpr int established = 1, close_wait = 8;  // of tcpi_state; <netinet/tcp.h> has the names but not the counts
+    std::pair<int, std::uint64_t> out{0, 0};
+    for (const auto& [key, entry] : connections_) {
+      tcp_info info{};
+      socklen_t size = sizeof info;
+      if (::getsockopt(entry.fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) continue;
+      out.first += info.tcpi_state == established || info.tcpi_state == close_wait;
+      out.second += info.tcpi_bytes_acked;
     }
-    return total;
+    return out;
   }
+
+  struct Connection {
+    std::weak_ptr<trantor::TcpConnection> weak;
+    int fd;
+  };
+  // A loop accepts, then announces the connection, on one thread; only the first step shows the descriptor.
+  static thread_local int accepted_fd;
 
   const std::shared_ptr<Core> core_;
   std::thread thread_;
   std::mutex mutex_;
   std::condition_variable closed_;
   std::vector<int> listeners_;
-  std::unordered_map<const trantor::TcpConnection*, std::weak_ptr<trantor::TcpConnection>> connections_;
+  std::unordered_map<const trantor::TcpConnection*, Connection> connections_;
 };
+
+thread_local int DrogonTransport::accepted_fd = -1;
 
 }  // namespace
 

@@ -4,7 +4,7 @@
 #include <charconv>
 
 #include "base/json.hpp"
-#include "net/status_internal.hpp"
+#include "base/error_codes.hpp"
 
 namespace millrace::net {
 

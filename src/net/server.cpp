@@ -43,8 +43,8 @@ Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Server::~Server() {
   stop(Duration::zero());
   // Here and not in ~Core, which a request in a pool may outlive us to run.
-  impl_->core->uploads.join();
-  impl_->core->io.join();
+  impl_->core->uploads = nullptr;
+  impl_->core->io = nullptr;
 }
 
 Result<std::unique_ptr<Server>> Server::open(Config config, Env& env, Probe* probe) {
@@ -108,8 +108,8 @@ bool Server::stop(Duration deadline) {
   bool clean = core.wait_idle(deadline);
   impl_->transport->flush(std::max(until - core.env.clock.steady(), Duration::zero()),
                           [&core] { return core.hurried(); });
-  core.io.close();
-  core.uploads.close();
+  core.io->drain(Duration::zero());
+  core.uploads->drain(Duration::zero());
   impl_->transport->quit();
   core.running = false;
   impl_->stopped_clean = clean;

@@ -179,7 +179,7 @@ TYPED_TEST_P(StorePromises, BlobsSurviveAReopen) {
 
 TYPED_TEST_P(StorePromises, ListIsInOrderAndComplete) {
   std::vector<BlobInfo> expected;
-  for (int i = 0; i < 300; ++i) expected.push_back(this->put("blob " + std::to_string(i)));
+  for (int i = 0; i < 60; ++i) expected.push_back(this->put("blob " + std::to_string(i)));
   std::ranges::sort(expected, {}, &BlobInfo::digest);
   EXPECT_EQ(this->store().list().value(), expected);
   int seen = 0;  // a visitor may stop
@@ -299,7 +299,7 @@ TYPED_TEST_P(StorePromises, ManyThreadsWriteAndReadTheSame) {
     std::vector<std::jthread> threads;
     for (int t = 0; t < 8; ++t) {
       threads.emplace_back([&, t] {
-        for (int i = 0; i < 40; ++i) {
+        for (int i = 0; i < 15; ++i) {
           const std::string& content = contents[static_cast<std::size_t>(i * (t + 1)) % contents.size()];
           auto info = this->store().put(content);
           if (!info || this->store().read(info->digest, 100).value_or("") != content) ++wrong;

@@ -1,23 +1,19 @@
 #include "meta/testing/temp_store.hpp"
 
-#include <cstdio>
-#include <cstdlib>
-
+#include "base/check.hpp"
 #include "meta/sqlite.hpp"
 
 namespace millrace::meta {
 
-TempStore::TempStore(std::span<const Migration> migrations) : migrations_(migrations.begin(), migrations.end()) {
+TempStore::TempStore(std::span<const Migration> migrations, std::uint64_t seed)
+    : test(TestEnv::Disk::real, seed), migrations_(migrations.begin(), migrations.end()) {
   reopen();
 }
 
 void TempStore::reopen() {
   store_ = nullptr;
-  auto store = open_sqlite(env(), {.folder = dir_.path("data")}, writer_, migrations_);
-  if (!store) {
-    std::fprintf(stderr, "no store for the test: %s\n", store.error().message.c_str());
-    std::abort();
-  }
+  auto store = open_sqlite(test.env, {.folder = test.path("data"), .power_safe = false}, writer_, migrations_);
+  check(store.has_value(), store ? "" : store.error().message);
   store_ = std::move(*store);
 }
 

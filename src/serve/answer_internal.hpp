@@ -1,0 +1,16 @@
+// The text of a prediction's answer. Written by hand: it is the hot path, and its keys are class names.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/ids.hpp"
+#include "model/loaded.hpp"
+
+namespace millrace::serve {
+
+std::string render_answer(const model::Manifest& manifest, std::span<const model::Answer> answers,
+                          std::span<const Id> ids, std::string_view name_and_version, double took_ms);
+
+}  // namespace millrace::serve

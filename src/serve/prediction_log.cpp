@@ -1,0 +1,316 @@
+#include "serve/prediction_log.hpp"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <format>
+
+#include "base/fault.hpp"
+#include "base/log.hpp"
+#include "serve/log_format_internal.hpp"
+
+namespace millrace::serve {
+
+using namespace log_format;
+
+std::uint32_t log_format::record_crc(std::uint32_t type, std::string_view payload) {
+  std::uint32_t head[2] = {type, static_cast<std::uint32_t>(payload.size())};
+  auto crc = crc32(0, reinterpret_cast<const Bytef*>(head), sizeof head);
+  return static_cast<std::uint32_t>(
+      crc32(crc, reinterpret_cast<const Bytef*>(payload.data()), static_cast<uInt>(payload.size())));
+}
+
+struct PredictionLog::Segment {
+  std::unique_ptr<MappedFile> file;
+  std::uint64_t number = 0;
+  std::uint64_t bytes = 0;
+  std::atomic<std::uint64_t> reserved{segment_header_bytes};
+  bool closed_and_synced = false;  // guarded by sync_mutex_
+  // Slot id % size holds the last schema id written here; a collision only writes a schema twice.
+  std::array<std::atomic<std::uint32_t>, 256> schemas{};
+};
+
+namespace {
+
+std::string segment_name(std::uint64_t number) { return std::format("{:012}.mpl", number); }
+
+void write_value(Writer& out, const table::Value& value) {
+  out.number(static_cast<std::uint8_t>(value.index()));
+  std::visit(
+      [&](const auto& v) {
+        using T = std::decay_t<decltype(v)>;
+        if constexpr (std::is_same_v<T, bool>) {
+          out.number(static_cast<std::uint8_t>(v));
+        } else if constexpr (std::is_same_v<T, std::string>) {
+          out.text(v);
+        } else if constexpr (std::is_same_v<T, table::Date>) {
+          out.number(v.days);
+        } else if constexpr (std::is_same_v<T, table::Timestamp>) {
+          out.number(v.us);
+        } else if constexpr (!std::is_same_v<T, std::monostate>) {
+          out.number(v);
+        }
+      },
+      value);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<PredictionLog>> PredictionLog::open(const Config& config, Env& env) {
+  TRY_VOID(env.fs.make_dirs(config.dir));
+  auto log = std::unique_ptr<PredictionLog>(new PredictionLog(config, env));
+  TRY(auto files, env.fs.list(config.dir));
+  for (const auto& file : files) {
+    if (file.name.ends_with(".mpl")) log->number_ = std::max<std::uint64_t>(log->number_, std::stoull(file.name));
+  }
+  return log;
+}
+
+PredictionLog::~PredictionLog() {
+  if (auto done = sync(); !done) env_.log.error("prediction_log_not_synced", {{"error", done.error().message}});
+}
+
+PredictionLog::Handle PredictionLog::schema(const LogSchema& schema) {
+  auto id = schemas_.fetch_add(1) + 1;
+  std::string record;
+  Writer out(record);
+  out.number(id);
+  out.text(schema.model);
+  out.number(schema.version);
+  out.number(static_cast<std::uint32_t>(schema.inputs.size()));
+  for (const auto& field : schema.inputs) {
+    out.text(field.name);
+    out.text(table::type_name(field.type));
+  }
+  out.number(static_cast<std::uint32_t>(schema.classes.size()));
+  for (const auto& name : schema.classes) out.text(name);
+  return {id, std::make_shared<const std::string>(std::move(record))};
+}
+
+Result<void> PredictionLog::append(const Handle& handle, const Id& id, TimePoint time, std::string_view key,
+                                   std::span<const float> scores, std::int32_t decision,
+                                   std::span<const table::Value> inputs) {
+  thread_local std::string payload;
+  payload.clear();
+  Writer out(payload);
+  out.number(handle.id);
+  payload.append(reinterpret_cast<const char*>(id.bytes.data()), id.bytes.size());
+  out.number(static_cast<std::int64_t>(time.time_since_epoch().count()));
+  out.text(key);
+  out.number(decision);
+  out.number(static_cast<std::uint32_t>(scores.size()));
+  payload.append(reinterpret_cast<const char*>(scores.data()), scores.size_bytes());
+  out.number(static_cast<std::uint32_t>(inputs.size()));
+  for (const auto& value : inputs) write_value(out, value);
+  if (payload.size() > config_.line_bytes_max || handle.record->size() > config_.line_bytes_max) {
+    return fail(Code::resource_exhausted, "serve.line_too_long",
+                std::format("a row of {} bytes does not fit the prediction log (at most {}): send shorter texts",
+                            payload.size(), config_.line_bytes_max));
+  }
+
+  auto segment = segment_.load(std::memory_order_acquire);
+  for (;;) {
+    if (segment) {
+      auto& slot = segment->schemas[handle.id % segment->schemas.size()];
+      if (slot.load(std::memory_order_acquire) != handle.id) {
+        auto at = segment->reserved.fetch_add(padded(handle.record->size()));
+        if (at + padded(handle.record->size()) <= segment->bytes) {
+          TRY_VOID(put(*segment, at, record_schema, *handle.record));
+          slot.store(handle.id, std::memory_order_release);
+        }
+      }
+      auto at = segment->reserved.fetch_add(padded(payload.size()));
+      if (at + padded(payload.size()) <= segment->bytes) {
+        TRY_VOID(put(*segment, at, record_prediction, payload));
+        appended_.fetch_add(1, std::memory_order_relaxed);
+        return {};
+      }
+    }
+    TRY(segment, next_segment(segment.get()));
+  }
+}
+
+Result<void> PredictionLog::put(Segment& segment, std::uint64_t at, std::uint32_t type, std::string_view payload) {
+  auto* to = segment.file->bytes().data() + at;
+  RecordHeader header{0, static_cast<std::uint32_t>(payload.size()), type, record_crc(type, payload)};
+  std::memcpy(to, &header, sizeof header);
+  std::memcpy(to + sizeof header, payload.data(), payload.size());
+  TRY_VOID(env_.faults.reach("serve.log.before_line"));
+  std::atomic_ref<std::uint32_t>(*reinterpret_cast<std::uint32_t*>(to)).store(record_magic, std::memory_order_release);
+  return env_.faults.reach("serve.log.after_line");
+}
+
+Result<std::shared_ptr<PredictionLog::Segment>> PredictionLog::next_segment(const Segment* full) {
+  std::lock_guard lock(roll_mutex_);
+  auto present = segment_.load();
+  if (present && present.get() != full) return present;  // somebody else was first
+  auto number = number_ + 1;
+  auto path = join_path(config_.dir, segment_name(number));
+  TRY(auto file, env_.fs.open_mapped(path, config_.segment_bytes));
+  TRY_VOID(env_.fs.sync_dir(config_.dir));
+  SegmentHeader header{};
+  std::copy(std::begin(segment_magic), std::end(segment_magic), header.magic);
+  header.format = 1;
+  header.sync_ms = static_cast<std::uint32_t>(config_.sync_every.count() / 1000);
+  header.number = number;
+  header.created_us = env_.clock.now().time_since_epoch().count();
+  header.bytes = config_.segment_bytes;
+  std::memcpy(file->bytes().data(), &header, sizeof header);
+  auto next = std::make_shared<Segment>();
+  next->file = std::move(file);
+  next->number = number;
+  next->bytes = config_.segment_bytes;
+  number_ = number;
+  {
+    std::lock_guard sync_lock(sync_mutex_);
+    unsynced_.push_back(next);
+  }
+  segment_.store(next, std::memory_order_release);
+  return next;
+}
+
+Result<void> PredictionLog::sync() {
+  std::lock_guard lock(sync_mutex_);
+  std::erase_if(unsynced_, [](const auto& segment) { return segment->closed_and_synced; });
+  for (auto& segment : unsynced_) {
+    // A closed segment whose last writer has gone (nobody else holds it) is complete: this sync is its last.
+    bool last = segment != segment_.load() && segment.use_count() == 1;
+    auto end = std::min(segment->reserved.load(), segment->bytes);
+    TRY_VOID(segment->file->sync(0, end));  // only dirty pages are written
+    segment->closed_and_synced = last;
+  }
+  return {};
+}
+
+Result<void> PredictionLog::roll() {
+  TRY_VOID(sync());
+  auto present = segment_.load();
+  if (!present) return {};
+  TRY(auto next, next_segment(present.get()));
+  return sync();
+}
+
+namespace {
+
+Result<table::Value> read_value(Reader& in) {
+  switch (in.number<std::uint8_t>()) {
+    case 0:
+      return table::Value{};
+    case 1:
+      return table::Value{in.number<std::uint8_t>() != 0};
+    case 2:
+      return table::Value{in.number<std::int64_t>()};
+    case 3:
+      return table::Value{in.number<double>()};
+    case 4:
+      return table::Value{std::string(in.text())};
+    case 5:
+      return table::Value{table::Date{in.number<std::int32_t>()}};
+    case 6:
+      return table::Value{table::Timestamp{in.number<std::int64_t>()}};
+    default:
+      return fail(Code::data_loss, "serve.log_corrupt", "a value of an unknown kind");
+  }
+}
+
+Result<LogSchema> read_schema(Reader& in) {
+  LogSchema schema;
+  schema.model = in.text();
+  schema.version = in.number<std::int64_t>();
+  auto inputs = in.number<std::uint32_t>();
+  for (std::uint32_t i = 0; i < inputs && in.ok(); ++i) {
+    auto name = std::string(in.text());
+    TRY(auto type, table::parse_type(in.text()));
+    schema.inputs.push_back({std::move(name), type});
+  }
+  auto classes = in.number<std::uint32_t>();
+  for (std::uint32_t i = 0; i < classes && in.ok(); ++i) schema.classes.emplace_back(in.text());
+  if (!in.ok()) return fail(Code::data_loss, "serve.log_corrupt", "a schema record ends early");
+  return schema;
+}
+
+Result<LoggedPrediction> read_line(Reader& in) {
+  LoggedPrediction line;
+  auto id = in.raw(line.id.bytes.size());
+  if (in.ok()) std::memcpy(line.id.bytes.data(), id.data(), id.size());
+  line.time = TimePoint(Duration(in.number<std::int64_t>()));
+  line.key = in.text();
+  line.decision = in.number<std::int32_t>();
+  auto scores = in.number<std::uint32_t>();
+  for (std::uint32_t i = 0; i < scores && in.ok(); ++i) line.scores.push_back(in.number<float>());
+  auto inputs = in.number<std::uint32_t>();
+  for (std::uint32_t i = 0; i < inputs && in.ok(); ++i) {
+    TRY(auto value, read_value(in));
+    line.inputs.push_back(std::move(value));
+  }
+  if (!in.ok()) return fail(Code::data_loss, "serve.log_corrupt", "a prediction record ends early");
+  return line;
+}
+
+}  // namespace
+
+Result<LogReadStats> read_prediction_segment(Fs& fs, const std::string& path, const OnLine& on_line) {
+  LogReadStats stats;
+  stats.segments = 1;
+  TRY(auto content, read_file(fs, path, std::uint64_t{1} << 32));
+  SegmentHeader header;
+  if (content.size() < segment_header_bytes) {
+    return fail(Code::data_loss, "serve.log_corrupt", path + ": shorter than a segment header; run millrace doctor");
+  }
+  std::memcpy(&header, content.data(), sizeof header);
+  if (std::all_of(content.begin(), content.begin() + segment_header_bytes, [](char c) { return c == 0; })) return stats;
+  if (!std::equal(std::begin(segment_magic), std::end(segment_magic), header.magic) || header.format != 1) {
+    return fail(Code::data_loss, "serve.log_corrupt",
+                path + ": not a prediction log segment of format 1; run millrace doctor");
+  }
+  std::vector<std::pair<std::uint32_t, LogSchema>> schemas;
+  bool stepping = false;
+  for (std::uint64_t at = segment_header_bytes; at + sizeof(RecordHeader) <= content.size();) {
+    RecordHeader record;
+    std::memcpy(&record, content.data() + at, sizeof record);
+    auto whole = record.magic == record_magic && record.length <= content.size() - at - sizeof record;
+    auto payload = whole ? std::string_view(content).substr(at + sizeof record, record.length) : std::string_view();
+    if (!whole || record_crc(record.type, payload) != record.crc) {
+      // Zeros are room not used yet (or a reservation that a killed process never filled); anything else is damage.
+      bool zero = record.magic == 0 && record.length == 0;
+      if (!zero && !stepping) ++stats.damaged;
+      stepping = !zero;
+      at += 8;
+      continue;
+    }
+    stepping = false;
+    at += padded(record.length);
+    Reader in(payload);
+    auto id = in.number<std::uint32_t>();
+    if (record.type == record_schema) {
+      TRY(auto schema, read_schema(in));
+      schemas.emplace_back(id, std::move(schema));
+    } else if (record.type == record_prediction) {
+      auto found = std::find_if(schemas.rbegin(), schemas.rend(), [&](const auto& s) { return s.first == id; });
+      if (found == schemas.rend()) {
+        ++stats.damaged;  // its schema record was lost
+        continue;
+      }
+      TRY(auto line, read_line(in));
+      ++stats.lines;
+      TRY_VOID(on_line(found->second, std::move(line)));
+    }
+  }
+  return stats;
+}
+
+Result<LogReadStats> read_prediction_log(Fs& fs, const std::string& dir, const OnLine& on_line) {
+  LogReadStats all;
+  if (!exists(fs, dir)) return all;
+  TRY(auto files, fs.list(dir));
+  for (const auto& file : files) {
+    if (!file.name.ends_with(".mpl")) continue;
+    TRY(auto stats, read_prediction_segment(fs, join_path(dir, file.name), on_line));
+    all.segments += stats.segments;
+    all.lines += stats.lines;
+    all.damaged += stats.damaged;
+  }
+  return all;
+}
+
+}  // namespace millrace::serve

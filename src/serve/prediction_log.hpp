@@ -1,0 +1,102 @@
+// The prediction log: what was asked and what was answered, in `serve`'s own mapped segment files.
+// append() returns before the answer is sent and makes no system call: the line survives kill -9 of the process. It
+// survives a power cut once sync() has run (the owner calls it every Config::sync_every: the stated loss window).
+// The bytes are described in docs/formats/prediction_log.md.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/env.hpp"
+#include "base/fs.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "table/value.hpp"
+
+namespace millrace::serve {
+
+// What makes a line readable without anything else: written into each segment before its first line of that kind.
+struct LogSchema {
+  std::string model;
+  std::int64_t version = 0;
+  std::vector<table::Field> inputs;  // in the order of a line's inputs
+  std::vector<std::string> classes;  // empty for a regression
+};
+
+struct LoggedPrediction {
+  Id id;
+  TimePoint time{};
+  std::string key;             // the row's entity key, "" when it has none
+  std::vector<float> scores;   // binary: of classes[1]; multiclass: one per class; regression: the value
+  std::int32_t decision = -1;  // index into classes; -1 for a regression
+  table::Row inputs;
+};
+
+class PredictionLog {
+ public:
+  struct Config {
+    std::string dir;
+    std::uint64_t segment_bytes = 8u << 20;
+    std::uint64_t line_bytes_max = 1u << 20;  // a longer line is refused: resource_exhausted `serve.line_too_long`
+    Duration sync_every = std::chrono::seconds(1);
+  };
+  // One per kind of line; cheap to copy. From schema().
+  struct Handle {
+    std::uint32_t id = 0;
+    std::shared_ptr<const std::string> record;
+  };
+
+  static Result<std::unique_ptr<PredictionLog>> open(const Config& config, Env& env);
+  ~PredictionLog();
+
+  Handle schema(const LogSchema& schema);
+  // Thread-safe, lock-free while the segment has room. unavailable `fs.*` when a new segment can't be made.
+  Result<void> append(const Handle& handle, const Id& id, TimePoint time, std::string_view key,
+                      std::span<const float> scores, std::int32_t decision, std::span<const table::Value> inputs);
+  // Makes everything appended before the call durable.
+  Result<void> sync();
+  // Closes the present segment, so that all lines so far are in segments that no longer change.
+  Result<void> roll();
+
+  std::uint64_t appended() const { return appended_.load(std::memory_order_relaxed); }
+  const Config& config() const { return config_; }
+
+ private:
+  struct Segment;
+  PredictionLog(const Config& config, Env& env) : config_(config), env_(env) {}
+  Result<std::shared_ptr<Segment>> next_segment(const Segment* full);
+  Result<void> put(Segment& segment, std::uint64_t at, std::uint32_t type, std::string_view payload);
+  std::uint64_t next_number() const;
+
+  Config config_;
+  Env& env_;
+  std::atomic<std::shared_ptr<Segment>> segment_;
+  std::mutex roll_mutex_;
+  std::mutex sync_mutex_;
+  std::uint64_t number_ = 0;
+  std::vector<std::shared_ptr<Segment>> unsynced_;
+  std::atomic<std::uint32_t> schemas_{0};
+  std::atomic<std::uint64_t> appended_{0};
+};
+
+// Reads every whole line of the log folder, oldest segment first; a torn or unfinished record is stepped over. A
+// segment being written is read as far as it is. `schema` belongs to the line.
+using OnLine = std::function<Result<void>(const LogSchema& schema, LoggedPrediction&& line)>;
+struct LogReadStats {
+  std::uint64_t segments = 0;
+  std::uint64_t lines = 0;
+  std::uint64_t damaged = 0;  // places where bytes that are not a record were stepped over
+};
+Result<LogReadStats> read_prediction_log(Fs& fs, const std::string& dir, const OnLine& on_line);
+Result<LogReadStats> read_prediction_segment(Fs& fs, const std::string& path, const OnLine& on_line);
+
+}  // namespace millrace::serve

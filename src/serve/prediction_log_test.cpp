@@ -1,0 +1,208 @@
+#include "serve/prediction_log.hpp"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <set>
+#include <thread>
+
+#include "base/testing/env.hpp"
+
+namespace millrace::serve {
+namespace {
+
+const LogSchema schema_a{"churn",
+                         3,
+                         {{"age", table::Type::int64},
+                          {"plan", table::Type::text},
+                          {"paid", table::Type::boolean},
+                          {"spend", table::Type::float64},
+                          {"since", table::Type::date},
+                          {"seen", table::Type::timestamp}},
+                         {"No", "Yes"}};
+const table::Row row_a{
+    std::int64_t{41}, std::string("gold ☃"), true, 12.5, table::Date{20000}, table::Timestamp{1'700'000'000'000'000}};
+const table::Row nulls(6);
+
+struct Line {
+  LogSchema schema;
+  LoggedPrediction prediction;
+};
+std::vector<Line> read_all(TestEnv& t, LogReadStats* stats = nullptr) {
+  std::vector<Line> lines;
+  auto read = read_prediction_log(t.env.fs, t.path("log"),
+                                  [&](const LogSchema& schema, LoggedPrediction&& line) -> Result<void> {
+                                    lines.push_back({schema, std::move(line)});
+                                    return {};
+                                  });
+  EXPECT_TRUE(read) << read.error().message;
+  if (stats && read) *stats = *read;
+  return lines;
+}
+
+PredictionLog::Config config(TestEnv& t, std::uint64_t segment_bytes = 1 << 16) {
+  return {t.path("log"), segment_bytes};
+}
+
+TEST(PredictionLog, EveryTypeComesBack) {
+  TestEnv t;
+  auto log = *PredictionLog::open(config(t), t.env);
+  IdMaker ids(t.clock, t.rng);
+  auto handle = log->schema(schema_a);
+  auto id = ids.make();
+  const float scores[] = {0.71f};
+  ASSERT_TRUE(log->append(handle, id, t.clock.now(), "k-1", scores, 1, row_a));
+  ASSERT_TRUE(log->append(handle, ids.make(), t.clock.now(), "", scores, 0, nulls));
+  auto lines = read_all(t);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0].schema.model, "churn");
+  EXPECT_EQ(lines[0].schema.version, 3);
+  EXPECT_EQ(lines[0].schema.inputs, schema_a.inputs);
+  EXPECT_EQ(lines[0].schema.classes, schema_a.classes);
+  EXPECT_EQ(lines[0].prediction.id, id);
+  EXPECT_EQ(lines[0].prediction.key, "k-1");
+  EXPECT_EQ(lines[0].prediction.scores, std::vector<float>{0.71f});
+  EXPECT_EQ(lines[0].prediction.decision, 1);
+  EXPECT_EQ(lines[0].prediction.inputs, row_a);
+  EXPECT_EQ(lines[1].prediction.inputs, nulls);
+}
+
+TEST(PredictionLog, ManyThreadsManySegmentsManySchemas) {
+  TestEnv t;
+  auto log = *PredictionLog::open(config(t, 8192), t.env);
+  constexpr int threads = 8, each = 400;
+  std::vector<PredictionLog::Handle> handles;
+  for (int v = 0; v < 5; ++v) {
+    auto schema = schema_a;
+    schema.version = v;
+    handles.push_back(log->schema(schema));
+  }
+  IdMaker ids(t.clock, t.rng);
+  {
+    std::vector<std::jthread> workers;
+    for (int w = 0; w < threads; ++w) {
+      workers.emplace_back([&, w] {
+        for (int i = 0; i < each; ++i) {
+          const float scores[] = {static_cast<float>(i % 5)};
+          ASSERT_TRUE(log->append(handles[static_cast<std::size_t>(i % 5)], ids.make(), t.clock.now(),
+                                  std::to_string(w), scores, 1, row_a));
+          if (i % 50 == 0) {
+            ASSERT_TRUE(log->sync());
+          }
+        }
+      });
+    }
+  }
+  EXPECT_EQ(log->appended(), threads * each);
+  LogReadStats stats;
+  auto lines = read_all(t, &stats);
+  EXPECT_EQ(lines.size(), static_cast<std::size_t>(threads * each));
+  EXPECT_GT(stats.segments, 10u);
+  EXPECT_EQ(stats.damaged, 0u);
+  std::set<Id> distinct;
+  for (const auto& line : lines) {
+    distinct.insert(line.prediction.id);
+    EXPECT_EQ(static_cast<float>(line.schema.version), line.prediction.scores[0]) << "a line under another's schema";
+  }
+  EXPECT_EQ(distinct.size(), lines.size());
+}
+
+TEST(PredictionLog, AcknowledgedLinesSurviveSigkill) {
+  TestEnv t;
+  int pipe_ends[2];
+  ASSERT_EQ(pipe(pipe_ends), 0);
+  auto child = fork();
+  if (child == 0) {
+    auto log = *PredictionLog::open(config(t, 8192), t.env);
+    auto handle = log->schema(schema_a);
+    IdMaker ids(t.clock, t.rng);
+    const float scores[] = {0.5f};
+    for (;;) {
+      auto id = ids.make();
+      if (!log->append(handle, id, t.clock.now(), "", scores, 1, row_a)) _exit(1);
+      if (write(pipe_ends[1], id.bytes.data(), 16) != 16) _exit(1);  // acknowledged
+    }
+  }
+  close(pipe_ends[1]);
+  std::set<Id> acknowledged;
+  Id id;
+  while (acknowledged.size() < 300 && read(pipe_ends[0], id.bytes.data(), 16) == 16) acknowledged.insert(id);
+  kill(child, SIGKILL);
+  while (read(pipe_ends[0], id.bytes.data(), 16) == 16) acknowledged.insert(id);
+  waitpid(child, nullptr, 0);
+  close(pipe_ends[0]);
+  ASSERT_GE(acknowledged.size(), 300u);
+  std::set<Id> logged;
+  for (const auto& line : read_all(t)) logged.insert(line.prediction.id);
+  for (const auto& one : acknowledged) EXPECT_TRUE(logged.contains(one));
+
+  auto reopened = *PredictionLog::open(config(t, 8192), t.env);
+  auto handle = reopened->schema(schema_a);
+  const float scores[] = {0.5f};
+  IdMaker ids(t.clock, t.rng);
+  ASSERT_TRUE(reopened->append(handle, ids.make(), t.clock.now(), "", scores, 1, row_a));
+  EXPECT_EQ(read_all(t).size(), logged.size() + 1) << "a new process writes a new segment and keeps the old ones";
+}
+
+TEST(PredictionLog, DamageIsSteppedOverAndCounted) {
+  TestEnv t;
+  auto log = *PredictionLog::open(config(t), t.env);
+  auto handle = log->schema(schema_a);
+  IdMaker ids(t.clock, t.rng);
+  const float scores[] = {0.5f};
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(log->append(handle, ids.make(), t.clock.now(), "", scores, 1, row_a));
+  log.reset();
+  auto path = t.path("log/000000000001.mpl");
+  auto bytes = *read_file(t.env.fs, path);
+  auto first = bytes.find("MRPL", 64 + 64);
+  bytes[first + 40] ^= 1;  // inside the first prediction after the schema
+  ASSERT_TRUE(write_file(t.env.fs, path, bytes));
+  LogReadStats stats;
+  EXPECT_EQ(read_all(t, &stats).size(), 9u);
+  EXPECT_EQ(stats.damaged, 1u);
+}
+
+TEST(PredictionLog, SurvivesAPowerCutUpToTheLastSync) {
+  for (std::uint64_t seed = 1; seed <= 50; ++seed) {
+    TestEnv t(TestEnv::Disk::sim, seed);
+    std::set<Id> synced;
+    {
+      auto log = *PredictionLog::open(config(t, 16384), t.env);
+      auto handle = log->schema(schema_a);
+      IdMaker ids(t.clock, t.rng);
+      const float scores[] = {0.5f};
+      auto some = [&](int count, std::set<Id>* keep) {
+        for (int i = 0; i < count; ++i) {
+          auto id = ids.make();
+          ASSERT_TRUE(log->append(handle, id, t.clock.now(), "", scores, 1, row_a));
+          if (keep) keep->insert(id);
+        }
+      };
+      some(150, &synced);
+      ASSERT_TRUE(log->sync());
+      some(150, nullptr);
+      t.sim_fs().crash(t.rng);
+    }
+    std::set<Id> logged;
+    for (const auto& line : read_all(t)) {
+      EXPECT_EQ(line.prediction.inputs, row_a) << "a torn line was read, seed " << seed;
+      logged.insert(line.prediction.id);
+    }
+    for (const auto& id : synced) EXPECT_TRUE(logged.contains(id)) << "seed " << seed;
+  }
+}
+
+TEST(PredictionLog, ALineThatDoesNotFitIsRefused) {
+  TestEnv t;
+  auto log = *PredictionLog::open({t.path("log"), 1 << 16, 1000}, t.env);
+  auto handle = log->schema({"m", 1, {{"text", table::Type::text}}, {}});
+  const float scores[] = {1.f};
+  IdMaker ids(t.clock, t.rng);
+  auto refused = log->append(handle, ids.make(), t.clock.now(), "", scores, -1, table::Row{std::string(2000, 'x')});
+  EXPECT_EQ(refused.error().reason, "serve.line_too_long");
+}
+
+}  // namespace
+}  // namespace millrace::serve

@@ -1,0 +1,279 @@
+#include "serve/predictor.hpp"
+
+#include <algorithm>
+#include <format>
+
+#include "base/fault.hpp"
+#include "base/log.hpp"
+#include "serve/answer_internal.hpp"
+
+namespace millrace::serve {
+
+struct Predictor::Served {
+  std::int64_t version = 0;
+  std::string name_and_version;
+  std::shared_ptr<const model::LoadedModel> model;
+  PredictionLog::Handle log;
+};
+
+// Counters live as long as the Predictor, so that requests can add to them without a lock.
+struct Counters {
+  std::atomic<std::uint64_t> requests{0};
+  std::atomic<std::uint64_t> rows{0};
+  std::atomic<std::uint64_t> unseen{0};
+};
+
+struct Predictor::Known {
+  std::string name;
+  std::map<std::int64_t, VersionState> states;
+  std::map<std::int64_t, std::shared_ptr<const Served>> loaded;
+  std::optional<std::int64_t> serving;
+  std::string error;
+  Counters counters;
+};
+
+struct Predictor::Routing {
+  struct Model {
+    std::shared_ptr<const Served> serving;
+    std::vector<std::shared_ptr<const Served>> loaded;
+    Counters* counters = nullptr;
+  };
+  std::map<std::string, Model, std::less<>> models;
+};
+
+Predictor::Predictor(const Config& config, Env& env, WantedSource& wanted, blob::Store& blobs, PredictionLog& log)
+    : config_(config),
+      env_(env),
+      wanted_(wanted),
+      blobs_(blobs),
+      log_(log),
+      ids_(env.clock, env.rng),
+      routing_(std::make_shared<const Routing>()) {}
+
+Predictor::~Predictor() = default;
+
+Result<std::shared_ptr<const Predictor::Served>> Predictor::load(const std::string& name, const VersionRef& ref) {
+  auto began = env_.clock.steady();
+  TRY(auto artifact, blobs_.read(ref.artifact, config_.artifact_bytes_max));
+  TRY(auto model, model::LoadedModel::load(artifact, config_.runtime));
+  TRY_VOID(env_.faults.reach("serve.load.after_golden"));
+  const auto& manifest = model->manifest();
+  auto served = std::make_shared<Served>();
+  served->version = ref.number;
+  served->name_and_version = std::format("{}:{}", name, ref.number);
+  served->log = log_.schema({name, ref.number, model::input_schema(manifest).fields, manifest.classes});
+  served->model = std::move(model);
+  auto took = std::chrono::duration<double, std::milli>(env_.clock.steady() - began).count();
+  env_.log.info("model_loaded", {{"model", name}, {"version", ref.number}, {"ms", took}});
+  return std::shared_ptr<const Served>(std::move(served));
+}
+
+void Predictor::act(Known& known, const WantedModel& wanted) {
+  WantedVersions numbers;
+  if (wanted.current) numbers.current = wanted.current->number;
+  if (wanted.previous) numbers.previous = wanted.previous->number;
+  for (;;) {
+    std::vector<VersionState> states;
+    {
+      std::lock_guard lock(mutex_);
+      for (const auto& [number, state] : known.states) states.push_back(state);
+    }
+    auto action = next_swap(states, numbers, env_.clock.steady());
+    if (!action) return;
+    VersionState* state = nullptr;
+    {
+      std::lock_guard lock(mutex_);
+      state = &known.states[action->version];
+      state->version = action->version;
+    }
+    switch (action->kind) {
+      case SwapAction::Kind::load: {
+        const auto& ref =
+            wanted.current && wanted.current->number == action->version ? *wanted.current : *wanted.previous;
+        auto served = load(known.name, ref);  // without the lock: requests and states() go on
+        std::lock_guard lock(mutex_);
+        if (served) {
+          state->loaded = true;
+          state->failures = 0;
+          known.loaded[action->version] = *std::move(served);
+          known.error.clear();
+        } else {
+          ++state->failures;
+          state->retry_at = env_.clock.steady() + load_backoff(state->failures);
+          known.error = std::format("{}:{} can't be loaded: {}", known.name, action->version, served.error().message);
+          env_.log.error("model_not_loaded", {{"model", known.name},
+                                              {"version", action->version},
+                                              {"reason", served.error().reason},
+                                              {"error", served.error().message}});
+        }
+        break;
+      }
+      case SwapAction::Kind::swap: {
+        if (auto fault = env_.faults.reach("serve.swap.before"); !fault) return;
+        {
+          std::lock_guard lock(mutex_);
+          for (auto& [number, other] : known.states) other.serving = number == action->version;
+          known.serving = action->version;
+        }
+        publish();
+        env_.log.info("model_swapped", {{"model", known.name}, {"version", action->version}});
+        if (auto fault = env_.faults.reach("serve.swap.after"); !fault) return;
+        break;
+      }
+      case SwapAction::Kind::unload: {
+        std::shared_ptr<const Served> last;  // destroyed after the lock, when the last request has let go of it
+        {
+          std::lock_guard lock(mutex_);
+          if (auto at = known.loaded.find(action->version); at != known.loaded.end()) {
+            last = std::move(at->second);
+            known.loaded.erase(at);
+          }
+          known.states.erase(action->version);
+        }
+        publish();
+        break;
+      }
+    }
+  }
+}
+
+void Predictor::publish() {
+  auto routing = std::make_shared<Routing>();
+  std::lock_guard lock(mutex_);
+  for (const auto& [name, known] : known_) {
+    auto& model = routing->models[name];
+    model.counters = &known->counters;
+    for (const auto& [number, served] : known->loaded) {
+      model.loaded.push_back(served);
+      if (number == known->serving) model.serving = served;
+    }
+  }
+  routing_.store(std::move(routing));
+}
+
+Result<void> Predictor::reconcile() {
+  std::lock_guard one_at_a_time(reconcile_mutex_);
+  TRY(auto wanted, wanted_.wanted());
+  {
+    std::lock_guard lock(mutex_);
+    wanted_last_ = wanted;
+  }
+  for (const auto& model : wanted) {
+    Known* known = nullptr;
+    {
+      std::lock_guard lock(mutex_);
+      auto& slot = known_[model.name];
+      if (!slot) {
+        slot = std::make_unique<Known>();
+        slot->name = model.name;
+      }
+      known = slot.get();
+    }
+    act(*known, model);
+  }
+  publish();
+  return {};
+}
+
+std::optional<SteadyPoint> Predictor::next_retry() const {
+  std::lock_guard lock(mutex_);
+  std::optional<SteadyPoint> next;
+  for (const auto& [name, known] : known_) {
+    for (const auto& [number, state] : known->states) {
+      if (!state.loaded && state.failures > 0 && (!next || state.retry_at < *next)) next = state.retry_at;
+    }
+  }
+  return next;
+}
+
+bool Predictor::ready() const {
+  std::lock_guard lock(mutex_);
+  return std::all_of(wanted_last_.begin(), wanted_last_.end(), [&](const WantedModel& wanted) {
+    auto known = known_.find(wanted.name);
+    return !wanted.current || (known != known_.end() && known->second->serving == wanted.current->number);
+  });
+}
+
+std::vector<Predictor::ModelState> Predictor::states() const {
+  std::lock_guard lock(mutex_);
+  std::vector<ModelState> out;
+  for (const auto& [name, known] : known_) {
+    ModelState state;
+    state.name = name;
+    state.serving = known->serving;
+    for (const auto& [number, version] : known->states) state.versions.push_back(version);
+    state.error = known->error;
+    state.requests = known->counters.requests.load();
+    state.rows = known->counters.rows.load();
+    state.unseen = known->counters.unseen.load();
+    out.push_back(std::move(state));
+  }
+  return out;
+}
+
+std::shared_ptr<const model::LoadedModel> Predictor::loaded(std::string_view model, std::int64_t version) const {
+  auto routing = routing_.load();
+  auto at = routing->models.find(model);
+  if (at == routing->models.end()) return nullptr;
+  for (const auto& served : at->second.loaded) {
+    if (served->version == version) return served->model;
+  }
+  return nullptr;
+}
+
+Result<std::string> Predictor::predict(const PredictRequest& request, Problem* problem) {
+  auto began = env_.clock.steady();
+  auto routing = routing_.load(std::memory_order_acquire);
+  auto at = routing->models.find(request.model);
+  if (at == routing->models.end()) {
+    std::string names;
+    for (const auto& [name, model] : routing->models) names += (names.empty() ? "" : ", ") + name;
+    return fail(
+        Code::not_found, "serve.no_model",
+        std::format("no model '{}' is served here; there is: {}", request.model, names.empty() ? "none yet" : names));
+  }
+  const Served* served = at->second.serving.get();
+  if (request.version) {
+    auto match = std::find_if(at->second.loaded.begin(), at->second.loaded.end(),
+                              [&](const auto& one) { return one->version == *request.version; });
+    if (match == at->second.loaded.end()) {
+      return fail(
+          Code::not_found, "serve.not_loaded",
+          std::format("{}:{} is not in memory; only current and previous are", request.model, *request.version));
+    }
+    served = match->get();
+  }
+  if (!served) {
+    return fail(Code::unavailable, "serve.not_ready",
+                std::format("model '{}' has no version that serves yet", request.model));
+  }
+  const auto& model = *served->model;
+  const auto& manifest = model.manifest();
+  TRY(auto rows, request.format == RowFormat::csv ? model.parser().parse_csv(request.body, {}, problem)
+                                                  : model.parser().parse_json(request.body, {}, problem));
+  model::EncodeStats stats;
+  TRY(auto answers, model.predict(rows.rows, stats));
+
+  auto now = env_.clock.now();
+  std::vector<Id> ids(answers.size());
+  std::vector<float> scores;
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    ids[i] = ids_.make();
+    scores.clear();
+    if (manifest.task == model::TaskType::multiclass) {
+      for (auto p : answers[i].probabilities) scores.push_back(static_cast<float>(p));
+    } else {
+      scores.push_back(static_cast<float>(answers[i].score));
+    }
+    TRY_VOID(log_.append(served->log, ids[i], now, rows.keys.empty() ? std::string_view() : rows.keys[i], scores,
+                         answers[i].decision, rows.rows[i]));
+  }
+  auto& counters = *at->second.counters;
+  counters.requests.fetch_add(1, std::memory_order_relaxed);
+  counters.rows.fetch_add(answers.size(), std::memory_order_relaxed);
+  if (stats.unseen) counters.unseen.fetch_add(stats.unseen, std::memory_order_relaxed);
+  auto took_ms = std::chrono::duration<double, std::milli>(env_.clock.steady() - began).count();
+  return render_answer(manifest, answers, ids, served->name_and_version, took_ms);
+}
+
+}  // namespace millrace::serve

@@ -1,0 +1,117 @@
+// Keeps wanted model versions in memory, swaps them without a failed request, answers predictions and logs them.
+// Wanted versions come through an interface: the same process answers it directly, a remote predictor over the native
+// API.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/env.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "blob/blob.hpp"
+#include "model/loaded.hpp"
+#include "serve/prediction_log.hpp"
+#include "serve/swap.hpp"
+
+namespace millrace::serve {
+
+struct VersionRef {
+  std::int64_t number = 0;
+  Digest artifact;
+};
+struct WantedModel {
+  std::string name;
+  std::optional<VersionRef> current;
+  std::optional<VersionRef> previous;
+};
+
+class WantedSource {
+ public:
+  virtual ~WantedSource() = default;
+  virtual Result<std::vector<WantedModel>> wanted() = 0;
+};
+
+enum class RowFormat { json, csv };
+
+struct PredictRequest {
+  std::string_view model;
+  std::string_view body;
+  RowFormat format = RowFormat::json;
+  std::optional<std::int64_t> version;  // current or previous by number; absent: what takes traffic
+};
+
+// What is wrong with a request, for the answer's own fields; empty where the error is not about a place in the body.
+using model::Problem;
+
+class Predictor {
+ public:
+  struct Config {
+    model::RuntimeOptions runtime;
+    std::uint64_t artifact_bytes_max = std::uint64_t{1} << 30;
+  };
+  struct ModelState {
+    std::string name;
+    std::optional<std::int64_t> serving;
+    std::vector<VersionState> versions;
+    std::string error;  // why the wanted version does not serve; "" when it does
+    std::uint64_t requests = 0;
+    std::uint64_t rows = 0;
+    std::uint64_t unseen = 0;  // categories that training had not seen
+  };
+
+  Predictor(const Config& config, Env& env, WantedSource& wanted, blob::Store& blobs, PredictionLog& log);
+  ~Predictor();
+
+  // Looks what is wanted and does all of it that can be done now: fetch, verify, load, prove by golden rows, swap. The
+  // old version answers meanwhile and finishes its requests. One at a time; a second caller waits. An error is only
+  // that the wanted versions could not be read: a version that does not load is in states(), tried again later, and
+  // what serves goes on.
+  Result<void> reconcile();
+  // When reconcile() has something to do though nobody changed a wish: a failed load is due again.
+  std::optional<SteadyPoint> next_retry() const;
+  // Every wanted model serves its wanted version.
+  bool ready() const;
+  std::vector<ModelState> states() const;
+
+  // The answer's JSON text: one row:
+  // {"prediction":..,"probability":..,"probabilities":{..},"model":"churn:3","id":"..", "took_ms":..}; several:
+  // {"predictions":[{.. "id":..},..],"model":..,"took_ms":..}. Logged before it is returned. No SQL, no queue, no
+  // system call. Thread-safe. not_found `serve.no_model`, `serve.not_loaded`; unavailable `serve.not_ready`; the row
+  // errors of model/rows.hpp, with `problem` filled.
+  Result<std::string> predict(const PredictRequest& request, Problem* problem);
+
+  // The loaded version, for explanations; nullptr when it is not in memory.
+  std::shared_ptr<const model::LoadedModel> loaded(std::string_view model, std::int64_t version) const;
+
+ private:
+  struct Served;   // one loaded version
+  struct Known;    // what is known of one model: loads, failures, counters
+  struct Routing;  // immutable snapshot that requests read
+
+  Result<std::shared_ptr<const Served>> load(const std::string& name, const VersionRef& ref);
+  void act(Known& known, const WantedModel& wanted);
+  void publish();
+
+  Config config_;
+  Env& env_;
+  WantedSource& wanted_;
+  blob::Store& blobs_;
+  PredictionLog& log_;
+  IdMaker ids_;
+  std::atomic<std::shared_ptr<const Routing>> routing_;
+  mutable std::mutex mutex_;  // known_, wanted_last_
+  std::map<std::string, std::unique_ptr<Known>, std::less<>> known_;
+  std::vector<WantedModel> wanted_last_;
+  std::mutex reconcile_mutex_;
+};
+
+}  // namespace millrace::serve
