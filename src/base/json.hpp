@@ -10,13 +10,17 @@
 
 namespace millrace::json {
 
-// `strict`: our own records and files: unknown keys are errors. `lenient`: foreign clients: unknown keys are ignored.
-// Both: missing keys keep their defaults, null means absent.
-struct Strict : glz::opts {
+// Strict: our own records and files: unknown keys are errors. Lenient: foreign clients: unknown keys are ignored.
+// Both: missing keys keep their defaults, null means absent, nothing may follow the value.
+struct Strict {
   bool error_on_unknown_keys = true;
 };
-struct Lenient : glz::opts {
+struct Lenient {
   bool error_on_unknown_keys = false;
+};
+struct ReadOptions : glz::opts {
+  bool validate_skipped = true;  // what is ignored must be JSON too
+  bool validate_trailing_whitespace = true;
 };
 
 // invalid_argument `json.malformed` with position and excerpt.
@@ -25,11 +29,7 @@ Result<T> parse(std::string_view text, std::string_view what) {
   T value{};
   // glaze reads past the end of a view that is not null-terminated, so it gets a string of its own.
   std::string buffer(text);
-  constexpr auto options = [] {
-    glz::opts o{};
-    o.error_on_unknown_keys = Rules{}.error_on_unknown_keys;
-    return o;
-  }();
+  constexpr ReadOptions options{{.error_on_unknown_keys = Rules{}.error_on_unknown_keys}};
   if (auto error = glz::read<options>(value, buffer)) {
     return fail(Code::invalid_argument, "json.malformed",
                 std::string(what) + " is not valid: " + glz::format_error(error, buffer));
@@ -52,3 +52,12 @@ std::string render(const T& value) {
 }
 
 }  // namespace millrace::json
+
+// An enum travels as its number, which nobody can read and nobody may reorder. Name it, in the .cpp outside of any
+// namespace, before the first parse or render:  MILLRACE_JSON_ENUM(millrace::label::Origin, human, system, model)
+#define MILLRACE_JSON_ENUM(type, ...)                          \
+  template <>                                                  \
+  struct glz::meta<type> {                                     \
+    using enum type;                                           \
+    static constexpr auto value = glz::enumerate(__VA_ARGS__); \
+  }
