@@ -315,8 +315,8 @@ Result<void> RealFs::remove(const std::string& path) {
 Result<void> RealFs::remove_all(const std::string& path) {
   std::error_code error;
   std::filesystem::remove_all(path, error);
-  if (error) return fail_errno(error.value(), "remove", path);
-  return {};
+  if (error && error.value() != ENOTDIR) return fail_errno(error.value(), "remove", path);
+  return {};  // below a file there is nothing either
 }
 
 Result<void> RealFs::sync_dir(const std::string& dir) {

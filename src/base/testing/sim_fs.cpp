@@ -429,7 +429,8 @@ Result<void> SimFs::make_dirs(const std::string& dir) {
   std::lock_guard lock(mutex_);
   TRY_VOID(operation("make the folder", dir));
   auto node = root_;
-  for (const auto& name : components(dir)) {
+  const auto names = components(dir);
+  for (const auto& name : names) {
     auto& next = node->entries[name];
     if (!next) {
       next = std::make_shared<Node>();
@@ -439,6 +440,7 @@ Result<void> SimFs::make_dirs(const std::string& dir) {
       // Syncing the parent, as the real one does, covers its other names too.
       sync_names(*node);
     }
+    if (!next->is_dir && &name != &names.back()) return not_found(dir);
     if (!next->is_dir) return fail(Code::already_exists, "fs.exists", fmt::format("{} is not a folder", dir));
     node = next;
   }
