@@ -326,7 +326,7 @@ std::vector<GateLine> default_gates(TaskType task) {
     case TaskType::multiclass:
       return {{"accuracy - baseline.accuracy", "> error"}, {"ece", "< 0.1"}, fast};
     case TaskType::regression:
-      return {{"rmse - baseline.rmse", "< -error"}, fast};
+      return {{"r2 - baseline.r2", "> error"}, fast};
   }
   return {};
 }
