@@ -7,18 +7,6 @@
 
 namespace millrace::eval {
 
-std::string_view task_name(TaskType task) {
-  switch (task) {
-    case TaskType::binary:
-      return "binary";
-    case TaskType::multiclass:
-      return "multiclass";
-    case TaskType::regression:
-      return "regression";
-  }
-  return "";
-}
-
 namespace {
 
 std::unexpected<Error> bad(std::string message) {

@@ -12,11 +12,12 @@
 #include "base/digest.hpp"
 #include "base/result.hpp"
 #include "eval/metrics.hpp"
+#include "model/manifest.hpp"
 
 namespace millrace::eval {
 
-enum class TaskType { binary, multiclass, regression };
-std::string_view task_name(TaskType task);  // "binary", ...
+using model::task_name;
+using model::TaskType;
 
 // A column to look at apart: categories, or numbers. Exactly one of the two is filled, one entry per row.
 struct SliceColumn {
