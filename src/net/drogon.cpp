@@ -9,6 +9,7 @@
 // numbers.
 // - It does not stop reading when a body's consumer is slow: an upload's loop waits for the sink instead
 // (upload_internal.hpp).
+// - Its parser is lax (framing_internal.hpp has the list): a Gate of ours stands before it.
 // - The body limit is one for all routes: ours are checked per route, and Drogon's is the largest.
 #include <drogon/drogon.h>
 #include <fcntl.h>
@@ -28,6 +29,7 @@
 #include <unordered_map>
 
 #include "base/log.hpp"
+#include "net/framing_internal.hpp"
 #include "net/transport_internal.hpp"
 #include "net/upload_internal.hpp"
 
@@ -42,10 +44,10 @@ using drogon::HttpResponsePtr;
 // Marks an answer after which the connection closes; taken off before it is sent.
 constexpr const char* close_mark = "x-net-close";
 
-std::optional<std::uint64_t> content_length(std::string_view text) {
+// Framing has let digits through only.
+std::uint64_t content_length(std::string_view text) {
   std::uint64_t value = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  std::from_chars(text.data(), text.data() + text.size(), value);
   return value;
 }
 
@@ -70,6 +72,16 @@ HttpResponsePtr render(Response response, std::string_view request_id) {
   return out;
 }
 
+class Exchange;
+
+// Between a Gate and the Exchange that Drogon makes before the Gate's call returns.
+struct AtGate {
+  std::optional<Response> refusal;  // for the request handed on
+  bool continue_awaited = false;    // by its client
+  std::weak_ptr<Exchange> latest;   // the last one made
+};
+thread_local AtGate at_gate;
+
 // One request from its head to its answer. Lives on its connection's loop but for what a pool runs.
 class Exchange : public drogon::RequestStreamReader, public std::enable_shared_from_this<Exchange> {
  public:
@@ -82,17 +94,15 @@ class Exchange : public drogon::RequestStreamReader, public std::enable_shared_f
   }
 
   void begin() {
+    at_gate.latest = weak_from_this();
     read_head();
-    auto admitted = core_->admit(request_);
-    bool has_length = !request_.header("Content-Length").empty();
+    if (at_gate.refusal) {
+      auto refused = std::exchange(at_gate.refusal, std::nullopt);
+      return refuse(std::move(*refused));
+    }
     chunked_ = !request_.header("Transfer-Encoding").empty();
-    body_expected_ = chunked_ || has_length;
-    auto length = has_length ? content_length(request_.header("Content-Length")) : 0;
-    if (!length || (chunked_ && has_length))
-      return refuse(
-          error_response({Code::invalid_argument, "net.bad_framing",
-                          "the head must give either one Content-Length in digits or Transfer-Encoding: chunked"}));
-    body_length_ = *length;
+    body_length_ = content_length(request_.header("Content-Length"));
+    auto admitted = core_->admit(request_);
     if (auto refused = std::get_if<Response>(&admitted)) return refuse(std::move(*refused));
     route_ = std::get<const Route*>(admitted);
     body_max_ = core_->body_bytes_max(*route_);
@@ -123,12 +133,24 @@ class Exchange : public drogon::RequestStreamReader, public std::enable_shared_f
   }
 
   void onStreamFinish(std::exception_ptr error) override {
-    if (error) return body_failed(error);
+    if (error) {
+      if (upload_)
+        return upload_->cut({Code::cancelled, "net.aborted", "the client went away before the whole body was sent"});
+      if (!answered_.exchange(true)) finished(499);  // nobody is there to read an answer
+      return;
+    }
     body_done_ = true;
     if (upload_) return upload_->end();
     if (answered_) return;
     request_.body = body_;
     run();
+  }
+
+  // The body's coding is wrong; no more of it comes.
+  void body_broken() {
+    const Error why{Code::invalid_argument, "net.bad_body", "the body is not valid chunked coding"};
+    refuse(error_response(why));
+    if (upload_) upload_->cut(why);
   }
 
  private:
@@ -146,26 +168,10 @@ class Exchange : public drogon::RequestStreamReader, public std::enable_shared_f
   }
 
   void read_body() {
+    if (std::exchange(at_gate.continue_awaited, false))
+      if (auto connection = http_->getConnectionPtr().lock()) connection->send("HTTP/1.1 100 Continue\r\n\r\n", 25);
+    reader_set_ = true;
     if (auto stream = drogon::internal::createRequestStream(http_)) stream->setStreamReader(shared_from_this());
-  }
-
-  void body_failed(const std::exception_ptr& error) {
-    bool broken = false;
-    try {
-      std::rethrow_exception(error);
-    } catch (const drogon::StreamError& stream) {
-      broken = stream.code() == drogon::StreamErrorCode::kBadRequest;
-    } catch (...) {
-    }
-    if (broken && !answered_) {
-      auto response = error_response({Code::invalid_argument, "net.bad_body", "the body is not valid chunked coding"});
-      response.headers.emplace_back(close_mark, "1");
-      answer(std::move(response));
-    }
-    if (upload_)
-      upload_->cut({Code::cancelled, "net.aborted", "the client went away before the whole body was sent"});
-    else if (!answered_.exchange(true))
-      finished(499);  // nobody is there to read an answer
   }
 
   void run() {
@@ -200,7 +206,7 @@ class Exchange : public drogon::RequestStreamReader, public std::enable_shared_f
     });
     if (!taken) return refuse(overloaded_response());  // the server stops
     read_body();
-    if (!body_expected_) upload_->end();
+    if (!chunked_ && body_length_ == 0) upload_->end();
   }
 
   void begin_follow();
@@ -208,7 +214,11 @@ class Exchange : public drogon::RequestStreamReader, public std::enable_shared_f
   // An answer before the whole body was read: the connection cannot be used for another request.
   void refuse(Response response) {
     bool whole = body_done_ || (!chunked_ && http_->body().size() == body_length_);
-    if (!whole) close_after(response);
+    if (!whole) {
+      close_after(response);
+      if (!reader_set_)
+        drogon::internal::createRequestStream(http_);  // dropped at once: the rest of the body goes nowhere
+    }
     answer(std::move(response));
   }
 
@@ -241,7 +251,7 @@ class Exchange : public drogon::RequestStreamReader, public std::enable_shared_f
   std::string remote_;
   const Route* route_ = nullptr;
   std::uint64_t body_length_ = 0, body_max_ = 0, received_ = 0;
-  bool chunked_ = false, body_expected_ = false, body_done_ = false;
+  bool chunked_ = false, body_done_ = false, reader_set_ = false;
   std::string body_;
   std::shared_ptr<Upload> upload_;
 };
@@ -351,6 +361,82 @@ void Exchange::begin_follow() {
   }
 }
 
+// Stands before Drogon's parser on each connection and lets only well-formed requests through (framing_internal.hpp).
+class Gate {
+ public:
+  Gate(std::shared_ptr<Core> core, trantor::RecvMessageCallback drogon)
+      : core_(std::move(core)),
+        drogon_(std::move(drogon)),
+        framing_({.body_bytes_max = core_->config.upload_bytes_max}) {}
+
+  void received(const trantor::TcpConnectionPtr& connection, trantor::MsgBuffer* buffer) {
+    while (buffer->readableBytes() > 0) {
+      auto step = framing_.take({buffer->peek(), buffer->readableBytes()});
+      at_gate.continue_awaited = step.send_continue;
+      if (step.same && step.consumed == buffer->readableBytes()) {
+        drogon_(connection, buffer);
+      } else {
+        std::string passed = step.same ? std::string(buffer->peek(), step.consumed) : std::move(step.output);
+        buffer->retrieve(step.consumed);
+        hand_on(connection, passed);
+      }
+      if (auto made = std::exchange(at_gate.latest, {}); made.lock()) latest_ = made;
+      if (auto exchange = latest_.lock(); exchange && step.body_broken) exchange->body_broken();
+      at_gate.continue_awaited = false;
+      if (step.refusal) refuse(connection, *step.refusal, step.status);
+      if (step.consumed == 0) break;
+    }
+    watch_head(connection, buffer);
+  }
+
+ private:
+  void hand_on(const trantor::TcpConnectionPtr& connection, std::string_view bytes) {
+    if (bytes.empty()) return;
+    trantor::MsgBuffer passed(bytes.size());
+    passed.append(bytes.data(), bytes.size());
+    drogon_(connection, &passed);
+  }
+
+  // As the answer to a request that takes the broken one's place, so that it comes after those before it.
+  void refuse(const trantor::TcpConnectionPtr& connection, const Error& error, int status) {
+    auto response = error_response(error);
+    response.status = status;
+    response.headers.emplace_back(close_mark, "1");
+    at_gate.refusal = std::move(response);
+    hand_on(connection, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    at_gate.refusal = std::nullopt;
+  }
+
+  // A head that comes a byte at a time would hold its connection for ever.
+  void watch_head(const trantor::TcpConnectionPtr& connection, trantor::MsgBuffer* buffer) {
+    constexpr auto head_time_max = std::chrono::seconds(30);
+    bool unfinished = framing_.in_head() && buffer->readableBytes() > 0;
+    if (!unfinished) {
+      head_since_ = std::nullopt;
+    } else if (auto now = core_->env.clock.steady(); !head_since_) {
+      head_since_ = now;
+    } else if (now - *head_since_ > head_time_max) {
+      buffer->retrieveAll();
+      refuse(connection, {Code::deadline_exceeded, "net.head_too_slow", "the head of the request did not come in time"},
+             408);
+      connection->shutdown();
+    }
+  }
+
+  const std::shared_ptr<Core> core_;
+  const trantor::RecvMessageCallback drogon_;
+  Framing framing_;
+  std::weak_ptr<Exchange> latest_;
+  std::optional<SteadyPoint> head_since_;
+};
+
+// TcpConnection has a setter for this callback but no getter.
+struct CallbackOf : trantor::TcpConnection {
+  static trantor::RecvMessageCallback& received(trantor::TcpConnection& connection) {
+    return connection.*(&CallbackOf::recvMsgCallback_);
+  }
+};
+
 class DrogonTransport final : public Transport {
  public:
   explicit DrogonTransport(std::shared_ptr<Core> core) : core_(std::move(core)) {}
@@ -420,9 +506,11 @@ class DrogonTransport final : public Transport {
     for (auto& connection : connections()) connection->shutdown();
     std::uint64_t taken_last = 0;
     int still_looks = 0;
-    for (auto waited = Duration::zero(); waited < time_max && still_looks < still_looks_max && !hurried(); waited += look) {
+    for (auto waited = Duration::zero(); waited < time_max && still_looks < still_looks_max && !hurried();
+         waited += look) {
       std::unique_lock lock(mutex_);
-      if (closed_.wait_for(lock, std::min<Duration>(look, time_max - waited), [&] { return connections_.empty(); })) return;
+      if (closed_.wait_for(lock, std::min<Duration>(look, time_max - waited), [&] { return connections_.empty(); }))
+        return;
       auto [unsent, taken] = progress();
       if (unsent == 0) return;  // the kernel has the rest; clients that do not hang up are not waited for
       still_looks = taken == taken_last ? still_looks + 1 : 0;
@@ -445,6 +533,10 @@ class DrogonTransport final : public Transport {
   }
 
   void connection_changed(const trantor::TcpConnectionPtr& connection) {
+    if (connection->connected())
+      connection->setRecvMsgCallback(
+          [gate = std::make_shared<Gate>(core_, CallbackOf::received(*connection))](
+              const trantor::TcpConnectionPtr& from, trantor::MsgBuffer* buffer) { gate->received(from, buffer); });
     std::lock_guard lock(mutex_);
     if (connection->connected()) {
       connections_.emplace(connection.get(), Connection{connection, accepted_fd});

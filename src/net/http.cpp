@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <charconv>
 
-#include "base/json.hpp"
 #include "base/error_codes.hpp"
+#include "base/json.hpp"
 
 namespace millrace::net {
 
