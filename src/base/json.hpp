@@ -42,11 +42,20 @@ Result<T> parse_lenient(std::string_view text, std::string_view what) {
   return parse<T, Lenient>(text, what);
 }
 
+// Without this glaze writes a control character as it is, which no JSON reader takes back.
+struct Written : glz::opts {
+  bool escape_control_characters = true;
+};
+
 // Keys in declaration order, absent optionals left out: the same value gives the same text.
 template <class T>
 std::string render(const T& value) {
   std::string out;
-  constexpr glz::opts options{.skip_null_members = true};
+  constexpr Written options = [] {
+    Written o{};
+    o.skip_null_members = true;
+    return o;
+  }();
   if (glz::write<options>(value, out)) std::abort();  // only a value that JSON can't hold at all: a defect of ours
   return out;
 }

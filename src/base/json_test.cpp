@@ -89,6 +89,19 @@ TEST(Json, EnumeratorsAreNames) {
   EXPECT_FALSE(json::parse<Outer>(R"({"color":"blue"})", "x"));
 }
 
+TEST(Json, EveryCharacterSurvives) {
+  std::string text = std::string("\0", 1) + "ä東😀";
+  for (int c = 1; c < 128; ++c) text += static_cast<char>(c);
+  const Outer value{.items = {{text, {}}, {"\x01", {}}}, .counts = {{text, 1}}};
+  const std::string written = json::render(value);
+  for (const char c : written) EXPECT_GE(static_cast<unsigned char>(c), 0x20);
+  const auto back = json::parse<Outer>(written, "the value");
+  ASSERT_TRUE(back) << back.error().message;
+  EXPECT_EQ(back->items[0].name, text);
+  EXPECT_EQ(back->items[1].name, "\x01");
+  EXPECT_EQ(back->counts.at(text), 1);
+}
+
 // Deep nesting must not end the process.
 TEST(Json, DeepNesting) {
   const std::string deep(200'000, '[');
