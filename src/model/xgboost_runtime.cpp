@@ -19,10 +19,11 @@ constexpr const char* kContributionConfig =
 
 Result<Booster> load_booster(const XgboostPtr& library, std::string_view file, int threads) {
   TRY(auto booster, Booster::create(library, {}));
-  TRY_VOID(library->check(library->XGBoosterLoadModelFromBuffer(booster.get(), file.data(), file.size()),
-                          "loading the trees"));
+  // Before the trees: loading them would start a thread per processor.
   TRY_VOID(booster.set("nthread", std::to_string(threads)));
   TRY_VOID(booster.set("verbosity", "0"));
+  TRY_VOID(library->check(library->XGBoosterLoadModelFromBuffer(booster.get(), file.data(), file.size()),
+                          "loading the trees"));
   return booster;
 }
 
