@@ -1,6 +1,6 @@
 // Gradient-boosted trees by XGBoost. Three things make it repeatable, also when it is killed and taken up again
-// (measured, see docs/adr/0003-repeatable-training.md): seed_per_iteration, the recorded thread count, and snapshots instead
-// of saved models as checkpoints.
+// (measured, see docs/adr/0003-repeatable-training.md): seed_per_iteration, the recorded thread count, and snapshots
+// instead of saved models as checkpoints.
 #include <sys/resource.h>
 
 #include <algorithm>
