@@ -50,6 +50,37 @@ std::vector<meta::Migration> migrations() {
       note TEXT NOT NULL,
       PRIMARY KEY (job, n)
     );
+  )sql"},
+          {"flow", 2, R"sql(
+    CREATE TABLE flow_pipeline_runs (
+      id TEXT PRIMARY KEY,
+      pipeline TEXT NOT NULL,
+      run_key TEXT NOT NULL,
+      steps TEXT NOT NULL,
+      context TEXT NOT NULL,
+      cause TEXT NOT NULL,
+      state TEXT NOT NULL CHECK (state IN ('running', 'done', 'failed', 'cancelled')),
+      outcome TEXT NOT NULL,
+      started_at BIGINT NOT NULL,
+      ended_at BIGINT
+    );
+    CREATE UNIQUE INDEX flow_pipeline_runs_unfinished ON flow_pipeline_runs (pipeline, run_key) WHERE state = 'running';
+
+    CREATE TABLE flow_steps (
+      run TEXT NOT NULL REFERENCES flow_pipeline_runs (id),
+      name TEXT NOT NULL,
+      state TEXT NOT NULL CHECK (state IN ('waiting', 'running', 'done', 'skipped', 'failed', 'cancelled')),
+      kind TEXT NOT NULL,
+      input_digest TEXT,
+      job TEXT,
+      result TEXT,
+      reused_run TEXT,
+      note TEXT NOT NULL,
+      started_at BIGINT,
+      ended_at BIGINT,
+      PRIMARY KEY (run, name)
+    );
+    CREATE INDEX flow_steps_reuse ON flow_steps (kind, input_digest, ended_at) WHERE state = 'done';
   )sql"}};
 }
 
