@@ -75,7 +75,8 @@ class Reader {
   Result<std::optional<Row>> query_one(std::string_view sql, Params params = {});
 };
 
-// `subject` is a dotted name ("flow.job.done"), `key` what it is about (an id), `payload` JSON.
+// `subject` is a dotted name ("job.done": letters, digits, '_', '-'), `key` what it is about (an id), `payload` JSON of
+// at most 256 KiB: it says what happened, large things stay where they are.
 struct Event {
   std::string subject;
   std::string key;
@@ -83,7 +84,7 @@ struct Event {
 };
 
 struct OutboxEvent {
-  std::int64_t seq = 0;  // from 1, without gaps, in the order of commit
+  std::int64_t seq = 0;  // from 1, without gaps, in the order of commit (but see outbox_continue_above)
   TimePoint time{};
   Event event;
 };
@@ -94,7 +95,7 @@ class Tx : public Reader {
  public:
   // The number of rows changed.
   virtual Result<std::int64_t> exec(std::string_view sql, Params params = {}) = 0;
-  // Announces the change, in the same transaction.
+  // Announces the change, in the same transaction. invalid_argument `meta.bad_event`.
   virtual Result<void> emit(Event event) = 0;
 };
 
@@ -141,6 +142,9 @@ class Store {
   virtual Result<std::vector<OutboxEvent>> outbox_after(std::int64_t seq, std::size_t max) = 0;
   // They are safe elsewhere: forgets the events up to `seq`. Numbers go on where they were.
   virtual Result<void> outbox_forget(std::int64_t up_to) = 0;
+  // Later events get numbers above `seq`; no effect when they would anyway. For whoever kept the numbers of a store
+  // that was since replaced by an older copy of itself.
+  virtual Result<void> outbox_continue_above(std::int64_t seq) = 0;
   // `wake` is called after each commit that holds an event, on the writer: it must be quick and must not call back.
   // An empty function takes it away; after that returns, the old one is not running.
   virtual void on_event(std::function<void()> wake) = 0;

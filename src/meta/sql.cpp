@@ -77,4 +77,22 @@ Result<void> check_statement(std::string_view sql) {
   return {};
 }
 
+Result<void> check_event(const Event& event) {
+  bool word = false;  // in one
+  for (const char c : event.subject) {
+    if (c == '.' ? !word : !is_word(c) && c != '-')
+      return fail(Code::invalid_argument, "meta.bad_event",
+                  "an event's subject is words joined by dots, not \"" + event.subject + "\"");
+    word = c != '.';
+  }
+  if (!word || event.subject.size() > 200)
+    return fail(Code::invalid_argument, "meta.bad_event",
+                "an event's subject is words joined by dots, not \"" + event.subject + "\"");
+  if (event.payload.empty() || event.payload.size() > 256 * 1024)
+    return fail(Code::invalid_argument, "meta.bad_event",
+                "the payload of " + event.subject + " has " + std::to_string(event.payload.size()) +
+                    " bytes; 1 to 262,144 are taken");
+  return {};
+}
+
 }  // namespace millrace::meta

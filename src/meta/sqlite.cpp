@@ -44,6 +44,7 @@ class WriteTx final : public Tx {
   }
 
   Result<void> emit(Event event) override {
+    if (auto checked = check_event(event); !checked) return keep(std::move(checked));
     TRY(auto next, query("UPDATE meta_counters SET value = value + 1 WHERE name = 'outbox' RETURNING value", {}));
     TRY_VOID(exec("INSERT INTO meta_outbox (seq, at, subject, event_key, payload) VALUES ($1, $2, $3, $4, $5)",
                   {next.at(0).at(0), value(clock_.now()), std::move(event.subject), std::move(event.key),
@@ -95,6 +96,7 @@ class SqliteStore final : public Store {
 
   Result<std::vector<OutboxEvent>> outbox_after(std::int64_t seq, std::size_t max) override;
   Result<void> outbox_forget(std::int64_t up_to) override;
+  Result<void> outbox_continue_above(std::int64_t seq) override;
   void on_event(std::function<void()> wake) override {
     const std::lock_guard lock(wake_mutex_);
     wake_ = std::move(wake);
@@ -326,6 +328,18 @@ Result<std::vector<OutboxEvent>> SqliteStore::outbox_after(std::int64_t seq, std
 Result<void> SqliteStore::outbox_forget(std::int64_t up_to) {
   return write([&](Tx& tx) -> Result<void> {
     TRY_VOID(tx.exec("DELETE FROM meta_outbox WHERE seq <= $1", {up_to}));
+    return {};
+  });
+}
+
+Result<void> SqliteStore::outbox_continue_above(std::int64_t seq) {
+  TRY(auto behind, read([&](Reader& reader) {
+        return reader.query("SELECT value FROM meta_counters WHERE name = 'outbox' AND value < $1", {seq});
+      }));
+  if (behind.empty()) return {};
+  env_.log.warn("outbox_was_behind", {{"from", behind[0].integer(0)}, {"to", seq}});
+  return write([&](Tx& tx) -> Result<void> {
+    TRY_VOID(tx.exec("UPDATE meta_counters SET value = $1 WHERE name = 'outbox' AND value < $1", {seq}));
     return {};
   });
 }

@@ -288,6 +288,23 @@ TEST_P(StorePromises, EventsComeInOrderAndWakeTheReader) {
   w.open();
   ASSERT_TRUE(emit(6));
   EXPECT_EQ(w.store->outbox_after(0, 10)->at(0).seq, 6);
+  ASSERT_TRUE(w.store->outbox_continue_above(3));
+  ASSERT_TRUE(w.store->outbox_continue_above(10));
+  ASSERT_TRUE(emit(7));
+  EXPECT_EQ(w.store->outbox_after(6, 10)->at(0).seq, 11);
+}
+
+TEST_P(StorePromises, AnEventThatNoQueueTakesIsRefused) {
+  World w(GetParam());
+  const auto emit = [&](const std::string& subject, const std::string& payload) {
+    return reason(w.store->write([&](Tx& tx) { return tx.emit({subject, "k", payload}); }));
+  };
+  EXPECT_EQ(emit("job.done_2-x", "{}"), "ok");
+  for (const char* bad : {"", ".", "job.", ".job", "a..b", "a b", "a.*", "\xc3\xa9"})
+    EXPECT_EQ(emit(bad, "{}"), "meta.bad_event") << bad;
+  EXPECT_EQ(emit("job", ""), "meta.bad_event");
+  EXPECT_EQ(emit("job", std::string(300'000, '1')), "meta.bad_event");
+  EXPECT_EQ(w.store->outbox_after(0, 10)->size(), 1u);
 }
 
 TEST_P(StorePromises, ManyThreadsLoseNoIncrement) {
