@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "base/nearest.hpp"
+#include "base/rng.hpp"
 
 namespace millrace {
 namespace {
@@ -52,6 +55,58 @@ TEST(Tree, ErrorsNameLineColumnAndShowTheLine) {
   const auto twice = parse_toml("[a]\nb = 1\nb = 2\n", "t.toml");
   EXPECT_NE(twice.error().message.find("line 3"), std::string::npos) << twice.error().message;
   EXPECT_NE(twice.error().message.find("\n    b = 2\n"), std::string::npos) << twice.error().message;
+}
+
+// Texts on which toml++ breaks its own preconditions.
+TEST(Tree, MalformedHeadersAreRefused) {
+  for (const std::string text :
+       {"[[[1]]]", "a = 1\n[[=", "a = 1\n\n[[[]]\nb = 2\n", "[[\"", "[[\n", "\xcc\xaa", "a = 1\n\xcc\xaa[["}) {
+    const auto tree = parse_toml(text, "t.toml");
+    ASSERT_FALSE(tree) << text;
+    EXPECT_EQ(tree.error().reason, "tree.malformed");
+    const auto line = std::ranges::count(text.substr(0, text.find_first_of("[\xcc")), '\n') + 1;
+    EXPECT_NE(tree.error().message.find("line " + std::to_string(line)), std::string::npos)
+        << text << tree.error().message;
+  }
+}
+
+// Random changes of a valid text: a tree, or a refusal with a line; whatever is a tree can be written and read again.
+TEST(Tree, MutatedTextIsAnswered) {
+  const std::string valid =
+      "a = 1\nb.c = \"x\"\n[d]\nl = [1, 2.5, { x = true }]\n[[e]]\nt = 2026-11-20T09:40:00Z\n[e.f]\ns = '''y\n'''\n";
+  const std::string spice = "[]{}=\"'.,#\n\\ \t0x-_:+eE\xff\xc3\xcc\xaa\xe2\x80\xa8";
+  SeededRng rng(3);
+  int trees = 0;
+  for (int round = 0; round < 5'000; ++round) {
+    std::string text = valid;
+    for (auto n = 1 + rng.below(5); n > 0 && !text.empty(); --n) {
+      const auto at = rng.below(text.size());
+      switch (rng.below(4)) {
+        case 0:
+          text[at] = static_cast<char>(rng.below(256));
+          break;
+        case 1:
+          text.insert(at, 1 + rng.below(3), spice[rng.below(spice.size())]);
+          break;
+        case 2:
+          text.erase(at, 1 + rng.below(6));
+          break;
+        default:
+          text.insert(at, text.substr(rng.below(text.size()), rng.below(12)));
+      }
+    }
+    const auto tree = parse_toml(text, "t");
+    if (!tree) {
+      EXPECT_NE(tree.error().message.find("t line "), std::string::npos) << tree.error().message;
+      EXPECT_EQ(tree.error().message.find("line 0"), std::string::npos) << tree.error().message;
+      continue;
+    }
+    ++trees;
+    const auto again = parse_toml(render_toml(*tree), "again");
+    ASSERT_TRUE(again) << text << "\n" << again.error().message;
+    EXPECT_TRUE(again->same_as(*tree)) << text;
+  }
+  EXPECT_GT(trees, 100);
 }
 
 TEST(Tree, BoundsAreRefusalsNotCrashes) {

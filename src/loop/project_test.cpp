@@ -295,7 +295,7 @@ TEST(Project, MutatedFilesAreAnsweredNotCrashedOn) {
   int valid = 0, refused = 0;
   for (const std::string_view example :
        {testing::shortest, testing::everything, testing::tabular, testing::images, testing::stream}) {
-    for (int round = 0; round < 1500; ++round) {
+    for (int round = 0; round < 400; ++round) {
       std::string text(example);
       for (auto n = 1 + rng.below(4); n > 0 && !text.empty(); --n) {
         const auto at = rng.below(text.size());
@@ -329,7 +329,7 @@ TEST(Project, MutatedFilesAreAnsweredNotCrashedOn) {
       EXPECT_TRUE(placed || project.error().reason == "project.missing") << project.error().message;
     }
   }
-  EXPECT_GT(valid, 50);
+  EXPECT_GT(valid, 10);
   EXPECT_GT(refused, 1000);
 }
 
