@@ -12,10 +12,13 @@ namespace millrace::eval {
 
 enum class Better { higher, lower, neither };  // neither: a description, such as the share of positives
 
+// What a bootstrap may make of it. mean_of_rows: the weighted mean of the metric of each row alone.
+enum class Form { mean_of_rows, weighted, unweighted };
+
 struct MetricInfo {
   std::string_view name;
   Better better = Better::higher;
-  bool weighted = true;  // counts row weights; the others ignore them
+  Form form = Form::weighted;  // unweighted ones ignore row weights
   double (*value)(const Scored& scored, Values w) = nullptr;
 };
 

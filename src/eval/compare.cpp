@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 
 #include "base/nearest.hpp"
 #include "base/rng.hpp"
@@ -17,33 +18,73 @@ namespace {
 // How often each row was drawn.
 using Draw = std::vector<std::uint32_t>;
 
-// A metric prepared for many draws over one Scored: what can be sorted or looked up once, is.
+// AUC over many draws of the same rows: sorted once, read in order, so that a draw costs one look-up per row.
+class FastAuc {
+ public:
+  explicit FastAuc(const Scored& scored) : row_(falling_order(scored.scores)) {
+    positive_.reserve(row_.size());
+    ends_tie_.reserve(row_.size());
+    for (std::size_t i = 0; i < row_.size(); ++i) {
+      positive_.push_back(scored.y[row_[i]] > 0.5 ? 1.0 : 0.0);
+      ends_tie_.push_back(i + 1 == row_.size() || scored.scores[row_[i]] != scored.scores[row_[i + 1]]);
+    }
+  }
+
+  double value(Values w) const {
+    double area = 0, tp = 0, fp = 0, tp_before = 0, fp_before = 0;
+    for (std::size_t i = 0; i < row_.size(); ++i) {
+      const double weight = w[row_[i]], yes = weight * positive_[i];
+      tp += yes;
+      fp += weight - yes;
+      if (!ends_tie_[i]) continue;
+      area += (fp - fp_before) * (tp + tp_before);
+      tp_before = tp;
+      fp_before = fp;
+    }
+    return tp > 0 && fp > 0 ? area / (2 * tp * fp) : std::numeric_limits<double>::quiet_NaN();
+  }
+
+ private:
+  std::vector<std::uint32_t> row_;  // by falling score
+  std::vector<double> positive_;
+  std::vector<char> ends_tie_;
+};
+
+// A metric prepared for many draws over one Scored: what can be sorted or computed once, is.
 class Resampled {
  public:
   Resampled(const Scored& scored, const MetricInfo& metric) : scored_(scored), metric_(metric) {
-    if (scored.task == TaskType::binary) {
-      if (metric.name == "auc") ranked_ = [](const binary::Ranked& r, Values w) { return binary::auc(r, w); };
-      if (metric.name == "gini") ranked_ = [](const binary::Ranked& r, Values w) { return 2 * binary::auc(r, w) - 1; };
-      if (metric.name == "ks") ranked_ = [](const binary::Ranked& r, Values w) { return binary::ks(r, w); };
-      if (metric.name == "average_precision") {
-        ranked_ = [](const binary::Ranked& r, Values w) { return binary::average_precision(r, w); };
+    if (scored.task == TaskType::binary && (metric.name == "auc" || metric.name == "gini")) {
+      auc_.emplace(scored);
+    } else if (metric.form == Form::mean_of_rows) {
+      for (std::uint32_t row = 0; row < scored.size(); ++row) {
+        const Scored alone = take(scored, {&row, 1});
+        terms_.push_back(metric.value(alone, {}));
       }
-      if (ranked_ != nullptr) order_ = falling_order(scored.scores);
     }
     weights_.resize(scored.size());
   }
 
   double value(const Draw& draw) {
-    if (!metric_.weighted) return value_of_copies(draw);
+    if (metric_.form == Form::unweighted) return value_of_copies(draw);
     // Drawing a row k times is the same as giving it k times its weight.
     for (std::size_t i = 0; i < draw.size(); ++i) {
       weights_[i] = draw[i] * (scored_.weights.empty() ? 1.0 : scored_.weights[i]);
     }
-    if (ranked_ != nullptr) return ranked_({scored_.y, scored_.scores, order_}, weights_);
-    return metric_.value(scored_, weights_);
+    if (auc_) return metric_.name == "gini" ? 2 * auc_->value(weights_) - 1 : auc_->value(weights_);
+    return terms_.empty() ? metric_.value(scored_, weights_) : mean_of_terms();
   }
 
  private:
+  double mean_of_terms() const {
+    double sum = 0, total = 0;
+    for (std::size_t i = 0; i < terms_.size(); ++i) {
+      sum += weights_[i] * terms_[i];
+      total += weights_[i];
+    }
+    return sum / total;
+  }
+
   double value_of_copies(const Draw& draw) const {
     std::vector<std::uint32_t> rows;
     rows.reserve(draw.size());
@@ -54,8 +95,8 @@ class Resampled {
 
   const Scored& scored_;
   const MetricInfo& metric_;
-  double (*ranked_)(const binary::Ranked&, Values) = nullptr;
-  std::vector<std::uint32_t> order_;
+  std::optional<FastAuc> auc_;
+  std::vector<double> terms_;  // the metric of each row alone
   std::vector<double> weights_;
 };
 
@@ -101,14 +142,18 @@ std::optional<double> defined(double value) { return std::isfinite(value) ? std:
 
 std::size_t resamples_for(std::size_t rows, const Bootstrap& how) {
   if (how.resamples > 0) return how.resamples;
-  return std::clamp<std::size_t>(200'000'000 / std::max<std::size_t>(rows, 1), 200, 1000);
+  return std::clamp<std::size_t>(20'000'000 / std::max<std::size_t>(rows, 1), 200, 1000);
+}
+
+std::optional<Interval> interval_of(const Scored& scored, const MetricInfo& metric, const Bootstrap& how) {
+  if (!std::isfinite(measure(scored, metric))) return std::nullopt;
+  Resampled resampled(scored, metric);
+  return percentile_interval(scored.size(), how, [&](const Draw& draw) { return resampled.value(draw); });
 }
 
 std::optional<Interval> interval_of(const Scored& scored, std::string_view name, const Bootstrap& how) {
   const MetricInfo* metric = find_metric(scored.task, name);
-  if (metric == nullptr || !std::isfinite(measure(scored, *metric))) return std::nullopt;
-  Resampled resampled(scored, *metric);
-  return percentile_interval(scored.size(), how, [&](const Draw& draw) { return resampled.value(draw); });
+  return metric == nullptr ? std::nullopt : interval_of(scored, *metric, how);
 }
 
 Result<Comparison> compare(const Scored& candidate, const Scored& rival, std::string rival_name, std::string_view name,

@@ -13,6 +13,8 @@
 
 namespace millrace::eval {
 
+struct MetricInfo;
+
 struct Interval {
   double low = 0, high = 0;
 };
@@ -20,13 +22,14 @@ struct Interval {
 struct Bootstrap {
   std::uint64_t seed = 1;
   double level = 0.95;
-  // 0: as many as 200 million drawn rows allow, at least 200, at most 1,000.
+  // 0: as many as 20 million drawn rows allow, at least 200, at most 1,000.
   std::size_t resamples = 0;
 };
 std::size_t resamples_for(std::size_t rows, const Bootstrap& how);
 
 // Absent when the metric is not defined on more than half of the resamples (hardly any row of one class, ...).
 std::optional<Interval> interval_of(const Scored& scored, std::string_view metric, const Bootstrap& how = {});
+std::optional<Interval> interval_of(const Scored& scored, const MetricInfo& metric, const Bootstrap& how = {});
 
 // Candidate minus rival on the same rows.
 struct Comparison {

@@ -48,11 +48,29 @@ TEST(Compare, WeightsEqualCopies) {
     const MetricInfo& metric = *find_metric(TaskType::binary, name);
     EXPECT_NEAR(metric.value(rows, counts), measure(copied, metric), 1e-12) << name;
   }
-  const auto order = falling_order(rows.scores);
-  const binary::Ranked ranked{rows.y, rows.scores, order};
-  EXPECT_NEAR(binary::auc(ranked, counts), binary::auc(copied.y, copied.scores), 1e-12);
-  EXPECT_NEAR(binary::ks(ranked, counts), binary::ks(copied.y, copied.scores), 1e-12);
-  EXPECT_NEAR(binary::average_precision(ranked, counts), binary::average_precision(copied.y, copied.scores), 1e-12);
+}
+
+// Intervals of the metrics with a short way are those of the long way: the same metric, hidden behind another name.
+TEST(Compare, ShortWaysGiveTheSameIntervals) {
+  const Scored all[] = {binary_rows(150, 1.5), multiclass_rows(150, 0.7), regression_rows(150, 0.5)};
+  for (Scored rows : all) {
+    for (std::size_t r = 0; r < rows.size(); ++r) rows.weights.push_back(1 + static_cast<double>(r % 3));
+    for (std::size_t r = 0; r + 1 < rows.size() && rows.task == TaskType::binary; r += 2) {
+      rows.scores[r] = rows.scores[r + 1];  // ties
+    }
+    for (const MetricInfo& metric : metrics_of(rows.task)) {
+      if (metric.form == Form::unweighted) continue;
+      MetricInfo slow = metric;
+      slow.name = "slow";
+      slow.form = Form::weighted;
+      const auto quick_one = interval_of(rows, metric, {.resamples = 40});
+      const auto slow_one = interval_of(rows, slow, {.resamples = 40});
+      ASSERT_EQ(quick_one.has_value(), slow_one.has_value()) << metric.name;
+      if (!quick_one) continue;
+      EXPECT_NEAR(quick_one->low, slow_one->low, 1e-12) << metric.name;
+      EXPECT_NEAR(quick_one->high, slow_one->high, 1e-12) << metric.name;
+    }
+  }
 }
 
 TEST(Compare, EveryMetricOfEveryTaskHasAnInterval) {
@@ -112,7 +130,7 @@ TEST(Compare, OneClassIsUndefinedWithAReason) {
 
 TEST(Compare, ResamplesAreBoundedByRows) {
   EXPECT_EQ(resamples_for(1000, {}), 1000u);
-  EXPECT_EQ(resamples_for(500'000, {}), 400u);
+  EXPECT_EQ(resamples_for(50'000, {}), 400u);
   EXPECT_EQ(resamples_for(10'000'000, {}), 200u);
   EXPECT_EQ(resamples_for(0, {}), 1000u);
   EXPECT_EQ(resamples_for(10, {.resamples = 5}), 5u);

@@ -43,7 +43,7 @@ Result<Evidence> gather(std::span<const Gate> gates, const Evaluation& evaluatio
   Evidence evidence;
   TRY(evidence.candidate, report_on(evaluation.candidate, plan_for(gates, evaluation)));
   // Opponents are shown as a whole; where a gate looks closer, the comparison does.
-  const ReportPlan short_plan{.primary = evaluation.primary, .bootstrap = evaluation.bootstrap};
+  const ReportPlan short_plan{.primary = evaluation.primary, .intervals = false};
   if (evaluation.current) {
     TRY(evidence.current, report_on(*evaluation.current, short_plan));
   }

@@ -213,7 +213,7 @@ Result<Report> report_of(const Scored& scored, const ReportPlan& plan) {
   std::vector<const MetricInfo*> every;
   for (const MetricInfo& metric : metrics_of(scored.task)) every.push_back(&metric);
   report.all = measures_of(scored, every);
-  add_interval(report.all, scored, report.primary, plan.bootstrap);
+  if (plan.intervals) add_interval(report.all, scored, report.primary, plan.bootstrap);
   for (const auto& name : plan.interval_metrics) add_interval(report.all, scored, name, plan.bootstrap);
 
   const auto metrics = metrics_for_slices(scored, plan);

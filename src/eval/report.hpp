@@ -58,7 +58,7 @@ struct Report {
   int format = 1;
   std::string model;    // "churn:12"
   std::string task;     // task_name()
-  std::string primary;  // the metric it leads with; its interval is in `all`
+  std::string primary;  // the metric it leads with; its interval is in `all` unless the plan says no
   std::vector<std::string> classes;
   std::string rows_digest;  // digest_of_rows()
   Measures all;
@@ -80,6 +80,7 @@ struct ReportPlan {
     std::string metric;  // with its interval
   };
   std::vector<Wanted> wanted;  // slices that must be there, also with no row or beyond values_max
+  bool intervals = true;       // false: none is drawn, not even the primary's
   Bootstrap bootstrap;
 };
 
