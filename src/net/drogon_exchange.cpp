@@ -1,0 +1,264 @@
+#include "net/drogon_exchange_internal.hpp"
+
+#include <drogon/HttpResponse.h>
+#include <drogon/RequestStream.h>
+#include <trantor/net/EventLoop.h>
+#include <trantor/net/TcpConnection.h>
+
+#include <charconv>
+#include <chrono>
+
+#include "net/drogon_follow_internal.hpp"
+#include "net/upload_internal.hpp"
+
+namespace millrace::net {
+
+thread_local AtGate at_gate;
+
+namespace {
+
+using drogon::AdviceCallback;
+using drogon::HttpRequestPtr;
+using drogon::HttpResponsePtr;
+
+// Framing has let digits through only.
+std::uint64_t content_length(std::string_view text) {
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+HttpResponsePtr render(Response response, std::string_view request_id) {
+  HttpResponsePtr out;
+  if (response.file && response.file->length > 0) {
+    out =
+        drogon::HttpResponse::newFileResponse(response.file->path, response.file->offset, response.file->length, false);
+    if (out->statusCode() != drogon::k200OK && out->statusCode() != drogon::k206PartialContent) {
+      response = error_response({Code::not_found, "net.file_gone", "the file of this answer is not there any more"});
+      out = nullptr;
+    }
+  }
+  if (!out) {
+    out = drogon::HttpResponse::newHttpResponse();
+    out->setBody(std::move(response.body));
+  }
+  out->setStatusCode(static_cast<drogon::HttpStatusCode>(response.status));
+  out->setContentTypeString(response.content_type);
+  for (auto& [name, value] : response.headers) out->addHeader(name, std::move(value));
+  out->addHeader("x-request-id", std::string(request_id));
+  return out;
+}
+
+// One request from its head to its answer. Lives on its connection's loop but for what a pool runs.
+class Exchange final : public Ongoing,
+                       public drogon::RequestStreamReader,
+                       public std::enable_shared_from_this<Exchange> {
+ public:
+  Exchange(std::shared_ptr<Core> core, HttpRequestPtr http, AdviceCallback reply)
+      : core_(std::move(core)), http_(std::move(http)), reply_(std::move(reply)), since_(core_->env.clock.steady()) {
+    core_->started();
+  }
+  ~Exchange() override {
+    if (!answered_.exchange(true)) finished(499);  // dropped by a pool that closed: its connection is cut next
+  }
+
+  void begin() {
+    at_gate.latest = weak_from_this();
+    read_head();
+    if (at_gate.refusal) {
+      auto refused = std::exchange(at_gate.refusal, std::nullopt);
+      return refuse(std::move(*refused));
+    }
+    chunked_ = !request_.header("Transfer-Encoding").empty();
+    body_length_ = content_length(request_.header("Content-Length"));
+    auto admitted = core_->admit(request_);
+    if (auto refused = std::get_if<Response>(&admitted)) return refuse(std::move(*refused));
+    route_ = std::get<const Route*>(admitted);
+    body_max_ = core_->body_bytes_max(*route_);
+    if (body_length_ > body_max_) return refuse(too_large_response(body_max_));
+    if (route_->kind == Route::Kind::upload) return begin_upload();
+    if (!chunked_ && http_->body().size() == body_length_) {  // it came with the head, or there is none
+      body_done_ = true;
+      request_.body = http_->body();
+      return run();
+    }
+    body_.reserve(body_length_);
+    read_body();
+  }
+
+  // A piece of the body, on the loop.
+  void onStreamData(const char* data, std::size_t size) override {
+    if (answered_) return;  // refused already: the rest is dropped
+    received_ += size;
+    if (received_ > body_max_) {
+      refuse(too_large_response(body_max_));
+      if (upload_) upload_->cut({Code::out_of_range, "net.body_too_large", "the body is larger than accepted"});
+      return;
+    }
+    if (upload_)
+      upload_->push({data, size});
+    else
+      body_.append(data, size);
+  }
+
+  void onStreamFinish(std::exception_ptr error) override {
+    if (error) {
+      if (upload_)
+        return upload_->cut({Code::cancelled, "net.aborted", "the client went away before the whole body was sent"});
+      if (!answered_.exchange(true)) finished(499);  // nobody is there to read an answer
+      return;
+    }
+    body_done_ = true;
+    if (upload_) return upload_->end();
+    if (answered_) return;
+    request_.body = body_;
+    run();
+  }
+
+  void body_broken() override {
+    const Error why{Code::invalid_argument, "net.bad_body", "the body is not valid chunked coding"};
+    refuse(error_response(why));
+    if (upload_) upload_->cut(why);
+  }
+
+ private:
+  void read_head() {
+    request_.method = http_->methodString();  // GET also for HEAD
+    request_.path = http_->getOriginalPath();
+    request_.query_text = http_->query();
+    const auto& headers = http_->headers();
+    request_.headers.reserve(headers.size());
+    for (const auto& [name, value] : headers) request_.headers.emplace_back(name, value);
+    remote_ = http_->peerAddr().toIpPort();
+    request_.remote = remote_;
+    auto trace = trace_id(request_.header("traceparent"));
+    request_.id = trace.empty() ? core_->new_id() : std::string(trace);
+  }
+
+  void read_body() {
+    if (std::exchange(at_gate.continue_awaited, false))
+      if (auto connection = http_->getConnectionPtr().lock()) connection->send("HTTP/1.1 100 Continue\r\n\r\n", 25);
+    reader_set_ = true;
+    if (auto stream = drogon::internal::createRequestStream(http_)) stream->setStreamReader(shared_from_this());
+  }
+
+  void run() {
+    switch (route_->kind) {
+      case Route::Kind::fast:
+        return answer(core_->call(*route_, request_));
+      case Route::Kind::follow:
+        return begin_follow();
+      default:
+        if (!core_->io->submit(
+                [self = shared_from_this()] { self->answer(self->core_->call(*self->route_, self->request_)); }))
+          answer(overloaded_response());
+    }
+  }
+
+  void begin_upload() {
+    constexpr auto stall_max = std::chrono::seconds(30);
+    upload_ = std::make_shared<Upload>(core_->config.upload_buffer_bytes, stall_max,
+                                       [core = core_] { return core->cutting.load(); });
+    if (auto connection = http_->getConnectionPtr().lock())
+      connection->keepAlive();  // a slow sink is not an idle client
+    if (core_->uploads_running.fetch_add(1) >= core_->config.uploads_max) {
+      core_->uploads_running.fetch_sub(1);
+      upload_ = nullptr;
+      return refuse(overloaded_response());
+    }
+    auto taken = core_->uploads->submit([self = shared_from_this()] {
+      auto response = self->upload_->run([&] { return self->core_->open_upload(*self->route_, self->request_); });
+      self->core_->uploads_running.fetch_sub(1);
+      if (!self->upload_->whole()) self->close_after(response);
+      self->answer(std::move(response));
+    });
+    if (!taken) return refuse(overloaded_response());  // the server stops
+    read_body();
+    if (!chunked_ && body_length_ == 0) upload_->end();
+  }
+
+  void begin_follow();
+
+  // An answer before the whole body was read: the connection cannot be used for another request.
+  void refuse(Response response) {
+    bool whole = body_done_ || (!chunked_ && http_->body().size() == body_length_);
+    if (!whole) {
+      close_after(response);
+      if (!reader_set_)
+        drogon::internal::createRequestStream(http_);  // dropped at once: the rest of the body goes nowhere
+    }
+    answer(std::move(response));
+  }
+
+  // The client may still be sending and read the answer late; after a while it is cut.
+  void close_after(Response& response) {
+    constexpr double linger_seconds = 5;
+    response.headers.emplace_back(close_mark, "1");
+    if (auto connection = http_->getConnectionPtr().lock())
+      connection->getLoop()->runAfter(linger_seconds, [weak = std::weak_ptr(connection)] {
+        if (auto still_open = weak.lock()) still_open->forceClose();
+      });
+  }
+
+  void answer(Response response) {
+    if (answered_.exchange(true)) return;
+    int status = response.status;
+    if (core_->stopping) response.headers.emplace_back(close_mark, "1");
+    reply_(render(std::move(response), request_.id));
+    finished(status);
+  }
+
+  void finished(int status) { core_->finished(request_.method, route_, status, since_); }
+
+  const std::shared_ptr<Core> core_;
+  const HttpRequestPtr http_;
+  const AdviceCallback reply_;
+  const SteadyPoint since_;
+  std::atomic<bool> answered_{false};
+  Request request_;
+  std::string remote_;
+  const Route* route_ = nullptr;
+  std::uint64_t body_length_ = 0, body_max_ = 0, received_ = 0;
+  bool chunked_ = false, body_done_ = false, reader_set_ = false;
+  std::string body_;
+  std::shared_ptr<Upload> upload_;
+};
+
+void Exchange::begin_follow() {
+  if (http_->version() == drogon::Version::kHttp10)
+    return answer(error_response(
+        {Code::unimplemented, "net.needs_http11", "this answer is sent in chunks, which HTTP/1.0 does not have"}));
+  if (core_->follows.fetch_add(1) >= core_->config.follows_max) {
+    core_->follows.fetch_sub(1);
+    return answer(overloaded_response());
+  }
+  auto taken = core_->io->submit([self = shared_from_this()] {
+    auto follower = self->core_->open_follow(*self->route_, self->request_);
+    auto connection = self->http_->getConnectionPtr().lock();
+    if (!follower || !connection) {
+      self->core_->follows.fetch_sub(1);
+      return self->answer(follower ? Response{.status = 499} : error_response(follower.error()));
+    }
+    auto following = std::make_shared<Following>(self->core_, *self->route_, *std::move(follower), connection);
+    if (self->answered_.exchange(true)) return;
+    auto out = drogon::HttpResponse::newAsyncStreamResponse(
+        [following](drogon::ResponseStreamPtr stream) { following->begin(std::move(stream)); }, true);
+    out->setContentTypeString(self->route_->options.content_type);
+    out->addHeader("x-request-id", self->request_.id);
+    out->addHeader("cache-control", "no-store");
+    self->reply_(out);
+    self->finished(200);
+  });
+  if (!taken) {
+    core_->follows.fetch_sub(1);
+    answer(overloaded_response());
+  }
+}
+
+}  // namespace
+
+void begin_exchange(std::shared_ptr<Core> core, const HttpRequestPtr& http, AdviceCallback reply) {
+  std::make_shared<Exchange>(std::move(core), http, std::move(reply))->begin();
+}
+
+}  // namespace millrace::net

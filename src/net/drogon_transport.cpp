@@ -1,0 +1,209 @@
+// Drogon carries the bytes; what to answer is decided in Core. Its own routing is not used: one advice before routing
+// sees every request as soon as its head is there.
+//
+// Facts about Drogon 1.9.13 that shaped this file:
+// - One application per process; it cannot run again after quit().
+// - A failed bind ends the process: the Reservation is made first. Each loop has a listener of its own with
+// SO_REUSEPORT.
+// - It cannot stop listening without cutting connections: stop_listening() puts another file under the listeners'
+// numbers.
+// - It does not stop reading when a body's consumer is slow: an upload's loop waits for the sink instead
+// (upload_internal.hpp).
+// - Its parser is lax (framing_internal.hpp has the list): a Gate of ours stands before it.
+// - The body limit is one for all routes: ours are checked per route, and Drogon's is the largest.
+#include <drogon/HttpAppFramework.h>
+#include <fcntl.h>
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <trantor/utils/Logger.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <future>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "base/log.hpp"
+#include "net/drogon_gate_internal.hpp"
+#include "net/transport_internal.hpp"
+
+namespace millrace::net {
+
+namespace {
+
+using drogon::AdviceCallback;
+using drogon::HttpRequestPtr;
+using drogon::HttpResponsePtr;
+
+// TcpConnection has a setter for this callback but no getter.
+struct CallbackOf : trantor::TcpConnection {
+  static trantor::RecvMessageCallback& received(trantor::TcpConnection& connection) {
+    return connection.*(&CallbackOf::recvMsgCallback_);
+  }
+};
+
+class DrogonTransport final : public Transport {
+ public:
+  explicit DrogonTransport(std::shared_ptr<Core> core) : core_(std::move(core)) {}
+  ~DrogonTransport() override { quit(); }
+
+  void start(const Reservation& reservation) {
+    const auto& config = core_->config;
+    trantor::Logger::setLogLevel(trantor::Logger::kWarn);
+    trantor::Logger::setOutputFunction(
+        [core = core_](const char* text, std::uint64_t size) { log(*core, {text, size}); }, [] {});
+    auto& app = drogon::app();
+    app.setThreadNum(static_cast<std::size_t>(config.io_threads));
+    app.enableReusePort(true);  // or Drogon tries the port alone and through a lock file in /tmp
+    app.addListener(reservation.ip(), static_cast<std::uint16_t>(reservation.port()));
+    app.setUploadPath(std::filesystem::absolute(config.temp_dir).string());
+    app.disableSigtermHandling();
+    app.setIdleConnectionTimeout(static_cast<std::size_t>(config.idle_seconds_max));
+    app.setMaxConnectionNum(static_cast<std::size_t>(config.connections_max));
+    app.setPipeliningRequestsNumber(1024);
+    app.setClientMaxBodySize(config.upload_bytes_max);
+    app.setClientMaxMemoryBodySize(1u << 20);  // of what comes before a reader is set: one read's worth
+    app.enableRequestStream();
+    app.enableServerHeader(false);
+    app.enableGzip(false);
+    app.setBeforeListenSockOptCallback([this](int fd) {
+      std::lock_guard lock(mutex_);
+      listeners_.push_back(fd);
+    });
+    app.setAfterAcceptSockOptCallback([](int fd) { accepted_fd = fd; });
+    app.setConnectionCallback([this](const trantor::TcpConnectionPtr& connection) { connection_changed(connection); });
+    app.registerPreRoutingAdvice(
+        [core = core_](const HttpRequestPtr& http, AdviceCallback&& reply, drogon::AdviceChainCallback&&) {
+          begin_exchange(core, http, std::move(reply));
+        });
+    app.registerPreSendingAdvice([](const HttpRequestPtr&, const HttpResponsePtr& response) {
+      if (response->getHeader(close_mark).empty()) return;
+      response->removeHeader(close_mark);
+      response->setCloseConnection(true);
+    });
+    std::promise<void> listening;
+    app.registerBeginningAdvice([&] {  // runs just before Drogon lets the loops listen
+      drogon::app().getLoop()->queueInLoop([&] { listening.set_value(); });
+    });
+    thread_ = std::thread([] { drogon::app().run(); });
+    listening.get_future().wait();
+    for (int i = 0; i < config.io_threads; ++i) {  // each loop listens in a step of its own, queued before this one
+      std::promise<void> done;
+      app.getIOLoop(static_cast<std::size_t>(i))->queueInLoop([&] { done.set_value(); });
+      done.get_future().wait();
+    }
+  }
+
+  void stop_listening() override {
+    std::lock_guard lock(mutex_);
+    for (int fd : listeners_) {
+      // The loop keeps the number and finds nothing to accept; the socket itself is closed.
+      int nothing = ::eventfd(0, EFD_CLOEXEC);
+      ::dup3(nothing, fd, O_CLOEXEC);
+      ::close(nothing);
+    }
+    listeners_.clear();
+  }
+
+  void flush(Duration time_max, const std::function<bool()>& hurried) override {
+    constexpr auto look = std::chrono::milliseconds(10);
+    constexpr int still_looks_max = 100;  // a second without a byte taken by any reader
+    for (auto& connection : connections()) connection->shutdown();
+    std::uint64_t taken_last = 0;
+    int still_looks = 0;
+    for (auto waited = Duration::zero(); waited < time_max && still_looks < still_looks_max && !hurried();
+         waited += look) {
+      std::unique_lock lock(mutex_);
+      if (closed_.wait_for(lock, std::min<Duration>(look, time_max - waited), [&] { return connections_.empty(); }))
+        return;
+      auto [unsent, taken] = progress();
+      if (unsent == 0) return;  // the kernel has the rest; clients that do not hang up are not waited for
+      still_looks = taken == taken_last ? still_looks + 1 : 0;
+      taken_last = taken;
+    }
+  }
+
+  void quit() override {
+    if (!thread_.joinable()) return;
+    core_->cutting = true;
+    drogon::app().quit();
+    thread_.join();
+    trantor::Logger::setOutputFunction([](const char*, std::uint64_t) {}, [] {});
+  }
+
+ private:
+  static void log(const Core& core, std::string_view text) {
+    while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
+    core.env.log.warn("http_library", {{"text", text}});
+  }
+
+  void connection_changed(const trantor::TcpConnectionPtr& connection) {
+    if (connection->connected())
+      connection->setRecvMsgCallback(
+          [gate = std::make_shared<Gate>(core_, CallbackOf::received(*connection))](
+              const trantor::TcpConnectionPtr& from, trantor::MsgBuffer* buffer) { gate->received(from, buffer); });
+    std::lock_guard lock(mutex_);
+    if (connection->connected()) {
+      connections_.emplace(connection.get(), Connection{connection, accepted_fd});
+    } else {
+      connections_.erase(connection.get());
+      if (connections_.empty()) closed_.notify_all();
+    }
+  }
+
+  std::vector<trantor::TcpConnectionPtr> connections() {
+    std::vector<trantor::TcpConnectionPtr> out;
+    std::lock_guard lock(mutex_);
+    for (auto& [key, entry] : connections_)
+      if (auto connection = entry.weak.lock()) out.push_back(std::move(connection));
+    return out;
+  }
+
+  // How many connections have not closed their side yet, and how many bytes all readers have taken. With the lock held:
+  // a connection leaves the map before its socket is closed.
+  std::pair<int, std::uint64_t> progress() const {
+    constexpr int established = 1, close_wait = 8;  // of tcpi_state; <netinet/tcp.h> has the names but not the counts
+    std::pair<int, std::uint64_t> out{0, 0};
+    for (const auto& [key, entry] : connections_) {
+      tcp_info info{};
+      socklen_t size = sizeof info;
+      if (::getsockopt(entry.fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) continue;
+      out.first += info.tcpi_state == established || info.tcpi_state == close_wait;
+      out.second += info.tcpi_bytes_acked;
+    }
+    return out;
+  }
+
+  struct Connection {
+    std::weak_ptr<trantor::TcpConnection> weak;
+    int fd;
+  };
+  // A loop accepts, then announces the connection, on one thread; only the first step shows the descriptor.
+  static thread_local int accepted_fd;
+
+  const std::shared_ptr<Core> core_;
+  std::thread thread_;
+  std::mutex mutex_;
+  std::condition_variable closed_;
+  std::vector<int> listeners_;
+  std::unordered_map<const trantor::TcpConnection*, Connection> connections_;
+};
+
+thread_local int DrogonTransport::accepted_fd = -1;
+
+}  // namespace
+
+Result<std::unique_ptr<Transport>> start_drogon(std::shared_ptr<Core> core, Reservation reservation) {
+  static std::atomic<bool> started{false};
+  if (started.exchange(true))
+    return fail(Code::failed_precondition, "net.started_before", "the HTTP library can be started once in a process");
+  auto transport = std::make_unique<DrogonTransport>(std::move(core));
+  transport->start(reservation);
+  return transport;
+}
+
+}  // namespace millrace::net
