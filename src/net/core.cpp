@@ -33,15 +33,16 @@ Response too_large_response(std::uint64_t bytes_max) {
   return response;
 }
 
-Response overloaded_response() {
+Response Core::overloaded() {
+  probe.refused_as_full();
   return error_response({Code::unavailable, "net.overloaded", "too many requests wait already"},
                         {.next = "try again in a second", .retry_after_seconds = 1});
 }
 
-Core::Core(Config config_in, Env& env_in, Probe& probe_in)
+Core::Core(Config config_in, Env& env_in, Metrics& metrics)
     : config(std::move(config_in)),
       env(env_in),
-      probe(probe_in),
+      probe(metrics),
       io(std::make_unique<Pool>(PoolConfig{.name = "net-io",
                                            .threads = static_cast<std::size_t>(config.pool_threads),
                                            .queued_max = static_cast<std::size_t>(config.pool_queue_max)})),
@@ -116,9 +117,8 @@ std::string Core::new_id() {
   return text;
 }
 
-void Core::finished(std::string_view method, const Route* route, int status, SteadyPoint since) {
-  probe.request_finished(method, route ? std::string_view(route->pattern) : std::string_view(), status,
-                         env.clock.steady() - since);
+void Core::finished(const Route* route, int status, SteadyPoint since) {
+  probe.request_finished(route, status, env.clock.steady() - since);
   if (in_flight.fetch_sub(1) == 1 && stopping) {
     std::lock_guard lock(idle_mutex_);
     idle_.notify_all();

@@ -9,12 +9,13 @@
 #include <variant>
 
 #include "base/pool.hpp"
+#include "net/probe.hpp"
 #include "net/server.hpp"
 
 namespace millrace::net {
 
 struct Core {
-  Core(Config config_in, Env& env_in, Probe& probe_in);
+  Core(Config config_in, Env& env_in, Metrics& metrics);
 
   // Routing, auth and what the head says about the body: the route, or the refusal. Fills the request's parameters.
   std::variant<const Route*, Response> admit(Request& request) const;
@@ -24,13 +25,15 @@ struct Core {
   Result<std::unique_ptr<UploadSink>> open_upload(const Route& route, const Request& request) const;
   Result<std::unique_ptr<Follower>> open_follow(const Route& route, const Request& request) const;
 
+  Response overloaded();  // 503, counted
+
   std::string new_id();  // 32 hex digits, unique in this process, hard to guess from outside
 
   void started() {
     in_flight.fetch_add(1);
     probe.request_started();
   }
-  void finished(std::string_view method, const Route* route, int status, SteadyPoint since);
+  void finished(const Route* route, int status, SteadyPoint since);
   // Waits for in_flight == 0, `until` or hurry(); whether it is 0.
   bool wait_idle(Duration time_max);
   void hurry();
@@ -38,7 +41,7 @@ struct Core {
 
   const Config config;
   Env& env;
-  Probe& probe;
+  Probe probe;
   Router router;
   std::unique_ptr<Pool> io;
   std::unique_ptr<Pool> uploads;  // a thread for each that runs, so one stuck sink holds up no other
@@ -58,6 +61,5 @@ struct Core {
 };
 
 Response too_large_response(std::uint64_t bytes_max);  // 413
-Response overloaded_response();                        // 503
 
 }  // namespace millrace::net

@@ -151,7 +151,7 @@ class Exchange final : public Ongoing,
       default:
         if (!core_->io->submit(
                 [self = shared_from_this()] { self->answer(self->core_->call(*self->route_, self->request_)); }))
-          answer(overloaded_response());
+          answer(core_->overloaded());
     }
   }
 
@@ -164,7 +164,7 @@ class Exchange final : public Ongoing,
     if (core_->uploads_running.fetch_add(1) >= core_->config.uploads_max) {
       core_->uploads_running.fetch_sub(1);
       upload_ = nullptr;
-      return refuse(overloaded_response());
+      return refuse(core_->overloaded());
     }
     auto taken = core_->uploads->submit([self = shared_from_this()] {
       auto response = self->upload_->run([&] { return self->core_->open_upload(*self->route_, self->request_); });
@@ -172,7 +172,7 @@ class Exchange final : public Ongoing,
       if (!self->upload_->whole()) self->close_after(response);
       self->answer(std::move(response));
     });
-    if (!taken) return refuse(overloaded_response());  // the server stops
+    if (!taken) return refuse(core_->overloaded());  // the server stops
     read_body();
     if (!chunked_ && body_length_ == 0) upload_->end();
   }
@@ -208,7 +208,7 @@ class Exchange final : public Ongoing,
     finished(status);
   }
 
-  void finished(int status) { core_->finished(request_.method, route_, status, since_); }
+  void finished(int status) { core_->finished(route_, status, since_); }
 
   const std::shared_ptr<Core> core_;
   const HttpRequestPtr http_;
@@ -230,7 +230,7 @@ void Exchange::begin_follow() {
         {Code::unimplemented, "net.needs_http11", "this answer is sent in chunks, which HTTP/1.0 does not have"}));
   if (core_->follows.fetch_add(1) >= core_->config.follows_max) {
     core_->follows.fetch_sub(1);
-    return answer(overloaded_response());
+    return answer(core_->overloaded());
   }
   auto taken = core_->io->submit([self = shared_from_this()] {
     auto follower = self->core_->open_follow(*self->route_, self->request_);
@@ -251,7 +251,7 @@ void Exchange::begin_follow() {
   });
   if (!taken) {
     core_->follows.fetch_sub(1);
-    answer(overloaded_response());
+    answer(core_->overloaded());
   }
 }
 

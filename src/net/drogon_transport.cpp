@@ -148,9 +148,10 @@ class DrogonTransport final : public Transport {
               const trantor::TcpConnectionPtr& from, trantor::MsgBuffer* buffer) { gate->received(from, buffer); });
     std::lock_guard lock(mutex_);
     if (connection->connected()) {
+      core_->probe.connection_opened();
       connections_.emplace(connection.get(), Connection{connection, accepted_fd});
-    } else {
-      connections_.erase(connection.get());
+    } else if (connections_.erase(connection.get()) > 0) {
+      core_->probe.connection_closed();
       if (connections_.empty()) closed_.notify_all();
     }
   }

@@ -1,18 +1,13 @@
 #include "net/router.hpp"
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
-#include <numeric>
+
+#include "base/check.hpp"
+#include "base/nearest.hpp"
 
 namespace millrace::net {
 
 namespace {
-
-[[noreturn]] void defect(const std::string& what) {
-  std::fprintf(stderr, "net: %s\n", what.c_str());
-  std::abort();
-}
 
 // "/a/b/" -> "a", "b", "": a trailing slash is a segment of its own, so that it is not the same path.
 std::vector<std::string_view> segments(std::string_view path) {
@@ -30,22 +25,6 @@ bool is_parameter(std::string_view segment) { return segment.starts_with('{'); }
 bool is_rest(std::string_view segment) { return segment.ends_with("...}"); }
 std::string_view parameter_name(std::string_view segment) {
   return segment.substr(1, segment.size() - (is_rest(segment) ? 5 : 2));
-}
-
-// Levenshtein's distance.
-std::size_t distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), 0);
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (std::size_t j = 0; j < b.size(); ++j) {
-      auto change = diagonal + (a[i] != b[j]);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({change, row[j] + 1, diagonal + 1});
-    }
-  }
-  return row[b.size()];
 }
 
 }  // namespace
@@ -76,11 +55,12 @@ Router::Router(Router&&) noexcept = default;
 Router& Router::operator=(Router&&) noexcept = default;
 
 void Router::add(Route route) {
-  if (!route.pattern.starts_with('/')) defect("a pattern begins with '/': " + route.pattern);
+  if (!route.pattern.starts_with('/')) broken("a pattern begins with '/': " + route.pattern);
   if (!route.options.access)
     route.access = route.method == "GET" ? Access::read : Access::write;
   else
     route.access = *route.options.access;
+  route.number = routes_.size();
   routes_.push_back(std::make_unique<Route>(std::move(route)));
   const Route* kept = routes_.back().get();
   Node* node = root_.get();
@@ -93,9 +73,9 @@ void Router::add(Route route) {
       if (!next) next = std::make_unique<Node>();
       node = next.get();
     } else if (!part.ends_with('}') || parameter_name(part).empty()) {
-      defect("a parameter is written {name}: " + kept->pattern);
+      broken("a parameter is written {name}: " + kept->pattern);
     } else if (is_rest(part)) {
-      if (i + 1 != parts.size()) defect("{name...} is the last part: " + kept->pattern);
+      if (i + 1 != parts.size()) broken("{name...} is the last part: " + kept->pattern);
       place = &node->rest;
     } else {
       if (!node->parameter) node->parameter = std::make_unique<Node>();
@@ -105,7 +85,7 @@ void Router::add(Route route) {
   if (!place) place = &node->here;
   for (auto other : *place)
     if (other->method == kept->method)
-      defect("two routes for " + kept->method + " " + kept->pattern + " and " + other->pattern);
+      broken("two routes for " + kept->method + " " + kept->pattern + " and " + other->pattern);
   place->push_back(kept);
 }
 
@@ -159,7 +139,7 @@ std::string nearest_pattern(std::string_view path, const std::vector<const Route
       else if (i >= pattern.size())
         cost += parts[i].empty() ? 1 : 3;
       else if (!is_parameter(pattern[i]))
-        cost += distance(parts[i], pattern[i]);
+        cost += edit_distance(parts[i], pattern[i]);
     }
     if (cost < best) {
       best = cost;

@@ -34,6 +34,7 @@ struct Route {
   FollowHandler follow;
   RouteOptions options;
   Access access = Access::write;
+  std::size_t number = 0;  // set by add(): 0, 1, 2, ...
 };
 
 // Patterns: "/predict/{model}", "/api/v1/models/{name}/versions/{version}", and "/files/{path...}" whose last parameter

@@ -17,10 +17,10 @@ constexpr std::size_t follow_dispatch_bytes_max = 16u << 20;
 }
 
 struct Server::Impl {
-  Impl(Config config, Env& env, Probe* given)
-      : core(std::make_shared<Core>(std::move(config), env, given ? *given : silent)) {}
+  Impl(Config config, Env& env, Metrics* given)
+      : core(std::make_shared<Core>(std::move(config), env, given ? *given : unseen)) {}
 
-  Probe silent;
+  Metrics unseen;
   std::shared_ptr<Core> core;
   std::unique_ptr<Transport> transport;
   std::vector<Address> addresses;
@@ -47,7 +47,7 @@ Server::~Server() {
   impl_->core->io = nullptr;
 }
 
-Result<std::unique_ptr<Server>> Server::open(Config config, Env& env, Probe* probe) {
+Result<std::unique_ptr<Server>> Server::open(Config config, Env& env, Metrics* metrics) {
   auto bad = [](std::string what) { return fail(Code::invalid_argument, "net.bad_config", std::move(what)); };
   if (config.temp_dir.empty()) return bad("net needs a folder for temporary files (temp_dir)");
   if (config.pool_threads < 1 || config.uploads_max < 1)
@@ -60,7 +60,7 @@ Result<std::unique_ptr<Server>> Server::open(Config config, Env& env, Probe* pro
                   "listening on " + config.host + " opens Millrace to other machines, so it needs a token");
     config.auth.token_required = true;
   }
-  return std::unique_ptr<Server>(new Server(std::make_unique<Impl>(std::move(config), env, probe)));
+  return std::unique_ptr<Server>(new Server(std::make_unique<Impl>(std::move(config), env, metrics)));
 }
 
 void Server::fast(std::string_view method, std::string_view pattern, Handler handler, RouteOptions options) {
@@ -81,6 +81,7 @@ Result<void> Server::start() {
   if (core.running || core.stopping)
     return fail(Code::failed_precondition, "net.started_before", "this server was started before");
   ::signal(SIGPIPE, SIG_IGN);  // a client that went away is an error of that write, not the end of the process
+  core.probe.know(core.router.routes());
   TRY_VOID(core.env.fs.make_dirs(core.config.temp_dir));
   TRY(auto reservation, Reservation::make(core.config.host, core.config.port));
   Address address{.host = reservation.ip(), .port = reservation.port()};

@@ -15,6 +15,7 @@
 
 #include "base/clock.hpp"
 #include "base/env.hpp"
+#include "base/metrics.hpp"
 #include "base/result.hpp"
 #include "net/auth.hpp"
 #include "net/http.hpp"
@@ -44,24 +45,14 @@ struct Address {
   std::string url;  // "http://127.0.0.1:8080"
 };
 
-// What the server counts; the names of the metrics live in the implementer (probe.hpp).
-class Probe {
- public:
-  virtual ~Probe() = default;
-  virtual void request_started() {}
-  // `pattern` is the route's, "" for none: few values. Called once the answer is handed to the connection.
-  virtual void request_finished(std::string_view method, std::string_view pattern, int status, Duration took) {
-    (void)method, (void)pattern, (void)status, (void)took;
-  }
-};
-
 // One Server may run per process: the HTTP library has one application per process, which cannot start a second time.
 // Routes are added before start(); all else is thread-safe.
 class Server {
  public:
   // invalid_argument `net.bad_config`. failed_precondition `net.token_needed`: a host that is not loopback without
   // token.
-  static Result<std::unique_ptr<Server>> open(Config config, Env& env, Probe* probe = nullptr);
+  static Result<std::unique_ptr<Server>> open(Config config, Env& env,
+                                              Metrics* metrics = nullptr);  // null: nothing to show
   ~Server();  // stop(0), then waits for the handlers that still run
 
   void fast(std::string_view method, std::string_view pattern, Handler handler, RouteOptions options = {});

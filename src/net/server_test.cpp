@@ -171,6 +171,17 @@ TEST(Served, ATakenPortNamesItsHolder) {
       << started.error().message;
 }
 
+TEST(Served, CountsByRouteAndStatus) {
+  RawClient client(port());
+  ASSERT_TRUE(client.send(get("/throws")));
+  EXPECT_EQ(client.receive().status, 500);
+  auto text = Serving::instance().metrics.render();
+  EXPECT_NE(text.find(R"(millrace_net_requests_total{method="GET",route="/throws",status="5xx"} )"), std::string::npos)
+      << text.substr(0, 2000);
+  EXPECT_EQ(text.find(R"(route="/throws",status="5xx"} 0)"), std::string::npos);
+  EXPECT_NE(text.find("millrace_net_connections "), std::string::npos);
+}
+
 TEST(Served, DispatchNeedsNoNetwork) {
   Request request{.method = "GET", .path = "/fast/abc", .headers = {{"Host", "localhost"}}};
   EXPECT_EQ(Serving::instance().server->dispatch(request).body, "GET abc ");

@@ -84,7 +84,7 @@ Serving& Serving::instance() {
 Serving::Serving() {
   Config config{.port = 0, .io_threads = 2, .pool_threads = 4, .pool_queue_max = 64, .temp_dir = dir.path("tmp")};
   config.upload_bytes_max = 1u << 30;
-  auto opened = Server::open(config, env);
+  auto opened = Server::open(config, env, &metrics);
   if (!opened) throw std::runtime_error(opened.error().message);
   server = std::move(*opened);
   auto echo = [](const Request& request) {

@@ -12,6 +12,7 @@
 #include "base/fault.hpp"
 #include "base/fs.hpp"
 #include "base/log.hpp"
+#include "base/metrics.hpp"
 #include "base/rng.hpp"
 #include "base/testing/temp_dir.hpp"
 #include "net/server.hpp"
@@ -40,6 +41,7 @@ struct Serving {
   Faults faults;
   std::unique_ptr<Log> log = null_log();
   Env env{fs, clock, rng, faults, *log};
+  Metrics metrics;
   Uploads uploads;
   std::atomic<int> followers{0};
   std::unique_ptr<Server> server;
