@@ -111,9 +111,8 @@ class SystemProcess final : public Process {
   }
 
   std::uint64_t look_at_memory() {
-    const auto memory = process::memory_of(pid_);
-    peak_seen_bytes_ = std::max(peak_seen_bytes_, memory.peak_bytes);
-    return memory.resident_bytes;
+    peak_seen_bytes_ = std::max(peak_seen_bytes_, process::peak_of(pid_));
+    return process::resident_of(pid_);
   }
 
   void enforce() {
@@ -122,6 +121,8 @@ class SystemProcess final : public Process {
     if (watches_memory()) {
       watched.memory_max = limits_.memory_bytes;
       watched.memory_bytes = look_at_memory();
+    } else {
+      peak_seen_bytes_ = std::max(peak_seen_bytes_, process::peak_of(pid_));
     }
     switch (process::next_step(watched)) {
       case Step::nothing:
@@ -165,10 +166,7 @@ class SystemProcess final : public Process {
     exit.user_cpu = to_duration(usage.ru_utime);
     exit.system_cpu = to_duration(usage.ru_stime);
     exit.limited_by = limited_by_;
-    // Until its exec the child shared our memory, and the kernel counts that as its own: a figure above ours is its
-    // own.
-    const auto peak = static_cast<std::uint64_t>(usage.ru_maxrss) * 1'024;
-    exit.memory_peak_bytes = peak > peak_before_bytes_ || peak_seen_bytes_ == 0 ? peak : peak_seen_bytes_;
+    exit.memory_peak_bytes = peak_bytes(static_cast<std::uint64_t>(usage.ru_maxrss) * 1'024);
     if (WIFSIGNALED(status)) {
       exit.signal = WTERMSIG(status);
     } else {
@@ -179,6 +177,14 @@ class SystemProcess final : public Process {
     if (!cause_ && failed && hit_memory_limit(exit.memory_peak_bytes)) exit.cause = ProcessExit::Cause::memory;
     group_.reset();
     exit_ = exit;
+  }
+
+  // Until its exec the child shared our memory, and the kernel counts that as the child's: only a figure above ours is
+  // its own. Else what was seen while it ran, or what its group says (with cached files, so an upper bound).
+  std::uint64_t peak_bytes(std::uint64_t kernel_says) const {
+    if (kernel_says > peak_before_bytes_) return kernel_says;
+    const auto group_says = group_ ? group_->memory_peak_bytes() : 0;
+    return std::max(peak_seen_bytes_, std::min(kernel_says, group_says));
   }
 
   bool hit_memory_limit(std::uint64_t peak_bytes) const {

@@ -1,6 +1,6 @@
-// Child processes with bounds. A child ends with us, or when a limit says so, and all that it started ends with it; what
-// it printed stays. (When we die by SIGKILL, the kernel kills the child; what that one started, and did not tie to itself
-// as we do, is killed when we start again if it was in a cgroup.)
+// Child processes with bounds. A child ends with us, or when a limit says so, and all that it started ends with it;
+// what it printed stays. (When we die by SIGKILL, the kernel kills the child; what that one started, and did not tie to
+// itself as we do, is killed when we start again if it was in a cgroup.)
 #pragma once
 
 #include <cstdint>
@@ -50,7 +50,7 @@ struct ProcessExit {
   int status = -1;  // exit status; -1 when a signal ended it
   int signal = 0;
   Duration user_cpu{}, system_cpu{};    // with those of its children that it waited for
-  std::uint64_t memory_peak_bytes = 0;  // resident, of the largest process
+  std::uint64_t memory_peak_bytes = 0;  // resident, of the largest process; 0: too short a life to be seen
   Duration wall{};
   LimitedBy limited_by;
   bool ok() const { return cause == Cause::exited && status == 0; }

@@ -250,6 +250,19 @@ bool Cgroup::ran_out_of_memory() const {
   return out;
 }
 
+std::uint64_t Cgroup::memory_peak_bytes() const {
+  std::uint64_t out = 0;
+  for (const auto& dir : dirs_) {
+    for (const auto* file : {"/memory.peak", "/memory.max_usage_in_bytes"}) {
+      const auto text = read_text(dir + file);
+      std::uint64_t bytes = 0;
+      std::from_chars(text.data(), text.data() + text.size(), bytes);
+      out = std::max(out, bytes);
+    }
+  }
+  return out;
+}
+
 void Cgroup::kill_all() const {
   for (const auto& dir : dirs_) kill_members(dir);
 }

@@ -28,6 +28,7 @@ class Cgroup {
   const std::vector<int>& join_fds() const { return join_fds_; }
   const LimitedBy& limited_by() const { return limited_by_; }
   bool ran_out_of_memory() const;
+  std::uint64_t memory_peak_bytes() const;  // cached files included; 0: not known
   void kill_all() const;
 
   // Groups of processes of ours that died without removing them.

@@ -195,10 +195,13 @@ std::uint64_t kilobytes_after(std::string_view status, std::string_view key) {
   return value * 1'024;
 }
 
-void add_descendants(Fs& fs, pid_t pid, int depth, Memory& memory) {
+std::string status_of(Fs& fs, pid_t pid) { return read_file(fs, fmt::format("/proc/{}/status", pid)).value_or(""); }
+
+std::uint64_t resident_tree(Fs& fs, pid_t pid, int depth) {
+  auto sum = kilobytes_after(status_of(fs, pid), "VmRSS:");
   const auto base = "/proc/" + std::to_string(pid);
   const auto tasks = fs.list(base + "/task");
-  if (!tasks || depth > 16) return;
+  if (!tasks || depth > 16) return sum;
   for (const auto& task : *tasks) {
     const auto text = read_file(fs, fmt::format("{}/task/{}/children", base, task.name)).value_or("");
     const char* at = text.data();
@@ -206,12 +209,11 @@ void add_descendants(Fs& fs, pid_t pid, int depth, Memory& memory) {
     for (pid_t child = 0;; at = std::find_if(at, end, [](char c) { return c != ' '; })) {
       const auto [next, error] = std::from_chars(at, end, child);
       if (error != std::errc{}) break;
-      const auto status = read_file(fs, fmt::format("/proc/{}/status", child)).value_or("");
-      memory.resident_bytes += kilobytes_after(status, "VmRSS:");
-      add_descendants(fs, child, depth + 1, memory);
+      sum += resident_tree(fs, child, depth + 1);
       at = next;
     }
   }
+  return sum;
 }
 
 }  // namespace
@@ -274,12 +276,14 @@ Result<pid_t> spawn(const ProcessSpec& spec, const Cgroup* group, LimitedBy& lim
   return pid;
 }
 
-Memory memory_of(pid_t pid) {
+std::uint64_t resident_of(pid_t pid) {
   RealFs fs;
-  const auto status = read_file(fs, fmt::format("/proc/{}/status", pid)).value_or("");
-  Memory out{kilobytes_after(status, "VmRSS:"), kilobytes_after(status, "VmHWM:")};
-  add_descendants(fs, pid, 0, out);
-  return out;
+  return resident_tree(fs, pid, 0);
+}
+
+std::uint64_t peak_of(pid_t pid) {
+  RealFs fs;
+  return kilobytes_after(status_of(fs, pid), "VmHWM:");
 }
 
 }  // namespace millrace::process

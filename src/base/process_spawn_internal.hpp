@@ -30,10 +30,7 @@ Step next_step(const Watched& watched);
 // ties a child to the thread that made it. `group` may be null.
 Result<pid_t> spawn(const ProcessSpec& spec, const Cgroup* group, LimitedBy& limited_by);
 
-struct Memory {
-  std::uint64_t resident_bytes = 0;  // of the process and its descendants
-  std::uint64_t peak_bytes = 0;      // of the process alone
-};
-Memory memory_of(pid_t pid);
+std::uint64_t resident_of(pid_t pid);  // with its descendants; bytes
+std::uint64_t peak_of(pid_t pid);      // of it alone
 
 }  // namespace millrace::process

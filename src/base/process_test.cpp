@@ -134,6 +134,17 @@ TEST_P(ProcessTest, AHogAmongItsChildrenIsStoppedToo) {
   EXPECT_EQ(exit.cause, Cause::memory) << describe(exit, spec.limits);
 }
 
+// The kernel counts the memory of the one that started a process as that process' own.
+TEST_P(ProcessTest, OurMemoryIsNotTheirs) {
+  const std::vector<char> ours(150'000'000, 'x');
+  ProcessSpec spec = shell("exit 5");
+  spec.limits.memory_bytes = 60'000'000;
+  const auto exit = finish(spec);
+  EXPECT_EQ(exit.cause, Cause::exited) << describe(exit, spec.limits);
+  EXPECT_LT(exit.memory_peak_bytes, 60'000'000u);
+  EXPECT_EQ(ours.back(), 'x');
+}
+
 TEST_P(ProcessTest, EnoughMemoryIsNoTrouble) {
   ProcessSpec spec = shell("exit 5");
   spec.limits = {.memory_bytes = 200'000'000, .cpu_cores = 0.5};
