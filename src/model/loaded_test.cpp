@@ -158,6 +158,8 @@ TEST(Loaded, EngineFilesThatDoNotFitAreRefused) {
   EXPECT_EQ("model.bad_engine_file", reason(narrow, engine));
   Manifest wide = testing::sample_manifest(TaskType::multiclass);
   EXPECT_EQ("model.bad_engine_file", reason(wide, engine));
+  Manifest value = testing::sample_manifest(TaskType::regression);
+  EXPECT_EQ("model.bad_engine_file", reason(value, engine)) << "trained for another task";
   Manifest other = m;
   other.engine.name = "catboost";
   EXPECT_EQ("model.unknown_engine", reason(other, engine));

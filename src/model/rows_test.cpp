@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/rng.hpp"
 #include "model/testing/models.hpp"
 
 namespace millrace::model {
@@ -201,6 +202,45 @@ TEST(JsonRows, ANearNameIsSuggested) {
   auto parsed = parser().parse_json(with("\"income\"", "\"incmoe\""));
   ASSERT_FALSE(parsed);
   EXPECT_NE(std::string::npos, parsed.error().message.find("'income'")) << parsed.error().message;
+}
+
+// Under the sanitizers this is what keeps foreign bytes harmless.
+TEST(JsonRows, DamagedTextNeverBreaksTheParser) {
+  const std::string many = R"({"rows":[)" + std::string(kGood) + "," + std::string(kGood) + "]}";
+  SeededRng rng(11);
+  static constexpr std::string_view kPieces[] = {"\"",    "{",    "}",   "[", "]",    ",",        ":",  "\\",
+                                                 "\\u12", "null", "1e5", "-", "\xff", "\xed\xa0", "NaN"};
+  int good = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    std::string text = i % 2 == 0 ? std::string(kGood) : many;
+    for (auto changes = 1 + rng.below(3); changes > 0; --changes) {
+      const auto at = rng.below(text.size());
+      switch (rng.below(4)) {
+        case 0:
+          text[at] = static_cast<char>(rng.next());
+          break;
+        case 1:
+          text.erase(at, rng.below(8));
+          break;
+        case 2:
+          text.insert(at, kPieces[rng.below(std::size(kPieces))]);
+          break;
+        default:
+          text.resize(at);
+      }
+      if (text.empty()) break;
+    }
+    auto parsed = parser().parse_json(text);
+    good += parsed.has_value();
+    if (parsed) {
+      for (const auto& row : parsed->rows) EXPECT_EQ(6u, row.size());
+    } else {
+      EXPECT_EQ(Code::invalid_argument, parsed.error().code) << text;
+    }
+    (void)parser().parse_csv(text);
+  }
+  EXPECT_GT(good, 100);
+  ASSERT_TRUE(parser().parse_json(kGood));
 }
 
 TEST(CsvRows, HeaderQuotesAndMissing) {

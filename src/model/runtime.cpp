@@ -13,9 +13,10 @@ Result<std::unique_ptr<Runtime>> open_runtime(const Manifest& manifest, std::str
                                               const RuntimeOptions& options) {
   const std::string& engine = manifest.engine.name;
   if (engine == "xgboost") return open_xgboost(manifest, engine_file, options);
+  if (engine == "onnx") return open_onnx(manifest, engine_file, options);
   if (engine == "constant") return open_constant(manifest, engine_file);
   return fail(Code::unimplemented, "model.unknown_engine",
-              "no engine '" + engine + "' in this build; engines: xgboost, constant");
+              "no engine '" + engine + "' in this build; engines: xgboost, onnx, constant");
 }
 
 }  // namespace millrace::model

@@ -7,6 +7,8 @@ namespace millrace::model {
 
 Result<std::unique_ptr<Runtime>> open_xgboost(const Manifest& manifest, std::string_view file,
                                               const RuntimeOptions& options);
+Result<std::unique_ptr<Runtime>> open_onnx(const Manifest& manifest, std::string_view file,
+                                           const RuntimeOptions& options);
 Result<std::unique_ptr<Runtime>> open_constant(const Manifest& manifest, std::string_view file);
 
 // data_loss `model.bad_engine_file`.

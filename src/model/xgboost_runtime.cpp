@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <mutex>
 
+#include "base/json.hpp"
 #include "model/runtime_internal.hpp"
 #include "model/xgboost_library.hpp"
 
@@ -99,6 +100,39 @@ class XgboostRuntime final : public Runtime {
   mutable Booster explainer_;
 };
 
+// What of XGBoost's configuration is looked at.
+struct StoredObjective {
+  std::string name;
+};
+struct StoredLearner {
+  StoredObjective objective;
+};
+struct StoredConfig {
+  StoredLearner learner;
+};
+
+// The outputs mean what Runtime promises only under some objectives; a model from elsewhere may have any.
+bool fits(TaskType task, std::string_view objective) {
+  switch (task) {
+    case TaskType::binary:
+      return objective == "binary:logistic" || objective == "binary:logitraw" || objective == "reg:logistic";
+    case TaskType::multiclass:
+      return objective == "multi:softprob" || objective == "multi:softmax";
+    case TaskType::regression:
+      return !objective.starts_with("binary:") && !objective.starts_with("multi:") && !objective.starts_with("rank:") &&
+             !objective.starts_with("survival:");
+  }
+  return false;
+}
+
+Result<std::string> objective_of(const XgboostLibrary& library, const Booster& booster) {
+  bst_ulong length = 0;
+  const char* text = nullptr;
+  TRY_VOID(library.check(library.XGBoosterSaveJsonConfig(booster.get(), &length, &text), "reading the objective"));
+  TRY(auto config, json::parse_lenient<StoredConfig>(std::string_view(text, length), "XGBoost's configuration"));
+  return config.learner.objective.name;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Runtime>> open_xgboost(const Manifest& manifest, std::string_view file,
@@ -113,6 +147,11 @@ Result<std::unique_ptr<Runtime>> open_xgboost(const Manifest& manifest, std::str
   if (features != expected) {
     return bad_engine_file(manifest, "it wants " + std::to_string(features) + " features, the manifest's inputs give " +
                                          std::to_string(expected));
+  }
+  TRY(const auto objective, objective_of(*library, *booster));
+  if (!fits(manifest.task, objective)) {
+    return bad_engine_file(manifest, "it was trained for '" + objective + "', which does not fit a " +
+                                         std::string(task_name(manifest.task)) + " task");
   }
   auto runtime = std::make_unique<XgboostRuntime>(library, std::move(*booster), std::string(file), manifest.task,
                                                   expected, static_cast<std::size_t>(output_count(manifest)));

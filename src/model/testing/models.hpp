@@ -22,6 +22,11 @@ Result<std::string> sample_artifact(TaskType task, std::uint64_t seed = 1, int r
 // An artifact that answers this probability (binary) or value (regression), whatever the row.
 Result<std::string> constant_artifact(TaskType task, double answer);
 
+// An ONNX file: one MatMul and Add of `features` floats to one output per bias, named `output`, softmaxed where asked.
+// weights: row-major, features x outputs.
+std::string linear_onnx(int features, const std::vector<float>& weights, const std::vector<float>& biases, bool softmax,
+                        const std::string& output = "probabilities");
+
 // {"age":31,"city":"Lima",...}: nulls written as null.
 std::string json_row(const std::vector<Input>& inputs, const table::Row& row);
 
