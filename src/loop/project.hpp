@@ -19,14 +19,15 @@
 
 namespace millrace::loop {
 
-// ">= 0.80", "<= 2%", "< 20ms", "<= 50MB", "> error".
+// ">= 0.80", "<= 2%", "< 20ms", "<= 50MB", "> error", "< -error".
 struct Comparison {
   enum class Op { less, less_equal, greater, greater_equal, equal, not_equal };
   enum class Unit { none, percent, duration, bytes, error };
   Op op = Op::greater_equal;
-  double value = 0;        // a share for a percentage, seconds for a duration, bytes for a size; 0 for `error`
-  Unit unit = Unit::none;  // error: the 95 % error of the left side; gates only
-  std::string text;        // as written
+  double value =
+      0;  // a share for a percentage, seconds for a duration, bytes for a size; 0 for `error`, whose sign is in `text`
+  Unit unit = Unit::none;             // error: the 95 % error of the left side; gates only
+  std::string text;                   // as written
   bool holds(double measured) const;  // NaN never holds
   bool operator==(const Comparison&) const = default;
 };
@@ -80,7 +81,7 @@ struct TrainerConfig {
   std::string command;        // of the trainer `command`
   double learning_rate = 0.1;
   int depth = 6;
-  int rounds = 500;
+  int rounds = 300;
   int early_stopping = 20;  // rounds without a better validation metric; 0: never stops early
   double subsample = 1;
   double colsample = 1;
@@ -110,7 +111,8 @@ struct ModelConfig {
   bool operator==(const ModelConfig&) const = default;
 };
 
-// One line of [gates]: "auc - current.auc" = ">= -0.005". What the left side may say is eval's matter.
+// One line of [gates]: "auc - current.auc" = ">= -0.005", which eval::parse_gate takes as `expression` and
+// `bound.text`.
 struct GateConfig {
   std::string expression;
   Comparison bound;

@@ -5,6 +5,8 @@
 #include <format>
 #include <optional>
 
+#include "base/nearest.hpp"
+#include "eval/catalogue.hpp"
 #include "loop/project_schema_internal.hpp"
 
 namespace millrace::loop {
@@ -71,7 +73,7 @@ Result<Comparison> parse_comparison(std::string_view text) {
   const auto op = take_op(rest);
   if (!op) return bad();
   out.op = *op;
-  if (rest == "error") {
+  if (rest == "error" || rest == "-error" || rest == "- error") {
     out.unit = Unit::error;
     return out;
   }
@@ -91,7 +93,13 @@ Result<Comparison> parse_comparison(std::string_view text) {
     out.unit = Unit::bytes;
     out.value = static_cast<double>(*bytes);
   } else {
-    return bad();
+    constexpr std::pair<std::string_view, double> parts[] = {{"us", 1e-6}, {"ms", 1e-3}, {"s", 1}};  // "1.5ms"
+    const auto part = std::ranges::find_if(parts, [&](const auto& unit) { return rest.ends_with(unit.first); });
+    const auto value =
+        part == std::end(parts) ? std::nullopt : plain_number(trim(rest.substr(0, rest.size() - part->first.size())));
+    if (!value) return bad();
+    out.unit = Unit::duration;
+    out.value = *value * part->second;
   }
   return out;
 }
@@ -200,6 +208,13 @@ Result<RetrainRule> parse_rule(std::string_view said) {
 
 Verdict judge_condition(const Tree& value) {
   const auto rule = parse_rule(value.as_text());
+  if (rule && !rule->metric.empty() && !eval::find_metric(rule->metric)) {
+    std::vector<std::string> known;
+    for (const auto task : {eval::TaskType::binary, eval::TaskType::multiclass, eval::TaskType::regression})
+      for (auto& name : eval::metric_names(task)) known.push_back(std::move(name));
+    const std::string meant = nearest(rule->metric, known);
+    return bad("a metric such as live.auc" + (meant.empty() ? "" : " (did you mean live." + meant + "?)"));
+  }
   if (rule) return good();
   return rule.error().code == Code::unimplemented ? later() : bad(rule.error().message);
 }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/rng.hpp"
+#include "eval/gates.hpp"
 #include "loop/project.hpp"
 #include "loop/testing/project_examples.hpp"
 
@@ -140,9 +141,9 @@ InitFacts titanic() {
   facts.task = "binary, 38.4 % positive";
   facts.positive = "1";
   facts.excluded = {{"Name", "long text"}, {"Ticket", "nearly every value is another"}};
-  facts.gates = {{"auc - baseline.auc", "> error", "better than the most frequent class by more than its error"},
-                 {"calibration_error", "<= 0.1", ""},
-                 {"latency.p99", "<= 20ms", ""}};
+  for (const auto& line : eval::default_gates(eval::TaskType::binary))
+    facts.gates.push_back({line.expression, line.required, ""});
+  facts.gates.at(0).comment = "better than the most frequent class by more than its error";
   facts.notes = {"\"Age\" has 177 blanks: treated as missing"};
   return facts;
 }
@@ -153,7 +154,7 @@ TEST(Init, WritesAShortFileThatParses) {
   EXPECT_EQ(project.model.target.column, "Survived");
   EXPECT_EQ(project.model.positive, "1");
   EXPECT_EQ(project.model.exclude, (std::vector<std::string>{"Name", "Ticket"}));
-  EXPECT_EQ(project.gates.size(), 3u);
+  ASSERT_EQ(project.gates.size(), titanic().gates.size());
   EXPECT_EQ(project.gates[0].bound.unit, Comparison::Unit::error);
   EXPECT_LE(std::ranges::count(text, '\n'), 28) << text;
   EXPECT_NE(text.find("# \"Age\" has 177 blanks"), std::string::npos);

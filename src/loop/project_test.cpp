@@ -135,12 +135,15 @@ TEST(Project, RefusesByNameAndPlace) {
       {"[check.rows]\nrows = \"> error\"", bad_value, "a comparison"},
       {"[gates]\nauc = 0.8", wrong_type, "got 0.8"},
       {"[gates]\nauc = \"0.8\"", bad_value, "a comparison"},
-      {"[gates]\n\" \" = \">= 0\"", bad_value, "left side"},
+      {"[gates]\n\" \" = \">= 0\"", bad_value, "expected a metric"},
+      {"[gates]\n\"aucc\" = \">= 0.5\"", bad_value, "auc"},
+      {"[gates]\n\"auc\" = \"> error\"", bad_value, "difference"},
       {"[retrain]\nschedule = \"sometimes\"", bad_value, "\"every 6h\""},
       {"[retrain]\nwhen = [\"new_labels > many\"]", bad_value, "retrain.when[0]"},
       {"[retrain]\nwhen = [\"new_labels < 5\"]", bad_value, "new_labels >= N"},
       {"[retrain]\nwhen = [\"new_rows >= 0\"]", bad_value, "new_rows >= N"},
       {"[retrain]\nwhen = [\"live.auc >= 0.7\"]", bad_value, "live.auc < x"},
+      {"[retrain]\nwhen = [\"live.acuracy < 0.7\"]", bad_value, "did you mean live.accuracy?"},
       {"[retrain]\nwhen = [\"the moon is full\"]", bad_value, "new_rows >= N"},
       {"[retrain]\nwhen = \"new_rows >= 5\"", wrong_type, "a list"},
       {"[retrain]\nwhen = [3]", wrong_type, "got 3"},
@@ -224,8 +227,10 @@ TEST(Project, RefusesInModelAndHead) {
       {"name = \"a\"", "target = \"rows.y\"\ntrainer = \"xgboost\"", bad_value, "\"boosted-trees\""},
       {"name = \"a\"", "target = \"rows.y\"\ntrainer = { name = \"command\" }", missing, "needs command"},
       {"name = \"a\"", "target = \"rows.y\"\ntrainer = { command = \"x\" }", bad_value, "only for name"},
+      {"name = \"a\"", "target = \"rows.y\"\ntrainer = { name = \"command\", command = \"x\", depth = 3 }", bad_value,
+       "only for boosted-trees"},
       {"name = \"a\"", "target = \"rows.y\"\ntrainer = { depth = 3.5 }", wrong_type, "a whole number"},
-      {"name = \"a\"", "target = \"rows.y\"\ntrainer = { depth = 0 }", bad_value, "from 1 to 32"},
+      {"name = \"a\"", "target = \"rows.y\"\ntrainer = { depth = 0 }", bad_value, "from 1 to 30"},
       {"name = \"a\"", "target = \"rows.y\"\nsplit = { test = \"30d\" }", not_available, "30d"},
       {"name = \"a\"", "target = \"rows.y\"\nsplit = { test = 0.6, validation = 0.4 }", bad_value, "less than a tenth"},
       {"name = \"a\"", "target = \"rows.y\"\nhistory = \"adaptive\"", not_available, "model.history"},
@@ -281,6 +286,8 @@ TEST(Project, ComparisonsAndRules) {
   EXPECT_EQ(parse_comparison("<=50MB")->value, 5e7);
   EXPECT_EQ(parse_comparison(">= -0.005")->value, -0.005);
   EXPECT_EQ(parse_comparison("> error")->unit, Comparison::Unit::error);
+  EXPECT_EQ(parse_comparison("< -error")->unit, Comparison::Unit::error);
+  EXPECT_EQ(parse_comparison("<= 1.5 ms")->value, 0.0015);
   EXPECT_FALSE(parse_comparison(">= 0.5")->holds(std::numeric_limits<double>::quiet_NaN()));
   EXPECT_FALSE(parse_comparison("!= 0.5")->holds(std::numeric_limits<double>::quiet_NaN()));
   for (const char* wrong :

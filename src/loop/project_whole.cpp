@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/nearest.hpp"
+#include "eval/gates.hpp"
 #include "loop/project_schema_internal.hpp"
 
 namespace millrace::loop::schema {
@@ -32,11 +33,7 @@ class Whole {
     if (const std::string* from = text_at({"retrain", "window", "from"}); from && *from == "24:00")
       add({"retrain", "window", "from"}, Problem::Kind::bad_value,
           "retrain.window.from: expected a time before 24:00, got \"24:00\"");
-    if (const Tree* gates = tree_.find("gates"))
-      for (const auto& gate : gates->members())
-        if (gate.key.find_first_not_of(" \t") == gate.key.npos)
-          add({"gates", gate.key}, Problem::Kind::bad_value,
-              "gates: expected a metric on the left side, got an empty string");
+    gates();
   }
 
  private:
@@ -146,9 +143,30 @@ class Whole {
     if (by_command && !node->find("command"))
       add({"model", "trainer"}, Problem::Kind::missing,
           "model.trainer needs command, for example: command = \"python train.py\"");
+    if (by_command)
+      for (const auto& member : node->members())
+        if (const std::string_view key = member.key;
+            key != "name" && key != "command" && key != "seed" && key != "threads")
+          add({"model", "trainer", member.key}, Problem::Kind::bad_value,
+              std::format("model.trainer.{}: only for boosted-trees; the command has its own parameters",
+                          toml_key(key)));
     if (!by_command && node->find("command"))
       add({"model", "trainer", "command"}, Problem::Kind::bad_value,
           "model.trainer.command: only for name = \"command\"");
+  }
+
+  void gates() {
+    const Tree* all = tree_.find("gates");
+    if (!all) return;
+    for (const auto& gate : all->members()) {
+      if (!gate.value.is(Kind::text) || judge_comparison(gate.value).kind != Verdict::good) continue;
+      const auto parsed = eval::parse_gate({gate.key, gate.value.as_text()});
+      if (parsed) continue;
+      const std::string& why = parsed.error().message;
+      const Position at = gate.at.line ? gate.at : gate.value.at;
+      problems_.push_back(
+          {Problem::Kind::bad_value, at, toml_path({"gates", gate.key}), false, why.substr(0, why.find('\n'))});
+    }
   }
 
   void split() {
