@@ -162,7 +162,10 @@ Result<std::optional<Frame>> FrameReader::search(std::uint64_t from) {
 
 Result<Scan> scan_segment(const ReadableFile& file, const SegmentHeader& header) {
   FrameReader reader(file, file.size(), header.salt);
-  Scan scan{.end = segment_header_bytes, .next_seq = header.first_seq, .dedup_id = header.dedup_id};
+  Scan scan{.end = segment_header_bytes,
+            .proven = segment_header_bytes,
+            .next_seq = header.first_seq,
+            .dedup_id = header.dedup_id};
   for (;;) {
     TRY(auto frame, reader.at(scan.end));
     if (!frame) {
@@ -174,6 +177,14 @@ Result<Scan> scan_segment(const ReadableFile& file, const SegmentHeader& header)
       if (!frame) return scan;
       scan.damaged.push_back(bad);
     }
+    if (frame->header.synced_to > scan.proven) {
+      scan.proven = frame->header.synced_to;
+      scan.unproven.clear();
+    }
+    scan.unproven.push_back(
+        {.first_seq = frame->header.first_seq,
+         .count = frame->header.count,
+         .body = std::string(reinterpret_cast<const char*>(frame->body.data()), frame->body.size())});
     for (auto body = frame->body; auto record = take_record(body);) {
       scan.dedup_id = std::max(scan.dedup_id, record->dedup_id);
     }

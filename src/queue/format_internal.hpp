@@ -31,7 +31,7 @@ struct SegmentHeader {
   std::uint32_t salt = 0;          // begins every checksum of this file, so that no payload can look like a frame
   std::uint64_t first_seq = 0;     // of the first event that this file may hold
   std::uint64_t previous_end = 0;  // the segment before ends at this offset, whatever follows there; 0: there was none
-  std::uint64_t dedup_id = 0;      // the highest one before first_seq
+  std::uint64_t dedup_id = 0;      // the highest one published when this file was made
   TimePoint created;
   bool operator==(const SegmentHeader&) const = default;
 };
@@ -98,6 +98,8 @@ class FrameReader {
 // What a walk over a segment's frames found.
 struct Scan {
   std::uint64_t end = 0;               // the valid bytes end here: what follows was never acknowledged
+  std::uint64_t proven = 0;            // a later frame says that everything before was on the disk
+  std::vector<Chunk> unproven;         // the events from there on, at most those of one sync
   std::uint64_t next_seq = 0;          // after the last event
   std::uint64_t dedup_id = 0;          // the highest one
   std::vector<std::uint64_t> damaged;  // offsets of damage among acknowledged events

@@ -46,6 +46,11 @@ Result<std::unique_ptr<Queue>> open_local(Env env, LocalConfig config) {
   return queue;
 }
 
+LocalQueue::~LocalQueue() {
+  // Positions may have moved past events that a filter does not let through; only a hint, so a failure costs nothing.
+  if (positions_moved()) (void)save();
+}
+
 Result<void> LocalQueue::recover() {
   TRY_VOID(env_.fs.make_dirs(config_.dir));
   auto lock = env_.fs.lock(path("lock"), "millrace (queue)");
@@ -82,6 +87,8 @@ Result<std::shared_ptr<LocalQueue::Segment>> LocalQueue::load_segment(const std:
   return segment;
 }
 
+std::uint32_t LocalQueue::new_salt() { return static_cast<std::uint32_t>(env_.rng.next()); }
+
 Result<void> LocalQueue::load_segments() {
   TRY(auto files, env_.fs.list(config_.dir));
   for (const FileInfo& info : files) {
@@ -92,8 +99,7 @@ Result<void> LocalQueue::load_segments() {
     segments_.push_back(std::move(segment));
   }
   if (segments_.empty()) {
-    return start_segment(
-        {.salt = static_cast<std::uint32_t>(env_.rng.next()), .first_seq = 1, .created = env_.clock.now()});
+    return start_segment({.salt = new_salt(), .first_seq = 1, .created = env_.clock.now()}, {});
   }
   Segment& last = *segments_.back();
   TRY(auto scan, scan_segment(*last.file, last.header));
@@ -102,20 +108,24 @@ Result<void> LocalQueue::load_segments() {
   }
   next_seq_ = durable_seq_ = scan.next_seq;
   dedup_id_ = durable_dedup_id_ = scan.dedup_id;
-  last.end = synced_to_ = scan.end;
-  salt_ = last.header.salt;
-  TRY(out_, env_.fs.open_write(last.path, WriteMode::append));
-  TRY_VOID(env_.fs.sync_dir(config_.dir));
-  TRY_VOID(out_->sync());  // what a killed process wrote may not be on the disk yet, and consumers are about to see it
-  if (out_->size() > scan.end) {
-    env_.log.warn("queue_torn_end_cut",
-                  {{"path", last.path}, {"offset", scan.end}, {"bytes", out_->size() - scan.end}});
-    broken_ = true;  // files can't be cut; the next segment says where this one ends
+  TRY(const auto info, env_.fs.info(last.path));
+  if (info.size > scan.end) {
+    env_.log.warn("queue_torn_end_cut", {{"path", last.path}, {"offset", scan.end}, {"bytes", info.size - scan.end}});
   }
-  return ok();
+  last.end = synced_to_ = scan.proven;
+  if (info.size == segment_header_bytes) {  // nothing in it yet: go on in it
+    salt_ = last.header.salt;
+    TRY(out_, env_.fs.open_write(last.path, WriteMode::append));
+    return env_.fs.sync_dir(config_.dir);
+  }
+  // Never go on in an old file, and write the events of its last sync anew: they are readable, but perhaps only from
+  // memory. When a sync fails, the kernel keeps the bytes, forgets that they are to be written, and answers yes to the
+  // next sync, also after the process is another one.
+  const auto first_seq = scan.unproven.empty() ? scan.next_seq : scan.unproven.front().first_seq;
+  return roll(first_seq, scan.dedup_id, scan.unproven);
 }
 
-Result<void> LocalQueue::start_segment(const SegmentHeader& header) {
+Result<void> LocalQueue::start_segment(const SegmentHeader& header, std::span<const Chunk> events) {
   auto segment = std::make_shared<Segment>();
   segment->header = header;
   segment->path = path(segment_name(header.first_seq));
@@ -123,27 +133,28 @@ Result<void> LocalQueue::start_segment(const SegmentHeader& header) {
   {
     TRY(auto file, env_.fs.open_write(temporary, WriteMode::truncate));
     TRY_VOID(file->append(encode(header)));
+    for (const Chunk& chunk : events) {
+      TRY_VOID(file->append(millrace::as_bytes(encode_frame(chunk, segment_header_bytes, header.salt))));
+    }
     TRY_VOID(file->sync());
+    segment->end = file->size();
   }
   TRY_VOID(env_.faults.reach("queue.segment.before_rename"));
   TRY_VOID(env_.fs.rename(temporary, segment->path));
   TRY_VOID(env_.fs.sync_dir(config_.dir));
   TRY_VOID(env_.faults.reach("queue.segment.after_folder_sync"));
   TRY(out_, env_.fs.open_write(segment->path, WriteMode::append));
-  synced_to_ = segment_header_bytes;
+  synced_to_ = segment->end;
   salt_ = header.salt;
   std::lock_guard lock(mutex_);
-  // A segment without a whole event is replaced by one of the same name.
+  // A segment of which nothing is kept is replaced by one of the same name.
   if (!segments_.empty() && segments_.back()->header.first_seq == header.first_seq) segments_.pop_back();
   segments_.push_back(std::move(segment));
   return ok();
 }
 
-Result<void> LocalQueue::roll(std::uint64_t first_seq, std::uint64_t dedup_id) {
-  SegmentHeader header{.salt = static_cast<std::uint32_t>(env_.rng.next()),
-                       .first_seq = first_seq,
-                       .dedup_id = dedup_id,
-                       .created = env_.clock.now()};
+Result<void> LocalQueue::roll(std::uint64_t first_seq, std::uint64_t dedup_id, std::span<const Chunk> events) {
+  SegmentHeader header{.salt = new_salt(), .first_seq = first_seq, .dedup_id = dedup_id, .created = env_.clock.now()};
   {
     std::lock_guard lock(mutex_);
     Segment& last = *segments_.back();
@@ -151,10 +162,10 @@ Result<void> LocalQueue::roll(std::uint64_t first_seq, std::uint64_t dedup_id) {
     last.end = synced_to_;
     header.previous_end = replaces ? last.header.previous_end : synced_to_;
     // What was synced stays, also when the rest of its batch fails: the new file is named after what comes next.
-    durable_seq_ = first_seq;
+    if (events.empty()) durable_seq_ = first_seq;
     durable_dedup_id_ = dedup_id;
   }
-  TRY_VOID(start_segment(header));
+  TRY_VOID(start_segment(header, events));
   drop_old();
   return ok();
 }

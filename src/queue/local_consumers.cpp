@@ -38,17 +38,15 @@ Result<std::vector<StoredConsumer>> parse_consumers(std::string_view text, const
   return std::move(file->consumers);
 }
 
-LocalQueue::~LocalQueue() {
-  // Positions moved past events that a filter does not let through; only a hint, so a failure costs nothing.
-  const bool moved = std::ranges::any_of(
-      consumers_, [](const auto& entry) { return entry.second->position != entry.second->saved_position; });
-  if (moved) (void)save();
+bool LocalQueue::positions_moved() const {
+  return std::ranges::any_of(consumers_,
+                             [](const auto& entry) { return entry.second->position != entry.second->saved_position; });
 }
 
 Result<void> LocalQueue::load_consumers() {
-  if (!exists(env_.fs, path("consumers.json"))) return ok();
-  TRY(auto text, read_file(env_.fs, path("consumers.json")));
-  TRY(auto stored, parse_consumers(text, path("consumers.json")));
+  auto text = read_file(env_.fs, path("consumers.json"));
+  if (!text) return text.error().code == Code::not_found ? ok() : Result<void>(fail(text.error()));
+  TRY(auto stored, parse_consumers(*text, path("consumers.json")));
   for (const StoredConsumer& s : stored) {
     auto consumer = std::make_shared<Consumer>();
     consumer->name = s.name;

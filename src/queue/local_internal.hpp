@@ -99,14 +99,16 @@ class LocalQueue final : public Queue {
 
   // local.cpp: opening and writing
   std::string path(std::string_view name) const { return join_path(config_.dir, name); }
+  std::uint32_t new_salt();
   Result<void> load_segments();
   Result<std::shared_ptr<Segment>> load_segment(const std::string& name);
-  Result<void> start_segment(const SegmentHeader& header);
+  // Makes the file with these events in it, whole before it gets its name, and goes on in it.
+  Result<void> start_segment(const SegmentHeader& header, std::span<const Chunk> events);
   Result<void> check(std::span<const Event> events) const;
   std::uint64_t enqueue(Batch& batch, const Event& event);  // mutex_ held
   Result<void> write(Batch& batch);                         // by the one writing thread
   Result<void> write_frames(Batch& batch);
-  Result<void> roll(std::uint64_t first_seq, std::uint64_t dedup_id);
+  Result<void> roll(std::uint64_t first_seq, std::uint64_t dedup_id, std::span<const Chunk> events = {});
   void settle(Batch& batch, const Result<void>& result);  // mutex_ held
 
   void drop_old();
@@ -121,7 +123,8 @@ class LocalQueue final : public Queue {
 
   // local_consumers.cpp
   Result<void> load_consumers();
-  Result<void> save();  // every position, durable when it returns; concurrent callers share one write
+  bool positions_moved() const;  // only where nobody else calls
+  Result<void> save();           // every position, durable when it returns; concurrent callers share one write
 
   Env env_;
   LocalConfig config_;
