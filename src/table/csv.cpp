@@ -157,7 +157,10 @@ Result<CsvPlan> plan_csv(const std::shared_ptr<const ReadableFile>& file, const 
   }
   for (std::size_t c = 0; c < names.size(); c++) {
     const int forced = options.types.index_of(names[c]);
-    const Type type = forced < 0 ? guesses[c].type() : options.types.fields[static_cast<std::size_t>(forced)].type;
+    const int fallback = guesses[c].any() ? -1 : options.fallback.index_of(names[c]);
+    const Type type = forced >= 0     ? options.types.fields[static_cast<std::size_t>(forced)].type
+                      : fallback >= 0 ? options.fallback.fields[static_cast<std::size_t>(fallback)].type
+                                      : guesses[c].type();
     plan.schema.fields.push_back({std::move(names[c]), type});
   }
   return plan;

@@ -51,6 +51,7 @@ bool is_null_marker(std::string_view cell, const CsvOptions& options);
 class TypeGuess {
  public:
   void see(std::string_view cell);
+  bool any() const { return state_ != State::none; }
   Type type() const;
 
  private:

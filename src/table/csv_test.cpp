@@ -116,6 +116,9 @@ TEST(Csv, OptionsWinOverSniffing) {
   CsvOptions types;
   types.types.fields = {{"a", Type::float64}, {"b", Type::text}};
   EXPECT_EQ(read("a,b\n1,2\n", types), "a float64, b text\n1|2\n");
+  CsvOptions fallback;
+  fallback.fallback.fields = {{"a", Type::date}, {"b", Type::date}};
+  EXPECT_EQ(read("a,b\n,2\n", fallback), "a date, b int64\n-|2\n");
   types.types.fields = {{"a", Type::int64}};
   EXPECT_EQ(read("a,b\n1,2\nx,3\n", types), "table.bad_csv: line 3: column 'a': 'x' is not a whole number");
 }

@@ -72,6 +72,16 @@ class BatchReader {
 std::unique_ptr<BatchReader> read_batches(Schema schema, std::vector<Batch> batches);
 Result<std::vector<Batch>> collect(BatchReader& reader);
 
+// Which type holds the values of both: int64 and float64 give float64, date and timestamp give timestamp, text holds
+// all. Nothing else mixes.
+std::optional<Type> widest(Type a, Type b);
+// The same rows with exactly the columns of `schema`: found by name, null where `reader` lacks one, widened where
+// widest() allows it; others are left out. invalid_argument `table.bad_schema` for a type that cannot be read so.
+Result<std::unique_ptr<BatchReader>> conform(std::unique_ptr<BatchReader> reader, const Schema& schema);
+// One after the other, each opened when its turn comes and conformed to `schema`: the parts of a dataset version.
+using OpenReader = std::function<Result<std::unique_ptr<BatchReader>>()>;
+std::unique_ptr<BatchReader> concat(Schema schema, std::vector<OpenReader> parts);
+
 // Parquet, through Arrow. The same rows in the same batches give the same bytes (zstd, fixed row groups, no dates or
 // versions of the writer that change between runs).
 Result<std::string> write_parquet(const Schema& schema, BatchReader& reader);  // into memory
@@ -87,6 +97,7 @@ struct CsvOptions {
   std::vector<std::string> nulls = {"", "NA", "N/A", "NaN", "nan", "null", "NULL", "?"};
   bool latin1 = false;  // bytes are ISO 8859-1; otherwise UTF-8
   Schema types;         // columns of these names get these types instead of inferred ones
+  Schema fallback;      // types for columns that hold no value at all; those not named here become text
 };
 
 // A CSV, Parquet or Arrow IPC file, each plain or gzip, told apart by its first bytes; rows in file order. Needs no

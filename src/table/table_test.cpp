@@ -100,6 +100,19 @@ TEST(Parquet, EmptyTableAndBrokenFile) {
   }
 }
 
+TEST(Conform, ColumnsByNameWidenedOrNull) {
+  const Schema wanted = {{{"t", Type::text}, {"f", Type::float64}, {"gone", Type::date}, {"z", Type::timestamp}}};
+  const auto source = [&](const char* text) { return open_file(memory_file(text), {.fallback = wanted}); };
+  auto both =
+      concat(wanted, {[&] { return source("f,t,z,more\n1,2,2020-01-01,9\n,3.5,,9\n"); },
+                      [&] { return source("t,f\n"); }, [&] { return source("z,f,t\n2020-01-01 01:00:00,2.5,x\n"); }});
+  EXPECT_EQ(both->schema(), wanted);
+  EXPECT_EQ(print_rows(all_rows(*both)), "2|1|-|2020-01-01T00:00:00Z\n3.5|-|-|-\nx|2.5|-|2020-01-01T01:00:00Z\n");
+  auto narrow = concat({{{"a", Type::int64}}}, {[&] { return source("a\n1.5\n"); }});
+  EXPECT_EQ(narrow->next().error().reason, "table.bad_schema");
+  EXPECT_EQ(widest(Type::boolean, Type::int64), std::nullopt);
+}
+
 // What other writers put into Parquet: dictionaries, decimals, small and unsigned integers, times of all units and
 // zones.
 TEST(Parquet, ForeignTypes) {
