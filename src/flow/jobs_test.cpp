@@ -171,6 +171,37 @@ TEST(Jobs, HeartbeatsKeepALease) {
   EXPECT_TRUE(b.jobs.complete(claimed.lease, "{}"));
 }
 
+// Somebody does something between the server's look at the leases and its act.
+class InterruptingClock final : public Clock {
+ public:
+  explicit InterruptingClock(Clock& clock) : clock_(clock) {}
+  TimePoint now() override { return clock_.now(); }
+  SteadyPoint steady() override {
+    if (--calls_left == 0) interrupt();
+    return clock_.steady();
+  }
+  int calls_left = 0;
+  std::function<void()> interrupt;
+
+ private:
+  Clock& clock_;
+};
+
+TEST(Jobs, AJobThatFinishesWhileItExpiresStaysFinished) {
+  Bench b;
+  InterruptingClock clock(b.store.clock);
+  const auto env = b.store.env();
+  Jobs jobs({env.fs, clock, env.rng, env.faults, env.log}, *b.store);
+  const auto id = b.enqueue();
+  const auto claimed = **jobs.claim("w1", {"train"}, lease);
+  b.store.clock.advance(lease);
+  clock.calls_left = 2;  // watching, then deciding
+  clock.interrupt = [&] { ASSERT_TRUE(jobs.complete(claimed.lease, "{}")); };
+  EXPECT_EQ(jobs.expire(), 0);
+  EXPECT_EQ(clock.calls_left, 0);
+  EXPECT_EQ(b.history(id), "queued claimed1 done1 ");
+}
+
 TEST(Jobs, ACalendarThatJumpsEndsNoLease) {
   Bench b;
   b.enqueue();
@@ -353,7 +384,10 @@ RC_GTEST_PROP(JobsProperty, NeverTwoCommits, ()) {
         break;
       case 4:
       case 5:
-        if (held && b.jobs.complete(*held, "{}", b.effect(*held))) ++commits[held->job];
+        if (held && b.jobs.complete(*held, "{}", b.effect(*held))) {
+          RC_ASSERT(held->token == newest[held->job]);
+          ++commits[held->job];
+        }
         break;
       case 6:
         if (held) (void)b.jobs.fail(*held, bad, pick % 2 == 0);
