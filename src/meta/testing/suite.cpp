@@ -238,8 +238,9 @@ TEST_P(StorePromises, OneOfAGroupFailsAlone) {
   }
 }
 
-TEST_P(StorePromises, AFullQueueRefuses) {
-  World w(GetParam());
+TEST_P(StorePromises, AFullQueueRefusesAndThoseInItShareACommit) {
+  World w(GetParam(), "meta.commit.before=error@1000000");  // never: it only counts
+  const auto before = w.faults->reached()["meta.commit.before"];
   Held held(*w.store);
   std::atomic<int> busy = 0;
   std::vector<std::thread> others;
@@ -256,6 +257,8 @@ TEST_P(StorePromises, AFullQueueRefuses) {
   held.let_go();
   for (auto& thread : others) thread.join();
   EXPECT_EQ(w.count("SELECT count(*) FROM test_rows"), 24 - busy);
+  // One commit for the writer that was held, one for the 16 that waited for it, at most one for each that came later.
+  EXPECT_LE(w.faults->reached()["meta.commit.before"] - before, 2u + 8u - static_cast<unsigned>(busy));
 }
 
 TEST_P(StorePromises, AWriteInsideAWriteIsRefused) {
