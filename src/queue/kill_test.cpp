@@ -17,8 +17,9 @@ std::string payload(std::uint64_t id) { return "event number " + std::to_string(
 
 // The relay of an outbox: begins where the queue says that it ended, reports each acknowledged id, until it is killed.
 [[noreturn]] void relay(const std::string& dir, int report) {
-  TestEnv t;
-  auto queue = open_local(t.env, {.dir = dir}).value();
+  TestEnv t(TestEnv::Disk::sim);  // its clock and log; no folder of its own, which nobody would remove
+  RealFs fs;
+  auto queue = open_local({fs, t.env.clock, t.env.rng, t.env.faults, t.env.log}, {.dir = dir}).value();
   std::uint64_t next = queue->stats().dedup_id + 1;
   while (next <= events_in_all) {
     std::vector<Event> events;
