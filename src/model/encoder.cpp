@@ -138,8 +138,7 @@ bool Encoder::encode_value(int index, const ValueView& value, float* out, Encode
   if (null || (number && std::isnan(*number))) {
     if (!null && input.type != table::Type::float64) return false;
     ++stats.missing;
-    const bool filled = input.fill && input.encoding != Encoding::category;
-    const float stand_in = filled ? to_feature(*input.fill) : kMissing;
+    const float stand_in = input.fill ? to_feature(*input.fill) : kMissing;
     for (int i = 0; i < feature_count(input); ++i) out[i] = stand_in;
     return true;
   }

@@ -48,6 +48,8 @@ TEST(Encoder, ValuesToFeatures) {
   const Input time{.name = "x", .type = Type::timestamp, .encoding = Encoding::date_parts};
   Input filled = number;
   filled.fill = -1.5;
+  Input filled_text = text;
+  filled_text.fill = -1;
   const float big = std::numeric_limits<float>::max();
   struct Case {
     const char* what;
@@ -71,6 +73,7 @@ TEST(Encoder, ValuesToFeatures) {
       {"double tiny", number, 1e-300, {0}},
       {"double -0", number, -0.0, {-0.0f}},
       {"double filled", filled, std::monostate{}, {-1.5f}},
+      {"category filled", filled_text, std::monostate{}, {-1}},
       {"true", flag, true, {1}},
       {"false", flag, false, {0}},
       {"category", text, std::string_view("a"), {1}},

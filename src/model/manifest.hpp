@@ -39,7 +39,8 @@ struct Input {
   // A request row without this column is refused. A column that is there and null is missing, never an error: the
   // engine sends it the way it learned, or takes `fill`.
   bool required = false;
-  std::optional<double> fill;  // what stands for missing, before encoding's float; category tables never use it
+  std::optional<double>
+      fill;  // the feature of a missing value, for engines that take no NaN; of a category, a code like -1
   bool operator==(const Input&) const = default;
 };
 

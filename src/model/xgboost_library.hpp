@@ -19,9 +19,10 @@ namespace millrace::model {
   X(XGBuildInfo)                                                                                                      \
   X(XGBGetLastError)                                                                                                  \
   X(XGBSetGlobalConfig)                                                                                               \
-  X(XGBRegisterLogCallback) X(XGDMatrixCreateFromDense) X(XGDMatrixSetInfoFromInterface) X(XGDMatrixFree)             \
-      X(XGDMatrixNumRow) X(XGProxyDMatrixCreate) X(XGProxyDMatrixSetDataDense) X(XGQuantileDMatrixCreateFromCallback) \
-          X(XGBoosterCreate) X(XGBoosterFree) X(XGBoosterSetParam) X(XGBoosterUpdateOneIter) X(XGBoosterEvalOneIter)  \
+  X(XGBRegisterLogCallback)                                                                                           \
+  X(XGDMatrixCreateFromDense) X(XGDMatrixSetInfoFromInterface) X(XGDMatrixFree) X(XGDMatrixNumRow)                    \
+      X(XGProxyDMatrixCreate) X(XGProxyDMatrixSetDataDense) X(XGQuantileDMatrixCreateFromCallback) X(XGBoosterCreate) \
+          X(XGBoosterFree) X(XGBoosterSetParam) X(XGBoosterUpdateOneIter) X(XGBoosterEvalOneIter)                     \
               X(XGBoosterBoostedRounds) X(XGBoosterGetNumFeature) X(XGBoosterSlice) X(XGBoosterPredictFromDense)      \
                   X(XGBoosterPredictFromDMatrix) X(XGBoosterLoadModelFromBuffer) X(XGBoosterSaveModelToBuffer)        \
                       X(XGBoosterSerializeToBuffer) X(XGBoosterUnserializeFromBuffer) X(XGBoosterFeatureScore)        \
