@@ -16,6 +16,10 @@
 #include "model/runtime.hpp"
 #include "table/table.hpp"
 
+namespace millrace {
+class Processes;
+}
+
 namespace millrace::train {
 
 // Some rows and which side each is on. Test rows never reach a trainer.
@@ -49,6 +53,22 @@ struct InputChoice {
   std::optional<double> fill;
 };
 
+// The trainer `command`: a shell line run in `folder` as a child process. Its environment holds four paths:
+//   MILLRACE_TRAIN_DATA, MILLRACE_VALID_DATA   Parquet: a float64 column per feature (encoded as the served model will
+//   see
+//                       them, null is missing), and the target: the class's number (int64), or the value (float64)
+//   MILLRACE_PARAMS     JSON: format, name, task, target, features, classes, parameters, seed, nthread
+//   MILLRACE_OUTPUT     where it must write its model: XGBoost JSON or UBJSON, or ONNX (one float input of one row per
+//                       prediction; probabilities, or the value)
+// What it prints goes to output.txt in the task's scratch folder.
+struct CommandChoice {
+  std::string line;
+  std::string folder;
+  std::map<std::string, std::string> environment;  // added to ours
+  std::int64_t memory_bytes = 0;                   // 0: no limit of its own
+  double seconds_max = 0;                          // 0: no limit of its own
+};
+
 // What to train. A plain aggregate that goes through base/json.hpp as it is: it is part of the job's file.
 struct TrainInput {
   std::string name;              // of the model
@@ -63,6 +83,7 @@ struct TrainInput {
   std::string key;                                // column that names an entity; may be empty
   std::vector<std::string> ignored;               // columns of the data that requests may carry besides
   std::map<std::string, std::string> parameters;  // see Trainer::parameters
+  CommandChoice command;
   std::uint64_t seed = 1;
   int nthread = 1;
   // Provenance, copied into the manifest. `created` is the run's first start: a rebuild hands in the recorded one.
@@ -106,6 +127,7 @@ class Trainer {
 
 struct TrainerConfig {
   model::Libraries libraries;
+  Processes* processes = nullptr;  // for `command`
 };
 
 // The trainer that `name` means. invalid_argument `train.unknown_trainer`.

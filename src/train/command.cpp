@@ -1,0 +1,230 @@
+// A trainer in any language: a child process that reads Parquet and writes a model file.
+#include <algorithm>
+
+#include "base/fs.hpp"
+#include "base/json.hpp"
+#include "base/process.hpp"
+#include "model/loaded.hpp"
+#include "train/prepare_internal.hpp"
+#include "train/trainers_internal.hpp"
+
+namespace millrace::train {
+namespace {
+
+constexpr std::uint64_t kModelBytesMax = 2'000'000'000;
+constexpr std::uint64_t kOutputShown = 4'000;
+constexpr auto kPatience = std::chrono::milliseconds(200);
+
+// params.json, for the command.
+struct CommandParams {
+  int format = 1;
+  std::string name;
+  std::string task;
+  std::string target;
+  std::vector<std::string> features;
+  std::vector<std::string> classes;
+  std::map<std::string, std::string> parameters;
+  std::uint64_t seed = 0;
+  int nthread = 1;
+};
+
+// One side of the data as features and label: what the finished model will be fed with.
+class EncodedSide final : public table::BatchReader {
+ public:
+  EncodedSide(const TrainInput& input, const Prepared& prepared, const model::Encoder& encoder, TrainingData& data,
+              Task& task, bool validation)
+      : prepared_(prepared),
+        encoder_(encoder),
+        data_(data),
+        task_(task),
+        target_(data.schema().index_of(input.target)),
+        validation_(validation) {
+    for (const auto& name : model::feature_names(encoder.inputs()))
+      schema_.fields.push_back({name, table::Type::float64});
+    const bool number = prepared.task == model::TaskType::regression;
+    schema_.fields.push_back({input.target, number ? table::Type::float64 : table::Type::int64});
+  }
+  const table::Schema& schema() const override { return schema_; }
+
+  Result<std::optional<table::Batch>> next() override {
+    while (true) {
+      TRY_VOID(check_cancelled(task_));
+      TRY(auto part, data_.next());
+      if (!part) return std::optional<table::Batch>{};
+      std::vector<float> features;
+      TRY_VOID(encoder_.encode_batch(part->rows, features, stats_));
+      const table::Column labels = part->rows.column(target_);
+      const auto width = static_cast<std::size_t>(encoder_.features());
+      std::vector<table::Row> rows;
+      for (std::int64_t i = 0; i < part->rows.rows(); ++i) {
+        if (part->validation[static_cast<std::size_t>(i)] != validation_) continue;
+        TRY(const auto label, prepared_.target.label(labels, i));
+        if (!label) continue;
+        table::Row row;
+        for (std::size_t k = 0; k < width; ++k) {
+          const float value = features[static_cast<std::size_t>(i) * width + k];
+          row.push_back(value == value ? table::Value(static_cast<double>(value)) : table::Value());
+        }
+        if (prepared_.task == model::TaskType::regression) {
+          row.emplace_back(static_cast<double>(*label));
+        } else {
+          row.emplace_back(static_cast<std::int64_t>(*label));
+        }
+        rows.push_back(std::move(row));
+      }
+      if (rows.empty()) continue;
+      TRY(auto batch, table::Batch::from_rows(schema_, rows));
+      return std::optional(std::move(batch));
+    }
+  }
+
+ private:
+  const Prepared& prepared_;
+  const model::Encoder& encoder_;
+  TrainingData& data_;
+  Task& task_;
+  int target_;
+  bool validation_;
+  table::Schema schema_;
+  model::EncodeStats stats_;
+};
+
+// The last lines of what the command printed.
+std::string tail_of(Fs& fs, const std::string& path, std::uint64_t bytes) {
+  auto file = fs.open_read(path);
+  if (!file) return "";
+  const std::uint64_t size = (*file)->size(), from = size > bytes ? size - bytes : 0;
+  std::string text(size - from, '\0');
+  auto got = (*file)->read(from, std::as_writable_bytes(std::span(text.data(), text.size())));
+  text.resize(got ? *got : 0);
+  if (from > 0) text.erase(0, std::min(text.find('\n'), text.size()));
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text;
+}
+
+std::string last_line(const std::string& text) {
+  const auto at = text.rfind('\n');
+  return at == std::string::npos ? text : text.substr(at + 1);
+}
+
+struct Paths {
+  std::string train, validation, params, output, printed;
+};
+
+class Command final : public Trainer {
+ public:
+  explicit Command(const TrainerConfig& config) : config_(config) {}
+  std::string_view name() const override { return "command"; }
+  std::vector<ParameterInfo> parameters() const override { return {}; }
+
+  Result<TrainOutput> train(const TrainInput& input, TrainingData& data, RunLog&, Task& task,
+                            std::string_view) override {
+    if (input.command.line.empty()) {
+      return fail(Code::invalid_argument, "train.no_command",
+                  "the trainer 'command' needs a command: [model.trainer] command = \"python train.py\"");
+    }
+    if (!config_.processes)
+      return fail(Code::failed_precondition, "train.no_processes", "no child process may be started here");
+    TRY(auto prepared, prepare(input, data, task));
+    const model::Encoder encoder(prepared.fitted.inputs);
+    const Paths paths{join_path(task.scratch_dir, "train.parquet"), join_path(task.scratch_dir, "validation.parquet"),
+                      join_path(task.scratch_dir, "params.json"), join_path(task.scratch_dir, "model.out"),
+                      join_path(task.scratch_dir, "output.txt")};
+    TRY_VOID(write_side(input, prepared, encoder, data, task, false, paths.train));
+    TRY_VOID(write_side(input, prepared, encoder, data, task, true, paths.validation));
+    TRY_VOID(write_file(task.env.fs, paths.params,
+                        json::render(CommandParams{.name = input.name,
+                                                   .task = input.task,
+                                                   .target = input.target,
+                                                   .features = model::feature_names(prepared.fitted.inputs),
+                                                   .classes = prepared.classes,
+                                                   .parameters = input.parameters,
+                                                   .seed = input.seed,
+                                                   .nthread = input.nthread})));
+    if (exists(task.env.fs, paths.output)) TRY_VOID(task.env.fs.remove(paths.output));  // of an earlier attempt
+    TRY_VOID(run(input, paths, task));
+    return take(input, prepared, paths, task);
+  }
+
+ private:
+  static Result<void> write_side(const TrainInput& input, const Prepared& prepared, const model::Encoder& encoder,
+                                 TrainingData& data, Task& task, bool validation, const std::string& path) {
+    TRY_VOID(data.rewind());
+    EncodedSide side(input, prepared, encoder, data, task, validation);
+    TRY(auto file, task.env.fs.open_write(path, WriteMode::truncate));
+    TRY_VOID(table::write_parquet(side.schema(), side, *file));
+    return {};
+  }
+
+  Result<void> run(const TrainInput& input, const Paths& paths, Task& task) {
+    ProcessSpec spec{.argv = {"/bin/sh", "-c", input.command.line},
+                     .env = input.command.environment,
+                     .cwd = input.command.folder,
+                     .stdout_path = paths.printed,
+                     .stderr_path = paths.printed};
+    spec.env["MILLRACE_TRAIN_DATA"] = paths.train;
+    spec.env["MILLRACE_VALID_DATA"] = paths.validation;
+    spec.env["MILLRACE_PARAMS"] = paths.params;
+    spec.env["MILLRACE_OUTPUT"] = paths.output;
+    if (input.command.memory_bytes > 0)
+      spec.limits.memory_bytes = static_cast<std::uint64_t>(input.command.memory_bytes);
+    if (input.command.seconds_max > 0)
+      spec.limits.wall_max =
+          std::chrono::duration_cast<Duration>(std::chrono::duration<double>(input.command.seconds_max));
+    TRY(auto process, config_.processes->spawn(spec));
+    bool stopping = false;
+    while (true) {
+      const auto ended = process->wait(kPatience);
+      if (ended) return judge(*ended, spec.limits, stopping, paths, task);
+      if (!stopping && task.cancelled && task.cancelled()) {
+        stopping = true;
+        process->terminate();
+      }
+      report(task, {.phase = "train",
+                    .metrics = {{"memory_bytes", static_cast<double>(process->memory_bytes())}},
+                    .note = last_line(tail_of(task.env.fs, paths.printed, 500))});
+    }
+  }
+
+  static Result<void> judge(const ProcessExit& ended, const ProcessLimits& limits, bool stopping, const Paths& paths,
+                            Task& task) {
+    if (stopping) return fail(Code::cancelled, "train.cancelled", "the training was cancelled");
+    if (ended.ok()) return {};
+    const std::string printed = tail_of(task.env.fs, paths.printed, kOutputShown);
+    const bool bounded = ended.cause == ProcessExit::Cause::memory || ended.cause == ProcessExit::Cause::wall_time;
+    return fail(bounded ? Code::resource_exhausted : Code::failed_precondition, "train.command_failed",
+                "the command " + describe(ended, limits) +
+                    (printed.empty() ? "; it printed nothing" : "; it printed last:\n" + printed));
+  }
+
+  Result<TrainOutput> take(const TrainInput& input, const Prepared& prepared, const Paths& paths, Task& task) {
+    if (!exists(task.env.fs, paths.output)) {
+      return fail(Code::failed_precondition, "train.no_output",
+                  "the command ended well but wrote no model to $MILLRACE_OUTPUT (an XGBoost model in JSON or UBJSON, "
+                  "or an ONNX model)");
+    }
+    TRY(const auto file, read_file(task.env.fs, paths.output, kModelBytesMax));
+    model::Manifest manifest = start_manifest(input, prepared, "command", input.parameters);
+    // XGBoost's JSON and UBJSON both begin with a brace; ONNX with a protobuf tag.
+    const bool trees = file.starts_with('{');
+    const bool text = trees && file.find_first_not_of(" \t\r\n", 1) != std::string::npos &&
+                      file[file.find_first_not_of(" \t\r\n", 1)] == '"';
+    manifest.engine = {.name = trees ? "xgboost" : "onnx",
+                       .file = trees ? (text ? "model.json" : "model.ubj") : "model.onnx"};
+    TrainOutput out{.facts = manifest.facts};
+    auto artifact =
+        model::build_artifact(std::move(manifest), file, model::make_golden_rows(prepared.fitted, kGoldenSeed),
+                              {.libraries = config_.libraries});
+    if (!artifact) return fail(while_doing("the model that the command wrote", artifact.error()));
+    out.artifact = std::move(*artifact);
+    return out;
+  }
+
+  TrainerConfig config_;
+};
+
+}  // namespace
+
+std::unique_ptr<Trainer> make_command(const TrainerConfig& config) { return std::make_unique<Command>(config); }
+
+}  // namespace millrace::train
