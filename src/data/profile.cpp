@@ -237,12 +237,14 @@ struct Profiler::Column {
     out.top = most_frequent(all ? options.all_values_max : options.top);
     if (type == Type::text && count > 0) out.mean_length = static_cast<double>(length) / static_cast<double>(count);
     if (!kept.empty()) {
-      out.mean = mean;
-      if (finite > 1) out.std_dev = std::sqrt(squares / static_cast<double>(finite - 1));
+      if (std::isfinite(mean)) out.mean = mean;
+      if (finite > 1 && std::isfinite(squares)) out.std_dev = std::sqrt(squares / static_cast<double>(finite - 1));
       std::ranges::sort(kept);
       out.quantiles_exact = finite == static_cast<std::int64_t>(kept.size());
-      for (const double q : {0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99})
-        out.quantiles.push_back({q, quantile_linear(kept, q)});
+      for (const double q : {0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99}) {
+        // Between ends that are further apart than a double reaches, a quantile is no number: left out.
+        if (const double value = quantile_linear(kept, q); std::isfinite(value)) out.quantiles.push_back({q, value});
+      }
       out.histogram = histogram_of(kept, options.histogram_bins);
     }
     return out;

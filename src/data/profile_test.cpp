@@ -81,6 +81,15 @@ TEST(Profile, BoundsTurnExactIntoEstimates) {
   EXPECT_EQ(exact[1].distinct, 30'000);
 }
 
+TEST(Profile, NumbersAtTheEndsOfTheRangeStayJson) {
+  const auto columns = profile("a,b\n1.7e308,inf\n-1.7e308,-inf\n1.7e308,nan\n");
+  Analysis analysis;
+  analysis.columns = columns;
+  const auto again = parse_analysis(render(analysis));
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(*again, analysis);
+}
+
 TEST(Profile, AllValuesOfOneColumn) {
   std::string csv = "a,b\n";
   for (int i = 0; i < 100; i++) csv += "x" + std::to_string(i % 40) + ",y" + std::to_string(i % 40) + "\n";
