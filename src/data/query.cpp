@@ -1,0 +1,89 @@
+#include "data/query.hpp"
+
+#include <set>
+
+#include "base/digest.hpp"
+#include "blob/blob.hpp"
+#include "table/table.hpp"
+
+namespace millrace::data {
+
+namespace {
+
+std::string_view sql_type(table::Type type) {
+  switch (type) {
+    case table::Type::boolean:
+      return "BOOLEAN";
+    case table::Type::int64:
+      return "BIGINT";
+    case table::Type::float64:
+      return "DOUBLE";
+    case table::Type::text:
+      return "VARCHAR";
+    case table::Type::date:
+      return "DATE";
+    case table::Type::timestamp:
+      return "TIMESTAMP";
+  }
+  return "VARCHAR";
+}
+
+// The parts as one table of exactly the version's columns: found by name, widened, null where a part lacks one.
+Result<std::string> view_sql(const QueryInput& input) {
+  TRY(const auto schema, schema_of(input.schema));
+  std::string columns, files;
+  std::set<std::string> lower;
+  for (const table::Field& field : schema.fields) {
+    std::string l = field.name;
+    for (char& c : l) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    if (!lower.insert(l).second) {
+      return fail(Code::invalid_argument, "data.bad_input",
+                  "SQL does not tell upper from lower case in names, and two columns are called '" + field.name + "'");
+    }
+    const std::string name = table::sql_name(field.name);
+    columns +=
+        (columns.empty() ? "" : ", ") + ("CAST(" + name + " AS ") + std::string(sql_type(field.type)) + ") AS " + name;
+  }
+  for (const Part& part : input.parts) files += (files.empty() ? "" : ", ") + table::sql_text("blob:" + part.digest);
+  return "CREATE VIEW data AS SELECT " + columns + " FROM read_parquet([" + files + "], union_by_name = true)";
+}
+
+}  // namespace
+
+Result<QueryOutput> query(const Task& task, blob::Store& store, const QueryInput& input) {
+  if (input.parts.empty()) return fail(Code::invalid_argument, "data.bad_input", "the version has no parts");
+  const auto open_blob = [&store](const std::string& name) -> Result<std::shared_ptr<const ReadableFile>> {
+    TRY(const Digest digest, Digest::parse(name));
+    return store.open(digest);
+  };
+  TRY(auto engine, table::Engine::open({.memory_bytes = input.memory_bytes,
+                                        .threads = input.threads,
+                                        .temp_dir = task.scratch_dir,
+                                        .local_files = false},
+                                       open_blob));
+  TRY(const std::string view, view_sql(input));
+  TRY(auto made, engine->query(view));
+  TRY(const auto nothing, table::collect(*made));
+  static_cast<void>(nothing);
+
+  TRY(auto reader, engine->query(input.sql));
+  QueryOutput out;
+  out.columns = fields_of(reader->schema());
+  while (true) {
+    if (task.cancelled && task.cancelled()) return fail(Code::cancelled, "data.cancelled", "the query was cancelled");
+    TRY(const auto batch, reader->next());
+    if (!batch) return out;
+    for (std::int64_t row = 0; row < batch->rows(); row++) {
+      if (static_cast<std::int64_t>(out.rows.size()) == input.rows_max) {
+        out.more = true;
+        return out;
+      }
+      auto& cells = out.rows.emplace_back();
+      for (const table::Value& value : batch->row(row)) {
+        cells.push_back(table::is_null(value) ? std::nullopt : std::optional(table::to_text(value)));
+      }
+    }
+  }
+}
+
+}  // namespace millrace::data
