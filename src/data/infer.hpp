@@ -32,6 +32,12 @@ struct InferenceRule {
 // The rules as a person reads them, in the order in which they apply; printed by `millrace init` and `explain`.
 std::span<const InferenceRule> inference_rules();
 
+// What a person wants to see first, a few lines:
+//   891 rows, 12 columns: 7 numbers, 2 categories, 1 key, 1 target, 3 left out
+//   task: binary (38.4 % positive, '1': it is the larger number)   key: PassengerId
+//   note: ...
+std::vector<std::string> describe(const Analysis& analysis);
+
 // `columns` describe `rows` rows; the target's `top` must list all its classes (ProfileOptions::all_values_of).
 // not_found `data.no_column` (with the nearest name), invalid_argument `data.bad_target` (a target that nothing can be
 // learned from, a task that does not fit it, an unknown positive class).

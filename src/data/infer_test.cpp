@@ -160,6 +160,14 @@ TEST(Infer, LeaksOfClassesAndNumbers) {
   EXPECT_EQ(infer_csv(csv, {.target = "value"})->leaks, std::vector<std::string>{"close"});
 }
 
+TEST(Infer, DescribedInAFewLines) {
+  Analysis analysis;
+  analysis.rows = 1200;
+  analysis.inference = *infer_csv(column(1200, [](int i) { return i % 4 ? "no" : "yes"; }), {.target = "y"});
+  EXPECT_EQ(describe(analysis), (std::vector<std::string>{"1,200 rows, 2 columns: 1 number, 1 target",
+                                                          "task: binary (25.0 % positive, 'yes': the word says so)"}));
+}
+
 TEST(Infer, RulesArePrinted) {
   EXPECT_GT(inference_rules().size(), 10u);
   for (const InferenceRule& rule : inference_rules()) EXPECT_FALSE(rule.rule.empty());
