@@ -142,4 +142,9 @@ bool Core::hurried() {
   return hurry_;
 }
 
+void Core::end_loops() {
+  std::unique_lock lock(loops_mutex_);
+  loops_gone_ = true;
+}
+
 }  // namespace millrace::net

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <shared_mutex>
 #include <variant>
 
 #include "base/pool.hpp"
@@ -39,6 +40,14 @@ struct Core {
   void hurry();
   bool hurried();
 
+  // What a pool does with a connection goes through here: `use` is not called once the event loops are gone.
+  template <class F>
+  void with_loops(F use) {
+    std::shared_lock lock(loops_mutex_);
+    if (!loops_gone_) use();
+  }
+  void end_loops();  // returns when nobody is inside with_loops()
+
   const Config config;
   Env& env;
   Probe probe;
@@ -58,6 +67,8 @@ struct Core {
   std::mutex idle_mutex_;
   std::condition_variable idle_;
   bool hurry_ = false;
+  std::shared_mutex loops_mutex_;
+  bool loops_gone_ = false;
 };
 
 Response too_large_response(std::uint64_t bytes_max);  // 413

@@ -7,6 +7,8 @@
 
 #include <charconv>
 #include <chrono>
+#include <mutex>
+#include <vector>
 
 #include "net/drogon_follow_internal.hpp"
 #include "net/upload_internal.hpp"
@@ -44,9 +46,22 @@ HttpResponsePtr render(Response response, std::string_view request_id) {
   }
   out->setStatusCode(static_cast<drogon::HttpStatusCode>(response.status));
   out->setContentTypeString(response.content_type);
-  for (auto& [name, value] : response.headers) out->addHeader(name, std::move(value));
+  for (auto& [name, value] : response.headers) {
+    std::erase_if(value,
+                  [](unsigned char c) { return c < 0x20; });  // a line end would begin a header of somebody else's
+    out->addHeader(name, std::move(value));
+  }
   out->addHeader("x-request-id", std::string(request_id));
   return out;
+}
+
+// Drogon's objects ask their loop for leave to die. Those that outlive the loops, in a handler that was still running
+// when the server quit, are kept instead.
+void bury(HttpRequestPtr http, AdviceCallback reply) {
+  static std::mutex mutex;
+  static auto& kept = *new std::vector<std::pair<HttpRequestPtr, AdviceCallback>>;
+  std::lock_guard lock(mutex);
+  kept.emplace_back(std::move(http), std::move(reply));
 }
 
 // One request from its head to its answer. Lives on its connection's loop but for what a pool runs.
@@ -60,6 +75,11 @@ class Exchange final : public Ongoing,
   }
   ~Exchange() override {
     if (!answered_.exchange(true)) finished(499);  // dropped by a pool that closed: its connection is cut next
+    with_loop([this] {
+      reply_ = nullptr;
+      http_ = nullptr;
+    });
+    if (http_) bury(std::move(http_), std::move(reply_));
   }
 
   void begin() {
@@ -194,25 +214,38 @@ class Exchange final : public Ongoing,
   void close_after(Response& response) {
     constexpr double linger_seconds = 5;
     response.headers.emplace_back(close_mark, "1");
-    if (auto connection = http_->getConnectionPtr().lock())
+    with_loop([&] {
+      auto connection = http_->getConnectionPtr().lock();
+      if (!connection) return;
       connection->getLoop()->runAfter(linger_seconds, [weak = std::weak_ptr(connection)] {
         if (auto still_open = weak.lock()) still_open->forceClose();
       });
+    });
   }
 
   void answer(Response response) {
     if (answered_.exchange(true)) return;
     int status = response.status;
     if (core_->stopping) response.headers.emplace_back(close_mark, "1");
-    reply_(render(std::move(response), request_.id));
+    auto rendered = render(std::move(response), request_.id);
+    with_loop([&] { reply_(rendered); });
     finished(status);
+  }
+
+  // On a loop it is there; elsewhere it may be gone.
+  template <class F>
+  void with_loop(F use) {
+    if (trantor::EventLoop::getEventLoopOfCurrentThread())
+      use();
+    else
+      core_->with_loops(use);
   }
 
   void finished(int status) { core_->finished(route_, status, since_); }
 
   const std::shared_ptr<Core> core_;
-  const HttpRequestPtr http_;
-  const AdviceCallback reply_;
+  HttpRequestPtr http_;
+  AdviceCallback reply_;
   const SteadyPoint since_;
   std::atomic<bool> answered_{false};
   Request request_;
@@ -246,7 +279,7 @@ void Exchange::begin_follow() {
     out->setContentTypeString(self->route_->options.content_type);
     out->addHeader("x-request-id", self->request_.id);
     out->addHeader("cache-control", "no-store");
-    self->reply_(out);
+    self->with_loop([&] { self->reply_(out); });
     self->finished(200);
   });
   if (!taken) {

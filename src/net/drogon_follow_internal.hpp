@@ -21,7 +21,12 @@ class Following : public std::enable_shared_from_this<Following> {
         follower_(std::move(follower)),
         connection_(connection),
         loop_(connection->getLoop()) {}
-  ~Following() { core_->follows.fetch_sub(1); }
+  ~Following() {
+    core_->follows.fetch_sub(1);
+    if (!stream_) return;
+    core_->with_loops([this] { stream_ = nullptr; });
+    (void)stream_.release();  // of a server that has quit: its end would be written through a loop
+  }
 
   void begin(drogon::ResponseStreamPtr stream) {
     stream_ = std::move(stream);
@@ -50,7 +55,8 @@ class Following : public std::enable_shared_from_this<Following> {
     moved_ = now;
     auto taken = core_->io->submit([self = shared_from_this()] {
       auto text = self->follower_->next();
-      self->loop_->queueInLoop([self, text = std::move(text)] { self->deliver(text); });
+      self->core_->with_loops(
+          [&] { self->loop_->queueInLoop([self, text = std::move(text)] { self->deliver(text); }); });
     });
     if (!taken) later();
   }

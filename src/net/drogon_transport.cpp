@@ -130,15 +130,20 @@ class DrogonTransport final : public Transport {
   void quit() override {
     if (!thread_.joinable()) return;
     core_->cutting = true;
+    abort_connections();
+    core_->end_loops();
     drogon::app().quit();
     thread_.join();
     trantor::Logger::setOutputFunction([](const char*, std::uint64_t) {}, [] {});
   }
 
  private:
+  // The library calls every client that went away FATAL; that it cannot accept is worth a warning.
   static void log(const Core& core, std::string_view text) {
     while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
-    core.env.log.warn("http_library", {{"text", text}});
+    bool serious =
+        text.find("Acceptor") != std::string_view::npos || text.find("too much connections") != std::string_view::npos;
+    core.env.log.write(serious ? Level::warn : Level::debug, "http_library", {{"text", text}});
   }
 
   void connection_changed(const trantor::TcpConnectionPtr& connection) {
@@ -177,6 +182,22 @@ class DrogonTransport final : public Transport {
       out.second += info.tcpi_bytes_acked;
     }
     return out;
+  }
+
+  // A handler that still runs holds its connection and with it the socket, so a client might wait for ever. What the
+  // kernel is still sending is left to it.
+  void abort_connections() {
+    constexpr int sending_the_rest = 4;  // TCP_FIN_WAIT1
+    std::lock_guard lock(mutex_);
+    for (const auto& [key, entry] : connections_) {
+      tcp_info info{};
+      socklen_t size = sizeof info;
+      if (::getsockopt(entry.fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 || info.tcpi_state == sending_the_rest)
+        continue;
+      sockaddr nowhere{};
+      nowhere.sa_family = AF_UNSPEC;
+      ::connect(entry.fd, &nowhere, sizeof nowhere);  // how Linux is told to reset a connection that others hold open
+    }
   }
 
   struct Connection {

@@ -55,8 +55,8 @@ class LifecycleDeathTest : public ::testing::Test {
 TEST_F(LifecycleDeathTest, StopWaitsForWhatIsInFlight) {
   in_child([] {
     World world;
+    std::latch entered(1), leave(1);  // outlive the server, which waits for its handlers
     auto server = world.open();
-    std::latch entered(1), leave(1);
     server->pooled("GET", "/slow", [&](const Request&) {
       entered.count_down();
       leave.wait();
@@ -85,11 +85,103 @@ TEST_F(LifecycleDeathTest, StopWaitsForWhatIsInFlight) {
   });
 }
 
+// Takes its time: append() waits until it may go on.
+class WaitingSink final : public UploadSink {
+ public:
+  WaitingSink(std::latch& entered, std::latch& leave) : entered_(entered), leave_(leave) {}
+  Result<void> append(std::span<const std::byte> piece) override {
+    if (bytes_ == 0) entered_.count_down();
+    leave_.wait();
+    bytes_ += piece.size();
+    return ok();
+  }
+  Result<Response> finish() override { return text_response(std::to_string(bytes_)); }
+  void abort(const Error&) override {}
+
+ private:
+  std::latch &entered_, &leave_;
+  std::size_t bytes_ = 0;
+};
+
+class Endless final : public Follower {
+ public:
+  Result<std::optional<std::string>> next() override { return "line\n"; }
+};
+
+TEST_F(LifecycleDeathTest, StopLetsUploadsFinishAndEndsFollows) {
+  in_child([] {
+    World world;
+    std::latch entered(1), leave(1);  // outlive the server, which waits for its handlers
+    auto server = world.open({.upload_buffer_bytes = 100'000});
+    server->upload("PUT", "/upload", [&](const Request&) -> Result<std::unique_ptr<UploadSink>> {
+      return std::make_unique<WaitingSink>(entered, leave);
+    });
+    server->follow("GET", "/follow",
+                   [](const Request&) -> Result<std::unique_ptr<Follower>> { return std::make_unique<Endless>(); },
+                   {.poll = std::chrono::milliseconds(1)});
+    MUST(server->start());
+    int port = server->addresses().front().port;
+    RawClient uploading(port), following(port);
+    MUST(following.send(get("/follow")));
+    MUST(!following.receive_some(20).empty());
+    std::thread sender([&] {
+      MUST(uploading.send("PUT /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000000\r\n\r\n" +
+                          std::string(5'000'000, 'x')));
+    });
+    entered.wait();
+    bool clean = false;
+    std::thread stopping([&] { clean = server->stop(std::chrono::seconds(20)); });
+    while (server->ready()) std::this_thread::yield();
+    leave.count_down();
+    MUST(uploading.receive().body == "5000000");
+    sender.join();
+    stopping.join();
+    MUST(clean);
+    std::string last, piece;
+    while (!(piece = following.receive_some(100'000)).empty())
+      last = (last + piece).substr(last.size() + piece.size() > 5 ? last.size() + piece.size() - 5 : 0);
+    MUST(last == "0\r\n\r\n");
+  });
+}
+
+TEST_F(LifecycleDeathTest, ADeadlineCutsAnUploadThatIsStuck) {
+  in_child([] {
+    World world;
+    std::latch entered(1), leave(1);  // outlive the server, which waits for its handlers
+    auto server = world.open({.upload_buffer_bytes = 100'000});
+    server->upload("PUT", "/upload", [&](const Request&) -> Result<std::unique_ptr<UploadSink>> {
+      return std::make_unique<WaitingSink>(entered, leave);
+    });
+    MUST(server->start());
+    RawClient client(server->addresses().front().port);
+    std::thread sender([&] {
+      (void)client.send("PUT /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000000\r\n\r\n" +
+                        std::string(50'000'000, 'x'));
+    });
+    entered.wait();
+    MUST(!server->stop(std::chrono::milliseconds(50)));  // although its loop waits for the sink
+    sender.join();
+    leave.count_down();
+  });
+}
+
+TEST_F(LifecycleDeathTest, ListensOnIpv6) {
+  in_child([] {
+    World world;
+    auto server = world.open({.host = "::1"});
+    auto started = server->start();
+    if (!started && started.error().reason == "net.bad_address") return;  // a machine without IPv6
+    MUST(started);
+    auto address = server->addresses().front();
+    MUST(address.url == "http://[::1]:" + std::to_string(address.port));
+  });
+}
+
 TEST_F(LifecycleDeathTest, ASecondStopEndsTheWait) {
   in_child([] {
     World world;
+    std::latch entered(1), leave(1);  // outlive the server, which waits for its handlers
     auto server = world.open();
-    std::latch entered(1), leave(1);
     server->pooled("GET", "/slow", [&](const Request&) {
       entered.count_down();
       leave.wait();
@@ -143,8 +235,8 @@ TEST_F(LifecycleDeathTest, BeyondLoopbackNeedsAToken) {
 TEST_F(LifecycleDeathTest, AFullPoolRefusesAtOnce) {
   in_child([] {
     World world;
+    std::latch entered(1), leave(1);  // outlive the server, which waits for its handlers
     auto server = world.open({.pool_threads = 1, .pool_queue_max = 1});
-    std::latch entered(1), leave(1);
     server->pooled("GET", "/slow", [&](const Request&) {
       if (!entered.try_wait()) entered.count_down();
       leave.wait();
