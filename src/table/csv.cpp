@@ -27,7 +27,12 @@ class CsvStream {
     CsvStream out;
     out.latin1_ = latin1;
     TRY(out.source_, open_bytes(file));
-    while (!out.at_end_ && out.buffer_.size() < sample_bytes) TRY_VOID(out.read_more());
+    // Enough to look at; of very wide tables at least two lines.
+    const auto enough = [&] {
+      return out.buffer_.size() >= record_bytes_max ||
+             (out.buffer_.size() >= sample_bytes && std::ranges::count(out.buffer_, '\n') >= 2);
+    };
+    while (!out.at_end_ && !enough()) TRY_VOID(out.read_more());
     if (out.buffer_.starts_with("\xff\xfe") || out.buffer_.starts_with("\xfe\xff")) {
       return bad_csv(1, "the file is UTF-16; save it as UTF-8 (iconv -f utf-16 -t utf-8)");
     }
@@ -59,7 +64,7 @@ class CsvStream {
         case CsvParse::after_quote:
           return bad_csv(line_ + record.lines, "text after the closing quote of cell " +
                                                    std::to_string(record.cells.size()) + ": '" +
-                                                   std::string(text.substr(record.consumed, 20)) +
+                                                   excerpt(text.substr(record.consumed, 20), 20) +
                                                    "'; a quote inside quotes is written twice");
       }
       TRY_VOID(check_encoding(text.substr(0, record.consumed)));

@@ -62,7 +62,4 @@ class TypeGuess {
 // Names made usable: empty ones become column_<n>, later doubles get _2, _3, ...
 std::vector<std::string> unique_names(std::vector<std::string> names);
 
-// The first byte which is not part of valid UTF-8 (and of no NUL); text.size() when there is none.
-std::size_t find_bad_utf8(std::string_view text);
-
 }  // namespace millrace::table

@@ -291,38 +291,4 @@ std::vector<std::string> unique_names(std::vector<std::string> names) {
   return names;
 }
 
-std::size_t find_bad_utf8(std::string_view text) {
-  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  std::size_t i = 0;
-  while (i < text.size()) {
-    if (i + 8 <= text.size()) {
-      std::uint64_t word = 0;
-      std::memcpy(&word, text.data() + i, 8);
-      const bool has_zero = ((word - 0x0101010101010101ULL) & ~word & 0x8080808080808080ULL) != 0;
-      if ((word & 0x8080808080808080ULL) == 0 && !has_zero) {
-        i += 8;
-        continue;
-      }
-    }
-    const unsigned char c = byte(i);
-    if (c == 0) return i;
-    if (c < 0x80) {
-      i++;
-      continue;
-    }
-    const std::size_t length = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
-    if (c < 0xc2 || c > 0xf4 || i + length > text.size()) return i;
-    for (std::size_t k = 1; k < length; k++) {
-      if ((byte(i + k) & 0xc0) != 0x80) return i;
-    }
-    const unsigned char second = byte(i + 1);  // no overlong forms, no surrogates, nothing past U+10FFFF
-    if ((c == 0xe0 && second < 0xa0) || (c == 0xed && second > 0x9f) || (c == 0xf0 && second < 0x90) ||
-        (c == 0xf4 && second > 0x8f)) {
-      return i;
-    }
-    i += length;
-  }
-  return i;
-}
-
 }  // namespace millrace::table

@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include "table/csv_internal.hpp"
+#include "table/parse_internal.hpp"
 #include "table/table.hpp"
 #include "table/testing/make.hpp"
 
@@ -183,6 +184,18 @@ RC_GTEST_PROP(Csv, QuotedRecordsReadBack, ()) {
 }
 
 RC_GTEST_PROP(Csv, AnyBytesEndInRowsOrAnError, (const std::string& bytes)) { read(bytes); }
+
+TEST(Csv, VeryWideTables) {
+  std::string header, row;
+  for (int i = 0; i < 40'000; i++) {
+    header += (i ? ";measurement_" : "measurement_") + std::to_string(i);
+    row += (i ? ";" : "") + std::to_string(i);
+  }
+  auto reader = open_file(memory_file(header + "\n" + row + "\n" + row + "\n"));
+  ASSERT_TRUE(reader) << reader.error().message;
+  EXPECT_EQ((*reader)->schema().fields.at(39'999), (Field{"measurement_39999", Type::int64}));
+  EXPECT_EQ(all_rows(**reader).size(), 2u);
+}
 
 TEST(Csv, BadUtf8) {
   EXPECT_EQ(find_bad_utf8("abc"), 3u);

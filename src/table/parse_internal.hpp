@@ -18,4 +18,7 @@ std::optional<Date> parse_date(std::string_view text);     // [-]YYYY-MM-DD that
 // Date, then 'T' or a blank, HH:MM[:SS[.fraction]], then nothing, 'Z', or an offset +HH[:MM].
 std::optional<Timestamp> parse_timestamp(std::string_view text);
 
+// The first byte which is not part of valid UTF-8 (and of no NUL); text.size() when there is none.
+std::size_t find_bad_utf8(std::string_view text);
+
 }  // namespace millrace::table

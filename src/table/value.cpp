@@ -1,10 +1,12 @@
 #include "table/value.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "table/parse_internal.hpp"
 
@@ -107,9 +109,7 @@ std::string number_text(T value) {
 }
 
 std::unexpected<Error> bad_value(std::string_view text, std::string_view expected) {
-  std::string shown(text.substr(0, 60));
-  if (text.size() > 60) shown += "...";
-  return fail(Code::invalid_argument, "table.bad_value", "'" + shown + "' is not " + std::string(expected));
+  return fail(Code::invalid_argument, "table.bad_value", "'" + excerpt(text, 60) + "' is not " + std::string(expected));
 }
 
 }  // namespace
@@ -208,6 +208,54 @@ std::optional<Timestamp> parse_timestamp(std::string_view text) {
     return std::nullopt;
   }
   return Timestamp{out};
+}
+
+std::size_t find_bad_utf8(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  std::size_t i = 0;
+  while (i < text.size()) {
+    if (i + 8 <= text.size()) {
+      std::uint64_t word = 0;
+      std::memcpy(&word, text.data() + i, 8);
+      const bool has_zero = ((word - 0x0101010101010101ULL) & ~word & 0x8080808080808080ULL) != 0;
+      if ((word & 0x8080808080808080ULL) == 0 && !has_zero) {
+        i += 8;
+        continue;
+      }
+    }
+    const unsigned char c = byte(i);
+    if (c == 0) return i;
+    if (c < 0x80) {
+      i++;
+      continue;
+    }
+    const std::size_t length = c >= 0xf0 ? 4 : c >= 0xe0 ? 3 : 2;
+    if (c < 0xc2 || c > 0xf4 || i + length > text.size()) return i;
+    for (std::size_t k = 1; k < length; k++) {
+      if ((byte(i + k) & 0xc0) != 0x80) return i;
+    }
+    const unsigned char second = byte(i + 1);  // no overlong forms, no surrogates, nothing past U+10FFFF
+    if ((c == 0xe0 && second < 0xa0) || (c == 0xed && second > 0x9f) || (c == 0xf0 && second < 0x90) ||
+        (c == 0xf4 && second > 0x8f)) {
+      return i;
+    }
+    i += length;
+  }
+  return i;
+}
+
+std::string excerpt(std::string_view text, std::size_t bytes_max) {
+  constexpr std::string_view dots = "...";
+  const bool whole = text.size() <= bytes_max;
+  std::string out(whole ? text : text.substr(0, bytes_max - std::min(bytes_max, dots.size())));
+  // Cut behind a whole character: the bytes 10xxxxxx continue one.
+  if (!whole) {
+    std::size_t end = out.size();
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) end--;
+    out.resize(end);
+  }
+  for (std::size_t bad = find_bad_utf8(out); bad < out.size(); bad = find_bad_utf8(out)) out[bad] = '?';
+  return whole ? out : out + std::string(dots);
 }
 
 std::string to_text(const Value& value) {

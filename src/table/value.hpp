@@ -35,6 +35,9 @@ using Row = std::vector<Value>;  // in the order of a Schema
 inline bool is_null(const Value& value) { return value.index() == 0; }
 // For people and CSV: null is "", float64 the shortest text that reads back the same, dates ISO 8601.
 std::string to_text(const Value& value);
+// At most `bytes_max` bytes of a text, for messages: cut between characters, "..." where something is missing, and
+// bytes that are no UTF-8 shown as '?'.
+std::string excerpt(std::string_view text, std::size_t bytes_max);
 // The inverse for one type; "" is null. invalid_argument `table.bad_value` saying what was expected.
 Result<Value> from_text(std::string_view text, Type type);
 

@@ -71,6 +71,14 @@ TEST(Value, FromTextTable) {
   }
 }
 
+TEST(Value, ExcerptsAreAlwaysText) {
+  EXPECT_EQ(excerpt("short", 10), "short");
+  EXPECT_EQ(excerpt("0123456789x", 10), "0123456...");
+  EXPECT_EQ(excerpt("012345\xc3\xbc\xc3\xbc", 9), "012345...");
+  EXPECT_EQ(excerpt("a\xe4z", 10), "a?z");
+  EXPECT_EQ(excerpt("a\xc3", 10), "a?");
+}
+
 TEST(Value, TypeNamesReadBack) {
   for (const Type type : {Type::boolean, Type::int64, Type::float64, Type::text, Type::date, Type::timestamp}) {
     EXPECT_EQ(parse_type(type_name(type)).value(), type);
