@@ -149,8 +149,7 @@ struct Checker::Rule {
       result.rows.push_back({number_of_row, number_of_row});
     }
     if (kind == Kind::nulls || result.samples.size() == samples_max) return;
-    std::string value = table::to_text(column.value_at(row));
-    if (value.size() > 80) value = value.substr(0, 77) + "...";
+    std::string value = table::excerpt(table::to_text(column.value_at(row)), 80);
     if (std::ranges::find(result.samples, value) == result.samples.end()) result.samples.push_back(std::move(value));
   }
 

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <format>
 
+#include "table/value.hpp"
+
 namespace millrace::data {
 
 namespace {
@@ -14,7 +16,7 @@ std::string percent(std::int64_t part, std::int64_t whole) {
   return std::format("{:.1f} %", whole > 0 ? 100.0 * static_cast<double>(part) / static_cast<double>(whole) : 0.0);
 }
 
-std::string cut(const std::string& text) { return text.size() > 40 ? text.substr(0, 37) + "..." : text; }
+std::string cut(const std::string& text) { return table::excerpt(text, 40); }
 
 const ColumnProfile* find(const Analysis& analysis, const std::string& name) {
   const auto found = std::ranges::find(analysis.columns, name, &ColumnProfile::name);

@@ -187,7 +187,7 @@ InputColumn judge_column(const ColumnProfile& c, std::int64_t rows, const InferR
   if (contains(request.exclude, c.name)) return left_out("excluded");
   if (!request.inputs.empty() && !asked) return left_out("not among the inputs");
   if (c.count == 0) return left_out("empty");
-  if (c.distinct == 1 && c.nulls == 0) return left_out("the same in every row: " + c.min.substr(0, 40));
+  if (c.distinct == 1 && c.nulls == 0) return left_out("the same in every row: " + table::excerpt(c.min, 40));
   if (!asked) {  // who names a column wants it
     if (numbers_rows(c, rows)) return left_out("names rows: " + shown(c.distinct) + " distinct whole numbers");
     if (names_rows(c, rows)) return left_out("names rows: another word in each");
