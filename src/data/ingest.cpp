@@ -327,6 +327,7 @@ Result<IngestOutput> ingest(const Task& task, blob::Store& store, const IngestIn
     return fail(Code::invalid_argument, "data.bad_input", "mode '" + input.mode + "': there are append and replace");
   }
   IngestOutput out;
+  out.mode = input.mode;
   TRY(const auto options, csv_options(input.csv));
   TRY(const Source source, open_source(task, store, input));
   out.provenance = source.provenance;

@@ -55,8 +55,9 @@ struct IngestInput {
 };
 
 struct IngestOutput {
-  bool unchanged = false;   // the source's bytes are among parent_sources: nothing was read, nothing else is filled
-  std::vector<Part> parts;  // all parts of the new version, the parent's first
+  bool unchanged = false;       // the source's bytes are among parent_sources: nothing was read, nothing else is filled
+  std::string mode = "append";  // as it was asked for
+  std::vector<Part> parts;      // all parts of the new version, the parent's first
   std::int64_t new_parts = 0;
   std::int64_t new_rows = 0;
   std::vector<ColumnField> schema;

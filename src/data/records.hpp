@@ -1,6 +1,6 @@
 // Dataset versions as records of the server. Versions are numbered per dataset from 1 without gaps and never change;
-// accepting a failed one is recorded beside it. Each function runs in the caller's transaction and emits its event
-// there: `dataset.version` (key: "<dataset>@<number>"), `dataset.accepted`.
+// accepting a failed one is recorded beside it; all history stays. Each function runs in the caller's transaction and
+// emits its event there: `dataset.version`, `dataset.accepted` (key: the dataset; payload {"version", "state"}).
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,6 @@
 
 #include "base/clock.hpp"
 #include "base/result.hpp"
-#include "data/dataset.hpp"
 #include "data/ingest.hpp"
 #include "meta/meta.hpp"
 
@@ -24,80 +23,49 @@ std::vector<meta::Migration> migrations();
 enum class VersionState { ok, failed, accepted };
 std::string_view state_name(VersionState state);
 
-struct Acceptance {
-  std::string by;
-  std::string reason;
-  TimePoint time{};
-};
-
-// What lists show. Everything that is small.
-struct VersionSummary {
+struct DatasetVersion {
   std::string dataset;
   std::int64_t number = 0;
-  VersionState state = VersionState::ok;
-  std::string state_reason;  // of a failed one: its first broken check and how many more
-  std::optional<std::int64_t> parent;
-  std::string mode;  // append: the parent's parts come first; replace: none of them
   std::int64_t rows = 0;
-  std::int64_t new_rows = 0;
-  std::int64_t parts = 0;
-  std::int64_t bytes = 0;
-  Provenance provenance;
-  std::string by;   // who or what rule ingested it
-  std::string job;  // that read it
+  std::int64_t bytes = 0;  // of all parts
+  std::int64_t part_count = 0;
+  VersionState state = VersionState::ok;
+  std::string state_by;      // who accepted it
+  std::string state_reason;  // and why; of a failed one: its first broken check and how many more
+  std::optional<TimePoint> state_at;
+  std::int64_t parent = 0;  // the usable version that was the newest before; 0: none
   TimePoint created{};
-  std::optional<Acceptance> accepted;
+  std::string by;        // who or which rule made it
+  IngestOutput content;  // parts, schema, analysis, provenance; lists have the provenance only
   bool usable() const { return state != VersionState::failed; }
 };
 
-struct VersionRecord : VersionSummary {
-  std::vector<Part> part_list;
-  std::vector<ColumnField> schema;
-  Analysis analysis;
-  std::vector<std::string> notes;  // about the source; analysis.inference has its own
-};
+// Records what an ingest found; the state follows from its checks. Exactly the content of the newest version is not
+// recorded again: that version is the answer, so a job may commit twice.
+// aborted `data.parent_moved` when rows would be lost: an append that was read on top of parts which are not those of
+// the newest usable version any more. Ingest again.
+Result<DatasetVersion> add_version(meta::Tx& tx, const std::string& dataset, IngestOutput content,
+                                   const std::string& by, TimePoint now);
 
-struct NewVersion {
-  std::string dataset;
-  std::optional<std::int64_t> parent;  // the version that the ingest built on; none for the first
-  std::string mode = "append";
-  IngestOutput output;
-  std::string by;
-  std::string job;
-};
-struct AddedVersion {
-  std::int64_t number = 0;
-  VersionState state = VersionState::ok;
-  bool created = false;  // false: the same source was recorded before, or it brought nothing new; `number` has its rows
-};
+// Lets a failed version be trained on. invalid_argument `data.no_reason` for an empty reason, failed_precondition
+// `data.not_failed` for a version that passed. One that is accepted already stays as it is.
+Result<DatasetVersion> accept(meta::Tx& tx, const std::string& dataset, std::int64_t number, const std::string& by,
+                              const std::string& reason, TimePoint now);
 
-// Records what an ingest found. Repeating it (a job that ran twice) creates nothing.
-// aborted `data.parent_moved` when `parent` is not the newest version any more: ingest again, on top of that.
-Result<AddedVersion> add_version(meta::Tx& tx, const NewVersion& version, TimePoint now);
+// not_found `data.no_version`, naming what there is.
+Result<DatasetVersion> get_version(meta::Reader& reader, const std::string& dataset, std::int64_t number);
+Result<std::optional<DatasetVersion>> newest_version(meta::Reader& reader, const std::string& dataset);
+// The newest that may be trained on.
+Result<std::optional<DatasetVersion>> newest_usable(meta::Reader& reader, const std::string& dataset);
+// As the dataset was at a moment: the newest version recorded by then, accepted or not.
+Result<std::optional<DatasetVersion>> version_at(meta::Reader& reader, const std::string& dataset, TimePoint at);
+// Newest first; of all datasets, by name, when `dataset` is empty.
+Result<std::vector<DatasetVersion>> list_versions(meta::Reader& reader, const std::string& dataset);
 
-// not_found `data.no_dataset`, `data.no_version`, naming what exists. `number` absent: the newest.
-Result<VersionRecord> get_version(meta::Reader& reader, std::string_view dataset,
-                                  std::optional<std::int64_t> number = {});
-Result<std::vector<VersionSummary>> list_versions(meta::Reader& reader, std::string_view dataset);  // newest first
-// The newest version of every dataset, by name.
-Result<std::vector<VersionSummary>> list_datasets(meta::Reader& reader);
-// The newest version, nullopt when there is none; and the newest that may be trained on.
-Result<std::optional<VersionSummary>> latest(meta::Reader& reader, std::string_view dataset);
-Result<std::optional<VersionSummary>> latest_usable(meta::Reader& reader, std::string_view dataset);
-// As the dataset was at a moment: the newest version recorded by then.
-Result<std::optional<VersionSummary>> latest_at(meta::Reader& reader, std::string_view dataset, TimePoint at);
-
-// Fills what an ingest on top of the newest version needs: parent_parts, parent_schema, parent_sources. Returns that
-// version's number, nullopt for the first ingest.
-Result<std::optional<std::int64_t>> prepare_ingest(meta::Reader& reader, std::string_view dataset, IngestInput& input);
-
-// Lets a failed version be trained on. invalid_argument `data.no_reason` for an empty reason. A version that is usable
-// already stays as it is.
-Result<VersionSummary> accept(meta::Tx& tx, std::string_view dataset, std::int64_t number, std::string_view by,
-                              std::string_view reason, TimePoint now);
-
+// Digests of the sources whose rows a version has: its own, then its ancestors' back to the last replacement.
+Result<std::vector<std::string>> sources_of(meta::Reader& reader, const std::string& dataset, std::int64_t number);
 // Is this blob a part of some version? For blob::Store::collect_garbage.
-Result<bool> references(meta::Reader& reader, std::string_view digest);
+Result<bool> has_part(meta::Reader& reader, const std::string& digest);
 
 // "customers@3" -> {"customers", 3}; "customers" -> {"customers", nullopt}. invalid_argument `data.bad_name`.
 struct DatasetName {
@@ -105,15 +73,5 @@ struct DatasetName {
   std::optional<std::int64_t> number;
 };
 Result<DatasetName> parse_dataset_name(std::string_view text);
-
-// What is stored as JSON in one column.
-struct VersionBody {
-  std::vector<Part> parts;
-  std::vector<ColumnField> schema;
-  Analysis analysis;
-  std::vector<std::string> notes;
-};
-Result<VersionBody> parse_version_body(std::string_view json);
-std::string render(const VersionBody& body);
 
 }  // namespace millrace::data
