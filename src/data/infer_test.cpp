@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "base/rng.hpp"
+#include "base/testing/reason.hpp"
 #include "data/profile.hpp"
 #include "data/testing/place.hpp"
 #include "table/testing/make.hpp"
@@ -77,11 +78,11 @@ TEST(Infer, Tasks) {
 TEST(Infer, WhatIsGivenWins) {
   const std::string csv = column(40, [](int i) { return std::to_string(i % 2); });
   EXPECT_EQ(infer_csv(csv, {.target = "y", .positive = "0"})->positive, "0");
-  EXPECT_EQ(infer_csv(csv, {.target = "y", .positive = "5"}).error().reason, "data.bad_target");
+  EXPECT_EQ(reason_of(infer_csv(csv, {.target = "y", .positive = "5"})), "data.bad_target");
   EXPECT_EQ(infer_csv(csv, {.target = "y", .task = "regression"})->task, "regression");
-  EXPECT_EQ(infer_csv(csv, {.target = "filler", .task = "binary"}).error().reason, "data.bad_target");
-  EXPECT_EQ(infer_csv(csv, {.target = "y", .inputs = {"filer"}}).error().reason, "data.no_column");
-  EXPECT_EQ(infer_csv(csv, {.target = "y", .key = "nope"}).error().reason, "data.no_column");
+  EXPECT_EQ(reason_of(infer_csv(csv, {.target = "filler", .task = "binary"})), "data.bad_target");
+  EXPECT_EQ(reason_of(infer_csv(csv, {.target = "y", .inputs = {"filer"}})), "data.no_column");
+  EXPECT_EQ(reason_of(infer_csv(csv, {.target = "y", .key = "nope"})), "data.no_column");
   EXPECT_EQ(infer_csv(csv, {})->task, "");
 }
 

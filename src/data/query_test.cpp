@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/testing/reason.hpp"
 #include "data/diff.hpp"
 #include "data/testing/place.hpp"
 
@@ -31,9 +32,9 @@ TEST(Query, RowsOfAllPartsInTheVersionsTypes) {
   EXPECT_TRUE(some->more);
   EXPECT_FALSE(run("SELECT id FROM data", 3)->more);
   EXPECT_EQ(run("SELECT avg(size) AS mean FROM data WHERE id > 1")->rows[0][0], "1.5");
-  EXPECT_EQ(run("SELECT nope FROM data").error().reason, "table.bad_sql");
+  EXPECT_EQ(reason_of(run("SELECT nope FROM data")), "table.bad_sql");
   EXPECT_FALSE(run("SELECT * FROM read_csv('/etc/passwd')"));
-  EXPECT_EQ(query(p.task, p.blobs, {.sql = "SELECT 1"}).error().reason, "data.bad_input");
+  EXPECT_EQ(reason_of(query(p.task, p.blobs, {.sql = "SELECT 1"})), "data.bad_input");
   const auto again = parse_query_output(render(*all));
   ASSERT_TRUE(again);
   EXPECT_EQ(again->rows, all->rows);

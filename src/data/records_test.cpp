@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/testing/reason.hpp"
 #include "meta/testing/temp_store.hpp"
 
 namespace millrace::data {
@@ -105,8 +106,8 @@ TEST_F(RecordsTest, RepeatingAnIngestCreatesNothing) {
 TEST_F(RecordsTest, AnAppendLosesNoRows) {
   ASSERT_TRUE(add(output({"a"}, "s1")));
   ASSERT_TRUE(add(output({"a", "b"}, "s2")));
-  EXPECT_EQ(add(output({"a", "c"}, "s3")).error().reason, "data.parent_moved");
-  EXPECT_EQ(add(output({"c"}, "s3")).error().reason, "data.parent_moved");
+  EXPECT_EQ(reason_of(add(output({"a", "c"}, "s3"))), "data.parent_moved");
+  EXPECT_EQ(reason_of(add(output({"c"}, "s3"))), "data.parent_moved");
   EXPECT_EQ(add(output({"a", "b", "c"}, "s3"))->number, 3);
   EXPECT_EQ(add(output({"d"}, "s4"), "replace")->number, 4);
 }
@@ -133,9 +134,9 @@ TEST_F(RecordsTest, AFailedVersionIsNotUsedUnlessAccepted) {
   ASSERT_TRUE(add(output({"a", "c"}, "s3", true)));
   EXPECT_EQ(sources(3), (std::vector<std::string>{"s3", "s1"}));
 
-  EXPECT_EQ(say(3, "  ").error().reason, "data.no_reason");
-  EXPECT_EQ(say(7, "why not").error().reason, "data.no_version");
-  EXPECT_EQ(say(1, "because").error().reason, "data.not_failed");
+  EXPECT_EQ(reason_of(say(3, "  ")), "data.no_reason");
+  EXPECT_EQ(reason_of(say(7, "why not")), "data.no_version");
+  EXPECT_EQ(reason_of(say(1, "because")), "data.not_failed");
   EXPECT_EQ(usable(), 1);
   const auto accepted = say(3, "children are customers too");
   ASSERT_TRUE(accepted) << accepted.error().message;
@@ -167,11 +168,11 @@ TEST_F(RecordsTest, AsOfAMomentAndReferences) {
 }
 
 TEST_F(RecordsTest, NamesOfVersions) {
-  EXPECT_EQ(store->read([](meta::Reader& r) { return get_version(r, "nobody", 1); }).error().reason, "data.no_version");
+  EXPECT_EQ(reason_of(store->read([](meta::Reader& r) { return get_version(r, "nobody", 1); })), "data.no_version");
   EXPECT_EQ(parse_dataset_name("customers@3")->number, 3);
   EXPECT_EQ(parse_dataset_name("customers")->number, std::nullopt);
   for (const char* bad : {"", "@3", "customers@", "customers@x", "customers@0", "customers@-1"}) {
-    EXPECT_EQ(parse_dataset_name(bad).error().reason, "data.bad_name") << bad;
+    EXPECT_EQ(reason_of(parse_dataset_name(bad)), "data.bad_name") << bad;
   }
 }
 

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "base/testing/reason.hpp"
 #include "table/testing/make.hpp"
 
 namespace millrace::table {
@@ -68,11 +69,11 @@ TEST(Batch, RowsAndBack) {
 }
 
 TEST(Batch, RefusesOtherTypes) {
-  EXPECT_EQ(Batch::from_rows({{{"i", Type::int64}}}, {{Value{1.0}}}).error().reason, "table.bad_value");
-  EXPECT_EQ(Batch::from_rows({{{"i", Type::int64}}}, {{Value{}, Value{}}}).error().reason, "table.bad_value");
+  EXPECT_EQ(reason_of(Batch::from_rows({{{"i", Type::int64}}}, {{Value{1.0}}})), "table.bad_value");
+  EXPECT_EQ(reason_of(Batch::from_rows({{{"i", Type::int64}}}, {{Value{}, Value{}}})), "table.bad_value");
   const auto floats = arrow::MakeEmptyArray(arrow::float32()).ValueOrDie();
   const auto foreign = arrow::RecordBatch::Make(arrow::schema({arrow::field("x", arrow::float32())}), 0, {floats});
-  EXPECT_EQ(Batch::wrap(foreign).error().reason, "table.bad_column");
+  EXPECT_EQ(reason_of(Batch::wrap(foreign)), "table.bad_column");
 }
 
 TEST(Parquet, RoundTripAndEqualBytes) {
@@ -96,7 +97,7 @@ TEST(Parquet, EmptyTableAndBrokenFile) {
   for (std::size_t i = 100; i < cut.size() / 2; i += 7) cut[i] = static_cast<char>(cut[i] ^ 0x55);
   auto broken = open_parquet(memory_file(cut));
   if (broken) {
-    EXPECT_EQ(collect(**broken).error().reason, "table.bad_file");
+    EXPECT_EQ(reason_of(collect(**broken)), "table.bad_file");
   }
 }
 
@@ -109,7 +110,7 @@ TEST(Conform, ColumnsByNameWidenedOrNull) {
   EXPECT_EQ(both->schema(), wanted);
   EXPECT_EQ(print_rows(all_rows(*both)), "2|1|-|2020-01-01T00:00:00Z\n3.5|-|-|-\nx|2.5|-|2020-01-01T01:00:00Z\n");
   auto narrow = concat({{{"a", Type::int64}}}, {[&] { return source("a\n1.5\n"); }});
-  EXPECT_EQ(narrow->next().error().reason, "table.bad_schema");
+  EXPECT_EQ(reason_of(narrow->next()), "table.bad_schema");
   EXPECT_EQ(widest(Type::boolean, Type::int64), std::nullopt);
 }
 
@@ -195,7 +196,7 @@ TEST(Engine, ReadsOwnParquetWithFilterAndProjection) {
                                    {Value{std::string("wört 7")}})) == expected);
   EXPECT_EQ(print_rows(all_rows(duck->query("SELECT count(*) FROM read_parquet(['blob:abc', 'blob:abc'])"))),
             "400000\n");
-  EXPECT_EQ(duck->query("SELECT * FROM read_parquet('blob:other')").error().reason, "table.io");
+  EXPECT_EQ(reason_of(duck->query("SELECT * FROM read_parquet('blob:other')")), "table.io");
 }
 
 TEST(Engine, DuckDbsOwnTypes) {
@@ -218,13 +219,13 @@ TEST(Engine, DuckDbsOwnTypes) {
 
 TEST(Engine, Errors) {
   auto duck = engine();
-  EXPECT_EQ(duck->query("SELEC 1").error().reason, "table.bad_sql");
-  EXPECT_EQ(duck->query("SELECT * FROM nothing_here").error().reason, "table.bad_sql");
-  EXPECT_EQ(duck->query("SELECT 1; SELECT 2").error().reason, "table.bad_sql");
-  EXPECT_EQ(duck->query("SELECT ?1 + ?2", {Value{std::int64_t{1}}}).error().reason, "table.bad_sql");
+  EXPECT_EQ(reason_of(duck->query("SELEC 1")), "table.bad_sql");
+  EXPECT_EQ(reason_of(duck->query("SELECT * FROM nothing_here")), "table.bad_sql");
+  EXPECT_EQ(reason_of(duck->query("SELECT 1; SELECT 2")), "table.bad_sql");
+  EXPECT_EQ(reason_of(duck->query("SELECT ?1 + ?2", {Value{std::int64_t{1}}})), "table.bad_sql");
   auto late = duck->query("SELECT CASE WHEN n = 4999 THEN error('late') ELSE n::VARCHAR END FROM range(5000) t(n)");
   if (late) {
-    EXPECT_EQ(collect(**late).error().reason, "table.bad_sql");
+    EXPECT_EQ(reason_of(collect(**late)), "table.bad_sql");
   }
   EXPECT_EQ(print_rows(all_rows(duck->query("SELECT ?2, ?1", {Value{true}, Value{Date{0}}}))), "1970-01-01|true\n");
 }
@@ -313,7 +314,7 @@ TEST(Engine, ReaderOutlivesEngine) {
 TEST(Engine, ReadFile) {
   auto duck = engine([](const std::string&) { return memory_file("a,b\n1,2\n"); });
   EXPECT_EQ(print_rows(all_rows(duck->read_file("blob:x", {}))), "1|2\n");
-  EXPECT_EQ(duck->read_file("/nowhere/file.csv", {}).error().reason, "fs.not_found");
+  EXPECT_EQ(reason_of(duck->read_file("/nowhere/file.csv", {})), "fs.not_found");
 }
 
 }  // namespace

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "base/testing/reason.hpp"
+
 namespace millrace::table {
 namespace {
 
@@ -66,7 +68,7 @@ TEST(Value, FromTextTable) {
     if (value) {
       EXPECT_EQ(to_text(*value), c.again) << c.text;
     } else {
-      EXPECT_EQ(value.error().reason, "table.bad_value");
+      EXPECT_EQ(reason_of(value), "table.bad_value");
     }
   }
 }
@@ -83,7 +85,7 @@ TEST(Value, TypeNamesReadBack) {
   for (const Type type : {Type::boolean, Type::int64, Type::float64, Type::text, Type::date, Type::timestamp}) {
     EXPECT_EQ(parse_type(type_name(type)).value(), type);
   }
-  EXPECT_EQ(parse_type("integer").error().reason, "table.bad_type");
+  EXPECT_EQ(reason_of(parse_type("integer")), "table.bad_type");
 }
 
 RC_GTEST_PROP(Value, WhatIsPrintedReadsBack, (std::int64_t whole, double number, std::int32_t days)) {

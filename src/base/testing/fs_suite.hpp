@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/testing/env.hpp"
+#include "base/testing/reason.hpp"
 
 namespace millrace {
 
@@ -25,11 +26,6 @@ class FsSuite : public testing::TestWithParam<TestEnv::Disk> {
     return out;
   }
 };
-
-template <class T>
-std::string reason_of(const Result<T>& result) {
-  return result ? "no error" : result.error().reason;
-}
 
 TEST_P(FsSuite, AppendsAndReads) {
   auto file = *fs.open_write(t.path("a"), WriteMode::create_new);
