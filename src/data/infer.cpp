@@ -70,6 +70,30 @@ bool is_mostly_distinct_text(const ColumnProfile& c) {
   return c.type == "text" && c.distinct > 20 && 2 * c.distinct > c.count;
 }
 
+// "31/12/2020", "1.2.99", "12-31-2020", "2020/12/31": dates, but which number is the day is anybody's guess.
+bool is_local_date(std::string_view text) {
+  std::vector<std::size_t> digits(1);
+  char separator = 0;
+  for (const char c : text) {
+    if (c >= '0' && c <= '9') {
+      digits.back()++;
+    } else if ((c == '/' || c == '.' || c == '-') && (separator == 0 || c == separator)) {
+      separator = c;
+      digits.push_back(0);
+    } else {
+      return false;
+    }
+  }
+  const auto few = [](std::size_t n) { return n == 1 || n == 2; };
+  if (digits.size() != 3 || !few(digits[1])) return false;
+  return (few(digits[0]) && (digits[2] == 2 || digits[2] == 4)) || (digits[0] == 4 && few(digits[2]));
+}
+
+bool holds_local_dates(const ColumnProfile& c) {
+  return c.type == "text" && !c.top.empty() &&
+         std::ranges::all_of(c.top, [](const ValueCount& v) { return is_local_date(v.value); });
+}
+
 std::string_view encoding_of(std::string_view type) {
   if (type == "boolean") return "boolean";
   if (type == "text") return "category";
@@ -224,6 +248,10 @@ void add_notes(const std::vector<ColumnProfile>& columns, Inference& out) {
     const InputColumn& role = out.columns[i];
     if (role.role == "input" && columns[i].nulls > 0) {
       missing += (missing.empty() ? "" : ", ") + role.name + " " + shown(columns[i].nulls);
+    }
+    if (role.role != "target" && holds_local_dates(columns[i])) {
+      out.notes.push_back("\"" + role.name + "\" looks like dates ('" + columns[i].top.front().value +
+                          "') but was read as text: written as 2020-12-31 they would be used as dates");
     }
     // What somebody left out on purpose needs no note.
     const bool silent = role.why == "excluded" || role.why == "not among the inputs";

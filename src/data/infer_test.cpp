@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <functional>
 
 #include "base/rng.hpp"
@@ -129,6 +130,16 @@ TEST(Infer, NotesNameWhatIsOdd) {
   for (const std::string& note : got->notes) notes += note + "\n";
   EXPECT_NE(notes.find("class 'rare' has only 3 rows"), std::string::npos) << notes;
   EXPECT_NE(notes.find("7 rows have no target"), std::string::npos) << notes;
+}
+
+TEST(Infer, LocalDatesArePointedAt) {
+  const auto noted = [](const std::string& value) {
+    const auto got = infer_csv("when,more,y\n" + value + ",1,a\n" + value + ",2,b\n", {.target = "y"});
+    return std::ranges::any_of(got->notes, [](const std::string& note) { return note.contains("looks like dates"); });
+  };
+  for (const char* date : {"31/12/2020", "1.2.99", "12-31-2020", "2020/12/31"}) EXPECT_TRUE(noted(date)) << date;
+  for (const char* other : {"2020-12-31", "1.2.3.4", "12/2020", "1/2-2020", "a/b/c", "5"})
+    EXPECT_FALSE(noted(other)) << other;
 }
 
 TEST(Infer, LeaksAreNamedAndNoiseIsNot) {
