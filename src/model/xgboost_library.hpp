@@ -20,13 +20,13 @@ namespace millrace::model {
   X(XGBGetLastError)                                                                                                  \
   X(XGBSetGlobalConfig)                                                                                               \
   X(XGBRegisterLogCallback)                                                                                           \
-  X(XGDMatrixCreateFromDense) X(XGDMatrixSetInfoFromInterface) X(XGDMatrixFree) X(XGDMatrixNumRow)                    \
-      X(XGProxyDMatrixCreate) X(XGProxyDMatrixSetDataDense) X(XGQuantileDMatrixCreateFromCallback) X(XGBoosterCreate) \
-          X(XGBoosterFree) X(XGBoosterSetParam) X(XGBoosterUpdateOneIter) X(XGBoosterEvalOneIter)                     \
-              X(XGBoosterBoostedRounds) X(XGBoosterGetNumFeature) X(XGBoosterSlice) X(XGBoosterPredictFromDense)      \
-                  X(XGBoosterPredictFromDMatrix) X(XGBoosterLoadModelFromBuffer) X(XGBoosterSaveModelToBuffer)        \
-                      X(XGBoosterSerializeToBuffer) X(XGBoosterUnserializeFromBuffer) X(XGBoosterFeatureScore)        \
-                          X(XGBoosterSaveJsonConfig)
+  X(XGDMatrixCreateFromDense)                                                                                         \
+  X(XGDMatrixSetInfoFromInterface) X(XGDMatrixFree) X(XGDMatrixNumRow) X(XGProxyDMatrixCreate)                        \
+      X(XGProxyDMatrixSetDataDense) X(XGQuantileDMatrixCreateFromCallback) X(XGBoosterCreate) X(XGBoosterFree)        \
+          X(XGBoosterSetParam) X(XGBoosterUpdateOneIter) X(XGBoosterEvalOneIter) X(XGBoosterBoostedRounds)            \
+              X(XGBoosterGetNumFeature) X(XGBoosterSlice) X(XGBoosterPredictFromDense) X(XGBoosterPredictFromDMatrix) \
+                  X(XGBoosterLoadModelFromBuffer) X(XGBoosterSaveModelToBuffer) X(XGBoosterSerializeToBuffer)         \
+                      X(XGBoosterUnserializeFromBuffer) X(XGBoosterFeatureScore) X(XGBoosterSaveJsonConfig)
 
 // Never unloaded: its OpenMP threads outlive every handle. Any thread may call; what a single object allows, XGBoost's
 // own documentation says.

@@ -3,6 +3,7 @@
 
 #include "base/json.hpp"
 #include "model/runtime_internal.hpp"
+#include "model/ubj_internal.hpp"
 #include "model/xgboost_library.hpp"
 
 namespace millrace::model {
@@ -139,11 +140,14 @@ Result<std::unique_ptr<Runtime>> open_xgboost(const Manifest& manifest, std::str
                                               const RuntimeOptions& options) {
   TRY(auto library, XgboostLibrary::open(options.libraries.xgboost));
   if (file.size() < 2 || file.front() != '{') return bad_engine_file(manifest, "it is no XGBoost model in UBJ or JSON");
+  const auto expected = static_cast<std::size_t>(feature_count(manifest.inputs));
+  const bool json = std::string_view("\" \t\r\n").find(file[1]) != std::string_view::npos;
+  if (auto whole = json ? Result<void>{} : check_ubj(file, expected); !whole)
+    return bad_engine_file(manifest, whole.error().message);
   auto booster = load_booster(library, file, options.threads);
   if (!booster) return bad_engine_file(manifest, booster.error().message);
   bst_ulong features = 0;
   TRY_VOID(library->check(library->XGBoosterGetNumFeature(booster->get(), &features), "counting features"));
-  const auto expected = static_cast<std::size_t>(feature_count(manifest.inputs));
   if (features != expected) {
     return bad_engine_file(manifest, "it wants " + std::to_string(features) + " features, the manifest's inputs give " +
                                          std::to_string(expected));
