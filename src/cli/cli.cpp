@@ -1,0 +1,336 @@
+#include "cli/cli.hpp"
+
+#include <CLI/CLI.hpp>
+#include <format>
+
+#include "base/error_codes.hpp"
+#include "cli/print.hpp"
+
+namespace millrace::cli {
+
+namespace {
+
+// One run of the program: options as they are read, then the command that was chosen.
+class Program {
+ public:
+  Program(const std::string& version, Env& env, const LocalCommands& local, const Terminal& terminal)
+      : env_(env), local_(local), terminal_(terminal) {
+    app_.set_version_flag("--version", "millrace " + version);
+    app_.require_subcommand(1);
+    app_.get_formatter()->column_width(34);
+    app_.add_option("--server", server_, "server's URL (default: the one of this folder, or MILLRACE_URL)");
+    app_.add_option("--server-data", server_data_,
+                    "data folder of the server to talk to (default: .millrace here or above)");
+    app_.add_flag("--json", json_, "print the API's answer as JSON");
+    app_.fallthrough();
+    app_.footer(
+        "First steps:\n"
+        "  millrace up customers.csv --target churned     a served model, monitored and retrained\n"
+        "  curl -d @row.json localhost:7070/predict/NAME  ask it\n"
+        "  millrace status                                how it does\n"
+        "Exit status: 0 ok, 1 error, 2 gate failed, 3 waiting for approval, 4 nothing to do, 64 wrong usage.");
+    start_commands();
+    data_commands();
+    model_commands();
+    use_commands();
+    later_commands();
+  }
+
+  int run(int argc, char** argv) {
+    try {
+      app_.parse(argc, argv);
+    } catch (const CLI::Success& asked) {
+      return app_.exit(asked);
+    } catch (const CLI::ParseError& wrong) {
+      terminal_.err(std::format("error: {}\n", wrong.what()));
+      terminal_.err("  next  millrace --help, or millrace COMMAND --help\n");
+      return exit_status::wrong_usage;
+    }
+    if (!chosen_) return exit_status::wrong_usage;
+    auto output = chosen_();
+    if (progress_shown_ && terminal_.progress_in_place) terminal_.err("\n");
+    if (!output) {
+      terminal_.err(error_text(output.error()));
+      return exit_code(output.error());
+    }
+    terminal_.out(output->text);
+    return output->exit_code;
+  }
+
+ private:
+  using Run = std::function<Result<Output>()>;
+
+  CLI::App* add(CLI::App& parent, const std::string& name, const std::string& help, Run run,
+                const std::string& example = "") {
+    auto* command = parent.add_subcommand(name, help);
+    if (!example.empty()) command->footer("Example:\n  " + example);
+    command->callback([this, run = std::move(run)] { chosen_ = run; });
+    return command;
+  }
+  CLI::App* add(const std::string& name, const std::string& help, Run run, const std::string& example = "") {
+    return add(app_, name, help, std::move(run), example);
+  }
+
+  // Runs `command` with a client of the server.
+  Run remote(std::function<Result<Output>(Client&)> command) {
+    return [this, command = std::move(command)]() -> Result<Output> {
+      TRY(auto address, find_server(env_.fs, terminal_.environment, terminal_.folder, server_, server_data_));
+      Client client(env_, std::move(address));
+      return command(client);
+    };
+  }
+
+  Waiting waiting() {
+    return {[this](const std::string& line) {
+              progress_shown_ = true;
+              terminal_.err(terminal_.progress_in_place ? "\r\x1b[K" + line : line + "\n");
+            },
+            terminal_.pause, detach_};
+  }
+
+  void start_commands() {
+    auto* up = add(
+        "up", "serve the project of this folder, or make one from a data file", [this] { return local_.up(up_); },
+        "millrace up customers.csv --target churned");
+    up->add_option("file", up_.files, "data file to begin with (CSV or Parquet, plain or gzip)")->expected(0, 1);
+    up->add_option("--target", up_.target, "column to predict");
+    up->add_option("--project", up_.project_file, "project file")->capture_default_str();
+    up->add_option("--profile", up_.profile, "which [profile.*] of the project file");
+    up->add_option("--listen", up_.listen, "ADDRESS:PORT (default 127.0.0.1:7070; port 0: any free one)");
+    up->add_option("--data-dir", up_.data_dir, "data folder (default .millrace beside the project file)");
+    up->add_flag("--ephemeral", up_.ephemeral, "keep nothing: a data folder that is removed at the end");
+    up->add_flag("--open", up_.open, "open the status page in a browser");
+    up->add_flag("--no-worker", up_.no_worker, "run no jobs here: workers run apart (millrace worker)");
+    up->add_flag("--restart", up_.restart, "start again by itself when the process is killed");
+
+    auto* init = add(
+        "init", "write a short millrace.toml for a data file and say what is odd",
+        [this] {
+          init_.json = json_;
+          return local_.init(init_);
+        },
+        "millrace init customers.csv --target churned");
+    init->add_option("file", init_.file, "data file")->required();
+    init->add_option("--target", init_.target, "column to predict");
+    init->add_option("--project", init_.project_file, "file to write")->capture_default_str();
+    init->add_flag("--force", init_.force, "replace an existing project file");
+
+    add("down", "stop the server of this folder", remote([](Client& c) { return down(c); }));
+    add("status", "one screen: models, live quality, what runs, what waits and why",
+        remote([this](Client& c) { return status(c, json_); }));
+    auto apply_run = [this](bool dry_run) {
+      return remote([this, dry_run](Client& c) -> Result<Output> {
+        TRY(auto text, terminal_.read_input(project_file_));
+        return apply(c, text, dry_run, json_);
+      });
+    };
+    add("plan", "show what a changed project file will cause", apply_run(true))
+        ->add_option("--project", project_file_, "project file")
+        ->capture_default_str();
+    auto* apply_command =
+        add("apply", "take a changed project file, in one transaction", remote([this](Client& c) -> Result<Output> {
+              TRY(auto text, terminal_.read_input(project_file_));
+              return apply(c, text, dry_run_, json_);
+            }));
+    apply_command->add_option("--project", project_file_, "project file")->capture_default_str();
+    apply_command->add_flag("--dry-run", dry_run_, "the same as plan");
+    auto* doctor = add("doctor", "check a data folder (of a stopped server)", [this] {
+      doctor_.json = json_;
+      return local_.doctor(doctor_);
+    });
+    doctor->add_option("--data-dir", doctor_.data_dir, "data folder")->capture_default_str();
+    add("schema", "JSON Schema of the project file, for editors",
+        [this] { return local_.schema(project_file_, json_); });
+    auto* explain =
+        add("explain", "every key of the project file with its default; --loop: each step of the loop and its rule",
+            [this] { return local_.explain(project_file_, loop_, json_); });
+    explain->add_flag("--loop", loop_, "the loop's steps: automatic, by approval or by hand");
+    explain->add_option("--project", project_file_, "project file")->capture_default_str();
+    auto* demo = add(
+        "demo", "run the whole loop on real data and check it", [this] { return local_.demo(demo_); },
+        "millrace demo digits");
+    demo->add_option("name", demo_.name, "digits")->default_val("digits")->check(CLI::IsMember({"digits"}));
+    demo->add_option("--data", demo_.data, "digits.csv.gz (default: where the toolchain unpacked it)");
+    demo->add_option("--seed", demo_.seed, "of the order of labels and of the training")->capture_default_str();
+    demo->add_option("--rate", demo_.rate, "images a second")->capture_default_str()->check(CLI::Range(1.0, 1000.0));
+    demo->add_flag("--keep", demo_.keep, "leave the server up at the end");
+    auto* worker = add("worker", "run jobs of a server in this process",
+                       [this] { return local_.worker(server_, server_data_, worker_name_); });
+    worker->add_option("--name", worker_name_, "name in the records (default: host and process)");
+    add("faults", "list the fault points that tests can arm (MILLRACE_FAULT)", [this] {
+      return local_.faults();
+    })->group("");
+  }
+
+  void data_commands() {
+    auto* take = add("ingest", "read a source again, or upload a file to it",
+                     remote([this](Client& c) { return ingest(c, source_, file_, waiting(), json_); }),
+                     "millrace ingest customers new.csv");
+    take->add_option("source", source_, "source's name in the project file")->required();
+    take->add_option("file", file_, "file to upload; none: the source's own uri");
+    take->add_flag("--detach", detach_, "do not wait");
+
+    auto* data = app_.add_subcommand("data", "dataset versions: ls, show, diff, query, accept");
+    data->require_subcommand(1);
+    add(*data, "ls", "versions", remote([this](Client& c) {
+      return data_ls(c, version_, json_);
+    }))->add_option("dataset", version_, "only this one");
+    add(*data, "show", "columns, statistics, checks of a version",
+        remote([this](Client& c) { return data_show(c, version_, json_); }))
+        ->add_option("version", version_, "DATASET or DATASET@N")
+        ->required();
+    auto* diff = add(*data, "diff", "what differs between two versions",
+                     remote([this](Client& c) { return data_diff(c, version_, other_, json_); }));
+    diff->add_option("one", version_, "DATASET@N")->required();
+    diff->add_option("other", other_, "DATASET@M")->required();
+    auto* query = add(*data, "query", "SQL over a version's rows, as table data",
+                      remote([this](Client& c) { return data_query(c, version_, sql_, rows_, waiting(), json_); }),
+                      "millrace data query customers \"SELECT country, avg(age) FROM data GROUP BY country\"");
+    query->add_option("version", version_, "DATASET or DATASET@N")->required();
+    query->add_option("sql", sql_, "a SELECT")->required();
+    query->add_option("--rows", rows_, "at most")->capture_default_str()->check(CLI::Range(1, 10000));
+    auto* accept = add(*data, "accept", "let a version be trained on though a check failed",
+                       remote([this](Client& c) { return data_accept(c, version_, reason_, json_); }));
+    accept->add_option("version", version_, "DATASET@N")->required();
+    accept->add_option("--reason", reason_, "recorded")->required();
+  }
+
+  void model_commands() {
+    auto* train_command = add("train", "train a candidate now and put it before the gates",
+                              remote([this](Client& c) { return train(c, train_, waiting(), json_); }));
+    train_command->add_flag("--quick", train_.quick, "on a sample: fast to look at, never passes a gate");
+    train_command->add_flag("--shuffled", train_.shuffle_target,
+                            "on a shuffled target: a self-test of the gates, which must refuse it");
+    train_command->add_option("--reason", train_.reason, "recorded as the run's cause");
+    train_command->add_flag("--detach", detach_, "do not wait");
+    auto* retrain =
+        add("retrain", "the same as train", remote([this](Client& c) { return train(c, train_, waiting(), json_); }));
+    retrain->add_option("--reason", train_.reason, "recorded as the run's cause");
+    retrain->add_flag("--detach", detach_, "do not wait");
+
+    auto* runs = app_.add_subcommand("runs", "runs: ls, show, logs, cancel");
+    runs->require_subcommand(1);
+    add(*runs, "ls", "newest first", remote([this](Client& c) { return runs_ls(c, static_cast<int>(rows_), json_); }))
+        ->add_option("--max", rows_, "at most")
+        ->check(CLI::Range(1, 1000));
+    add(*runs, "show", "cause, parameters, metrics, resources, history",
+        remote([this](Client& c) { return runs_show(c, name_, json_); }))
+        ->add_option("run", name_, "id or the beginning of it")
+        ->required();
+    add(*runs, "logs", "what the run printed", remote([this](Client& c) { return runs_logs(c, name_); }))
+        ->add_option("run", name_, "id")
+        ->required();
+    add(*runs, "cancel", "stop a run", remote([this](Client& c) { return runs_cancel(c, name_); }))
+        ->add_option("run", name_, "id")
+        ->required();
+
+    auto* models = app_.add_subcommand("models", "model versions: ls, show, rebuild");
+    models->require_subcommand(1);
+    add(*models, "ls", "versions with metrics and bytes", remote([this](Client& c) {
+      return models_ls(c, name_, json_);
+    }))->add_option("model", name_, "only this one");
+    add(*models, "show", "gates, metrics, lineage of a version",
+        remote([this](Client& c) { return models_show(c, name_, json_); }))
+        ->add_option("version", name_, "NAME or NAME:N")
+        ->required();
+    auto* rebuild = add(*models, "rebuild", "train a version again from its records and compare the bytes",
+                        remote([this](Client& c) { return models_rebuild(c, name_, waiting(), json_); }));
+    rebuild->add_option("version", name_, "NAME:N")->required();
+    rebuild->add_flag("--verify", verify_, "say whether the digest is the same (always done)");
+    add("eval", "the verdict of a version on its test rows",
+        remote([this](Client& c) { return models_show(c, name_, json_); }))
+        ->add_option("version", name_, "NAME or NAME:N")
+        ->required();
+
+    auto* promote_command =
+        add("promote", "let a version answer", remote([this](Client& c) { return promote(c, name_, reason_, json_); }));
+    promote_command->add_option("version", name_, "NAME:N, or NAME:baseline")->required();
+    promote_command->add_option("--reason", reason_, "needed past a failed gate; recorded");
+    auto* back =
+        add("rollback", "let the previous version answer again",
+            remote([this](Client& c) { return rollback(c, name_, reason_, json_); }), "millrace rollback churn");
+    back->add_option("model", name_, "needed when there are several");
+    back->add_option("--reason", reason_, "recorded");
+  }
+
+  void use_commands() {
+    auto* ask = add("predict", "predict rows of a JSON or CSV file", remote([this](Client& c) -> Result<Output> {
+                      TRY(auto body, terminal_.read_input(file_));
+                      return predict(c, name_, body, file_.ends_with(".csv"));
+                    }),
+                    "echo '{\"age\": 41}' | millrace predict");
+    ask->add_option("file", file_, "JSON, or CSV by its ending (default: JSON from standard input)")->default_val("-");
+    ask->add_option("--model", name_, "needed when there are several");
+
+    auto* give =
+        add("label", "send true labels: a JSON file, or one by options", remote([this](Client& c) -> Result<Output> {
+              if (queue_ > 0) return label_queue(c, name_, queue_, json_);
+              if (!value_.empty()) {
+                label_.value = value_;
+                return label(c, name_, api::render(std::vector<api::Label>{label_}), json_);
+              }
+              TRY(auto body, terminal_.read_input(file_));
+              return label(c, name_, body, json_);
+            }),
+            "millrace label --prediction 06F3X... --value Yes");
+    give->add_option("file", file_,
+                     "JSON: [{\"prediction\":ID,\"value\":..},..] or with \"key\" (default: standard input)")
+        ->default_val("-");
+    give->add_option("--model", name_, "needed when there are several");
+    give->add_option("--prediction", label_.prediction, "prediction's id");
+    give->add_option("--key", label_.key, "entity's key instead: its last prediction before --time");
+    give->add_option("--value", value_, "the true value");
+    give->add_option("--time", label_.time, "when it became true (default: now)");
+    give->add_option("--origin", label_.origin, "human, system or model")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"human", "system", "model"}));
+    give->add_option("--author", label_.author, "who says so");
+    give->add_option("--queue", queue_, "list this many predictions that are worth a label")
+        ->check(CLI::Range(1, 1000));
+    add("why", "why a prediction came out as it did", remote([this](Client& c) { return why(c, name_, json_); }))
+        ->add_option("prediction", name_, "id from the answer")
+        ->required();
+  }
+
+  // Known commands of the product that this version does not have: said so, never "unknown".
+  void later_commands() {
+    for (auto name : {"tune",    "replay",  "approve",  "batch",    "top",    "drift", "alerts",    "cost",
+                      "audit",   "test",    "loadtest", "simulate", "bench",  "admin", "predictor", "backup",
+                      "restore", "upgrade", "user",     "token",    "secret", "adopt", "export",    "erase"}) {
+      auto* command = add(name, "not available yet", [name]() -> Result<Output> {
+        return fail(Code::unimplemented, "cli.not_available",
+                    std::format("not available yet: millrace {}; what is built is listed in README.md", name));
+      });
+      command->allow_extras();
+      command->group("Not available yet");
+    }
+  }
+
+  Env& env_;
+  const LocalCommands& local_;
+  const Terminal& terminal_;
+  CLI::App app_{"Millrace: bring data and a target, and it keeps a good model answering."};
+  Run chosen_;
+  bool progress_shown_ = false;
+
+  std::string server_, server_data_, source_, file_, version_, other_, sql_, reason_, name_, worker_name_, value_;
+  std::string project_file_ = "millrace.toml";
+  bool json_ = false, detach_ = false, dry_run_ = false, loop_ = false, verify_ = false;
+  std::int64_t rows_ = 100;
+  int queue_ = 0;
+  UpOptions up_;
+  InitOptions init_;
+  DemoOptions demo_;
+  DoctorOptions doctor_;
+  TrainOptions train_;
+  api::Label label_;
+};
+
+}  // namespace
+
+int run(int argc, char** argv, const std::string& version, Env& env, const LocalCommands& local,
+        const Terminal& terminal) {
+  return Program(version, env, local, terminal).run(argc, argv);
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,72 @@
+// The command line: reads arguments, runs the command, prints. Commands that need no server are handed in by app.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/env.hpp"
+#include "base/result.hpp"
+#include "cli/commands.hpp"
+
+namespace millrace::cli {
+
+struct UpOptions {
+  std::vector<std::string> files;  // none: the project file of the folder
+  std::string target;
+  std::string project_file = "millrace.toml";
+  std::string profile;
+  std::string listen;
+  std::string data_dir;
+  bool ephemeral = false;
+  bool open = false;
+  bool no_worker = false;  // jobs wait for workers of other processes
+  bool restart = false;    // start again when it is killed
+};
+struct InitOptions {
+  std::string file;
+  std::string target;
+  std::string project_file = "millrace.toml";
+  bool force = false;
+  bool json = false;
+};
+struct DemoOptions {
+  std::string name;
+  std::string data;
+  std::uint64_t seed = 1;
+  double rate = 25;  // images a second
+  bool keep = false;
+};
+struct DoctorOptions {
+  std::string data_dir = ".millrace";
+  bool json = false;
+};
+
+// What needs no server. Each returns what to print, or prints by itself and returns an empty text.
+struct LocalCommands {
+  std::function<Result<Output>(const UpOptions&)> up;
+  std::function<Result<Output>(const InitOptions&)> init;
+  std::function<Result<Output>(const std::string& project_file, bool json)> schema;
+  std::function<Result<Output>(const std::string& project_file, bool loop, bool json)> explain;
+  std::function<Result<Output>(const DoctorOptions&)> doctor;
+  std::function<Result<Output>(const DemoOptions&)> demo;
+  std::function<Result<Output>(const std::string& server, const std::string& data_dir, const std::string& name)> worker;
+  std::function<Result<Output>()> faults;
+};
+
+struct Terminal {
+  std::function<void(const std::string&)> out;  // standard output
+  std::function<void(const std::string&)> err;  // standard error
+  std::function<std::optional<std::string>(const char*)> environment;
+  std::function<Result<std::string>(const std::string& path)> read_input;  // a file, or standard input for "-"
+  std::function<bool()> pause;                                             // between two looks; false: interrupted
+  bool progress_in_place = false;  // a terminal: one line rewritten; else plain lines
+  std::string folder;              // current one
+};
+
+// The process's exit status.
+int run(int argc, char** argv, const std::string& version, Env& env, const LocalCommands& local,
+        const Terminal& terminal);
+
+}  // namespace millrace::cli

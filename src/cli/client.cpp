@@ -1,0 +1,113 @@
+#include "cli/client.hpp"
+
+#include <format>
+
+#include "base/error_codes.hpp"
+#include "base/fs.hpp"
+
+namespace millrace::cli {
+
+namespace {
+
+std::string trimmed(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+Result<ServerAddress> find_server(Fs& fs, const std::function<std::optional<std::string>(const char*)>& environment,
+                                  const std::string& folder, const std::string& url, const std::string& data_dir) {
+  ServerAddress address;
+  auto token = environment("MILLRACE_TOKEN");
+  if (token) address.token = Secret(*token);
+  address.url = url.empty() ? environment("MILLRACE_URL").value_or("") : url;
+  std::string found = data_dir;
+  if (found.empty()) {
+    for (auto at = folder;; at = parent_path(at)) {
+      if (exists(fs, join_path(at, ".millrace/address"))) {
+        found = join_path(at, ".millrace");
+        break;
+      }
+      if (at == "/" || at == "." || at.empty()) break;
+    }
+  }
+  if (address.url.empty()) {
+    auto text =
+        found.empty() ? Result<std::string>(fail(Code::not_found, "", "")) : read_file(fs, join_path(found, "address"));
+    if (!text) {
+      return fail(Code::not_found, "client.no_server",
+                  "no server of this folder is running (no .millrace/address here or above); start one with: millrace "
+                  "up; or name "
+                  "one with --server URL");
+    }
+    address.url = trimmed(*text);
+  }
+  while (address.url.ends_with('/')) address.url.pop_back();
+  if (!token && !found.empty()) {
+    if (auto text = read_file(fs, join_path(found, "token"))) address.token = Secret(trimmed(*text));
+  }
+  return address;
+}
+
+Client::Client(Env& env, ServerAddress address)
+    : env_(env), address_(std::move(address)), http_(make_http_client(env.fs, {.user_agent = "millrace-cli"})) {}
+
+Result<std::string> Client::send(HttpRequest request) {
+  if (!address_.token.empty()) request.headers.emplace_back("Authorization", "Bearer " + address_.token.reveal());
+  request.response_bytes_max = 1u << 30;
+  auto response = http_->send(request);
+  if (!response) {
+    if (response.error().code == Code::unavailable) {
+      return fail(Code::unavailable, "client.unreachable",
+                  std::format("{}; is the server running? start it with: millrace up", response.error().message));
+    }
+    return fail(std::move(response).error());
+  }
+  if (response->ok()) return std::move(response->body);
+  if (auto answer = api::parse_error(response->body)) {
+    auto message = answer->error.message;
+    if (!answer->error.field.empty())
+      message += std::format("\n  field    {}   expected {}, got {}", answer->error.field, answer->error.expected,
+                             answer->error.got);
+    if (!answer->error.next.empty()) message += "\n  next     " + answer->error.next;
+    return fail(code_from_name(answer->error.code).value_or(code_from_http(response->status)), answer->error.reason,
+                std::move(message));
+  }
+  return fail(code_from_http(response->status), "client.bad_answer",
+              std::format("{} answered {} with something that is no Millrace error; is it the right server?",
+                          address_.url, response->status));
+}
+
+Result<std::string> Client::call(std::string_view method, const std::string& path, std::string body,
+                                 std::string content_type) {
+  HttpRequest request;
+  request.method = method;
+  request.url = address_.url + path;
+  request.body = std::move(body);
+  if (method != "GET") request.headers.emplace_back("Content-Type", std::move(content_type));
+  request.deadline = std::chrono::minutes(5);
+  return send(std::move(request));
+}
+
+Result<std::string> Client::upload(const std::string& path, const std::string& file) {
+  HttpRequest request;
+  request.method = "POST";
+  request.url = address_.url + path;
+  request.body_file = file;
+  request.headers.emplace_back("Content-Type", "application/octet-stream");
+  request.deadline = std::chrono::hours(12);
+  return send(std::move(request));
+}
+
+std::string percent_encoded(std::string_view text) {
+  std::string out;
+  for (char c : text) {
+    bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+                 c == '.' || c == '~';
+    out += plain ? std::string(1, c) : std::format("%{:02X}", static_cast<unsigned char>(c));
+  }
+  return out;
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,60 @@
+// The command line's connection to a server: where it is, with which token, one call at a time.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "api/native/wire.hpp"
+#include "base/env.hpp"
+#include "base/http_client.hpp"
+#include "base/log.hpp"
+#include "base/result.hpp"
+
+namespace millrace::cli {
+
+struct ServerAddress {
+  std::string url;  // "http://127.0.0.1:7070"
+  Secret token;
+};
+
+// In this order: `url` when given; MILLRACE_URL; the file `address` in `data_dir` when given, else in .millrace of
+// `folder` or of a folder above it. The token: MILLRACE_TOKEN, else the file `token` beside `address`. not_found
+// `client.no_server`.
+Result<ServerAddress> find_server(Fs& fs, const std::function<std::optional<std::string>(const char*)>& environment,
+                                  const std::string& folder, const std::string& url, const std::string& data_dir);
+
+class Client {
+ public:
+  Client(Env& env, ServerAddress address);
+  // The body of a 2xx answer. Other answers become the Error that the server named; unavailable `client.unreachable`
+  // says how to start a server.
+  Result<std::string> call(std::string_view method, const std::string& path, std::string body = {},
+                           std::string content_type = "application/json");
+  Result<std::string> upload(const std::string& path, const std::string& file);
+  template <class T>
+  Result<T> get(const std::string& path) {
+    TRY(auto body, call("GET", path));
+    return api::parse<T>(body);
+  }
+  template <class T, class Request>
+  Result<T> post(const std::string& path, const Request& request) {
+    TRY(auto body, call("POST", path, api::render(request)));
+    return api::parse<T>(body);
+  }
+  const std::string& url() const { return address_.url; }
+
+ private:
+  Result<std::string> send(HttpRequest request);
+
+  Env& env_;
+  ServerAddress address_;
+  std::unique_ptr<HttpClient> http_;
+};
+
+// "%20" and the like for one path component or query value.
+std::string percent_encoded(std::string_view text);
+
+}  // namespace millrace::cli

@@ -1,0 +1,74 @@
+// The commands that talk to a server: each asks the native API and returns what to print. `json`: the API's own answer.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.hpp"
+#include "cli/client.hpp"
+
+namespace millrace::cli {
+
+// What a command prints and how it ends (PRODUCT.md section 4: 0 ok, 1 error, 2 gate failed, 3 waiting for approval,
+// 4 nothing to do).
+struct Output {
+  std::string text;
+  int exit_code = 0;
+};
+
+// Called while a command waits, with one line of progress; may be empty.
+using OnProgress = std::function<void(const std::string& line)>;
+// Waits a moment between two looks at a job; false when the person pressed Ctrl-C.
+using Pause = std::function<bool()>;
+
+struct Waiting {
+  OnProgress progress;
+  Pause pause;
+  bool detach = false;  // do not wait for the job
+};
+
+Result<Output> status(Client& client, bool json);
+Result<Output> apply(Client& client, const std::string& project_text, bool dry_run, bool json);
+Result<Output> down(Client& client);
+Result<Output> show_loop(Client& client, bool json);
+
+Result<Output> data_ls(Client& client, const std::string& dataset, bool json);
+Result<Output> data_show(Client& client, const std::string& version,
+                         bool json);  // "customers@2"; without number: the newest
+Result<Output> data_diff(Client& client, const std::string& one, const std::string& other, bool json);
+Result<Output> data_query(Client& client, const std::string& version, const std::string& sql, std::int64_t rows_max,
+                          const Waiting& waiting, bool json);
+Result<Output> data_accept(Client& client, const std::string& version, const std::string& reason, bool json);
+Result<Output> ingest(Client& client, const std::string& source, const std::string& file, const Waiting& waiting,
+                      bool json);
+
+struct TrainOptions {
+  bool quick = false;
+  bool shuffle_target = false;
+  std::string reason;
+};
+Result<Output> train(Client& client, const TrainOptions& options, const Waiting& waiting, bool json);
+Result<Output> runs_ls(Client& client, int limit, bool json);
+Result<Output> runs_show(Client& client, const std::string& run, bool json);
+Result<Output> runs_logs(Client& client, const std::string& run);
+Result<Output> runs_cancel(Client& client, const std::string& run);
+Result<Output> models_ls(Client& client, const std::string& model, bool json);
+Result<Output> models_show(Client& client, const std::string& version, bool json);
+Result<Output> models_rebuild(Client& client, const std::string& version, const Waiting& waiting, bool json);
+Result<Output> promote(Client& client, const std::string& version, const std::string& reason, bool json);
+Result<Output> rollback(Client& client, const std::string& model, const std::string& reason, bool json);
+
+Result<Output> predict(Client& client, const std::string& model, const std::string& body, bool csv);
+Result<Output> label(Client& client, const std::string& model, const std::string& labels_json, bool json);
+Result<Output> label_queue(Client& client, const std::string& model, int count, bool json);
+Result<Output> why(Client& client, const std::string& prediction, bool json);
+
+// Looks at the job until it ends. Its result JSON, or the Error of its failure.
+Result<api::JobState> wait_for_job(Client& client, const std::string& job, const Waiting& waiting);
+// The only model of the server when `model` is empty; invalid_argument `cli.which_model` when there are several.
+Result<std::string> only_model(Client& client, const std::string& model);
+
+}  // namespace millrace::cli

@@ -1,0 +1,190 @@
+// status, apply, data, ingest.
+#include <format>
+
+#include "cli/commands.hpp"
+#include "cli/print.hpp"
+
+namespace millrace::cli {
+
+namespace {
+
+struct DatasetName {
+  std::string dataset;
+  std::string number;  // "" for the newest
+};
+
+DatasetName split_version(const std::string& text) {
+  auto at = text.rfind('@');
+  if (at == std::string::npos) return {text, ""};
+  return {text.substr(0, at), text.substr(at + 1)};
+}
+
+Result<std::string> version_path(Client& client, const std::string& text) {
+  auto [dataset, number] = split_version(text);
+  if (number.empty()) {
+    TRY(auto list, client.get<api::DatasetList>("/api/v1/datasets/" + percent_encoded(dataset)));
+    if (list.versions.empty()) {
+      return fail(Code::not_found, "cli.no_dataset",
+                  "dataset '" + dataset + "' has no version yet; see: millrace data ls");
+    }
+    number = std::to_string(list.versions.front().number);
+  }
+  return "/api/v1/datasets/" + percent_encoded(dataset) + "/versions/" + percent_encoded(number);
+}
+
+std::string lines(const std::vector<std::string>& all, std::string_view before) {
+  std::string out;
+  for (const auto& line : all) out += std::string(before) + line + "\n";
+  return out;
+}
+
+}  // namespace
+
+Result<Output> status(Client& client, bool json) {
+  TRY(auto answer, client.get<api::Status>("/api/v1/status"));
+  if (json) return Output{api::render(answer) + "\n"};
+  std::string out =
+      std::format("project   {}   {}   {}\n", answer.project, client.url(), answer.ready ? "ready" : "not ready");
+  for (const auto& model : answer.models) {
+    auto version = model.current ? std::format("{}:{}", model.name, *model.current) : model.name + ": no version yet";
+    out += std::format("model     {:6}  {}", model.light, version);
+    if (model.test_value) out += std::format("   {} {} (test)", model.metric, short_number(*model.test_value));
+    if (model.live_value) {
+      out += std::format("   {} {} [{}, {}] live, {} rows", model.metric, short_number(*model.live_value),
+                         model.live_low ? short_number(*model.live_low) : "-",
+                         model.live_high ? short_number(*model.live_high) : "-", with_thousands(model.live_rows));
+    }
+    out += std::format("\n          requests {}   labels waiting {}   data {} old", with_thousands(model.requests),
+                       with_thousands(model.labels_waiting), model.data_age.empty() ? "-" : model.data_age);
+    if (model.previous) out += std::format("   previous {}:{}", model.name, *model.previous);
+    if (model.current && model.loaded != model.current) {
+      out += std::format("\n          answering now: {}",
+                         model.loaded ? std::format("{}:{}", model.name, *model.loaded) : "nothing");
+    }
+    out += "\n";
+    if (!model.next_retrain.empty()) out += "retrain   " + model.next_retrain + "\n";
+    out += lines(model.notes, "note      ");
+  }
+  out += lines(answer.running, "running   ");
+  out += lines(answer.waiting, "waiting   ");
+  return Output{out};
+}
+
+Result<Output> apply(Client& client, const std::string& project_text, bool dry_run, bool json) {
+  TRY(auto answer, (client.post<api::ApplyAnswer>("/api/v1/project", api::ApplyRequest{project_text, dry_run})));
+  if (json) return Output{api::render(answer) + "\n"};
+  if (!answer.changed) return Output{"nothing to do: the project file is the one in use\n", 4};
+  Table table({"what", "was", "becomes", "causes"});
+  for (const auto& change : answer.changes) table.add({change.path, change.old_value, change.new_value, change.causes});
+  auto out = table.empty() ? std::string() : table.text();
+  out += dry_run ? "nothing was changed; to do it: millrace apply\n"
+                 : std::format("applied: {} file {}\n", answer.project, answer.number);
+  return Output{out};
+}
+
+Result<Output> down(Client& client) {
+  TRY_VOID(client.call("POST", "/api/v1/shutdown", "{}"));
+  return Output{"the server stops once the requests in flight are answered\n"};
+}
+
+Result<Output> show_loop(Client& client, bool json) {
+  TRY(auto answer, client.get<api::LoopAnswer>("/api/v1/loop"));
+  if (json) return Output{api::render(answer) + "\n"};
+  Table table({"step", "how", "rule"});
+  for (const auto& step : answer.steps) table.add({step.step, step.how, step.rule});
+  return Output{table.text()};
+}
+
+Result<Output> data_ls(Client& client, const std::string& dataset, bool json) {
+  TRY(auto answer,
+      client.get<api::DatasetList>("/api/v1/datasets" + (dataset.empty() ? "" : "/" + percent_encoded(dataset))));
+  if (json) return Output{api::render(answer) + "\n"};
+  if (answer.versions.empty()) return Output{"no dataset versions yet; make one with: millrace ingest SOURCE\n"};
+  Table table({"version", "rows", "parts", "bytes", "state", "created", "source"}, {false, true, true, true});
+  for (const auto& v : answer.versions) {
+    table.add({std::format("{}@{}", v.dataset, v.number), with_thousands(v.rows), std::to_string(v.parts),
+               format_size(v.bytes), v.state_reason.empty() ? v.state : v.state + " (" + v.state_reason + ")",
+               short_time(v.created), v.source});
+  }
+  return Output{table.text()};
+}
+
+Result<Output> data_show(Client& client, const std::string& version, bool json) {
+  TRY(auto path, version_path(client, version));
+  TRY(auto v, client.get<api::DatasetVersion>(path));
+  if (json) return Output{api::render(v) + "\n"};
+  auto out = std::format("{}@{}   {} rows   {}   {}{}\nsource {}\nbytes  {}   made {} by {}\n", v.dataset, v.number,
+                         with_thousands(v.rows), format_size(v.bytes), v.state,
+                         v.state_reason.empty() ? "" : " (" + v.state_reason + ")", v.source, v.source_digest,
+                         short_time(v.created), v.by);
+  Table table({"column", "type", "nulls", "distinct", "min", "max", "mean", "role", "why"}, {false, false, true, true});
+  for (const auto& c : v.columns) {
+    table.add({c.name, c.type, with_thousands(c.nulls), with_thousands(c.distinct), c.min.substr(0, 24),
+               c.max.substr(0, 24), c.mean ? short_number(*c.mean) : "", c.role, c.why});
+  }
+  out += table.text();
+  for (const auto& check : v.checks) {
+    if (check.level != "ok")
+      out += std::format("check {:5}  {}  {}: {}\n", check.level, check.column, check.rule, check.message);
+  }
+  out += lines(v.notes, "note  ");
+  return Output{out};
+}
+
+Result<Output> data_diff(Client& client, const std::string& one, const std::string& other, bool json) {
+  TRY(auto path, version_path(client, one));
+  auto number = split_version(other).number;
+  if (number.empty()) number = other;
+  TRY(auto answer, client.get<api::DiffAnswer>(path + "/diff?with=" + percent_encoded(number)));
+  if (json) return Output{api::render(answer) + "\n"};
+  return Output{std::format("rows {} -> {}\n", with_thousands(answer.old_rows), with_thousands(answer.new_rows)) +
+                lines(answer.lines, "")};
+}
+
+Result<Output> data_query(Client& client, const std::string& version, const std::string& sql, std::int64_t rows_max,
+                          const Waiting& waiting, bool json) {
+  TRY(auto path, version_path(client, version));
+  TRY(auto job, (client.post<api::JobAnswer>(path + "/query", api::QueryRequest{sql, rows_max})));
+  TRY(auto state, wait_for_job(client, job.job, waiting));
+  TRY(auto answer, api::parse<api::QueryAnswer>(state.result));
+  if (json) return Output{api::render(answer) + "\n"};
+  std::vector<bool> right;
+  std::vector<std::string> names;
+  for (const auto& column : answer.columns) {
+    names.push_back(column.name);
+    right.push_back(column.type == "int64" || column.type == "float64");
+  }
+  Table table(names, right);
+  for (auto& row : answer.rows) {
+    std::vector<std::string> cells;
+    for (auto& cell : row) cells.push_back(cell.value_or("null"));
+    table.add(std::move(cells));
+  }
+  return Output{table.text() + (answer.more ? std::format("(the first {} rows; more with --rows)\n", rows_max) : "")};
+}
+
+Result<Output> data_accept(Client& client, const std::string& version, const std::string& reason, bool json) {
+  TRY(auto path, version_path(client, version));
+  TRY(auto answer, (client.post<api::DatasetVersion>(path + "/accept", api::AcceptRequest{reason})));
+  if (json) return Output{api::render(answer) + "\n"};
+  return Output{std::format("{}@{} may now be trained on: {}\n", answer.dataset, answer.number, answer.state_reason)};
+}
+
+Result<Output> ingest(Client& client, const std::string& source, const std::string& file, const Waiting& waiting,
+                      bool json) {
+  api::JobAnswer job;
+  if (file.empty()) {
+    TRY(job, (client.post<api::JobAnswer>("/api/v1/ingest", api::IngestRequest{source})));
+  } else {
+    TRY(auto body, client.upload("/api/v1/datasets/" + percent_encoded(source) +
+                                     "/upload?name=" + percent_encoded(file.substr(file.rfind('/') + 1)),
+                                 file));
+    TRY(job, api::parse<api::JobAnswer>(body));
+  }
+  if (waiting.detach) return Output{json ? api::render(job) + "\n" : "job " + job.job + "\n"};
+  TRY(auto state, wait_for_job(client, job.job, waiting));
+  if (json) return Output{state.result + "\n"};
+  return Output{state.message.empty() ? "done\n" : state.message + "\n"};
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,294 @@
+// train, runs, models, promote, rollback, predict, label, why.
+#include <algorithm>
+#include <format>
+
+#include "base/error_codes.hpp"
+#include "cli/commands.hpp"
+#include "cli/print.hpp"
+
+namespace millrace::cli {
+
+namespace {
+
+struct Name {
+  std::string model;
+  std::string number;
+};
+
+Result<Name> split_name(Client& client, const std::string& text) {
+  auto colon = text.rfind(':');
+  Name name{text.substr(0, colon), colon == std::string::npos ? "" : text.substr(colon + 1)};
+  if (name.number == "baseline") name.number = "0";
+  if (name.number.empty()) {
+    TRY(auto model, client.get<api::Model>("/api/v1/models/" + percent_encoded(name.model)));
+    if (model.versions.empty()) {
+      return fail(Code::not_found, "cli.no_version",
+                  "model '" + name.model + "' has no version yet; train one with: millrace train");
+    }
+    name.number = std::to_string(model.versions.front().number);
+  }
+  if (name.number.find_first_not_of("0123456789") != std::string::npos) {
+    return fail(Code::invalid_argument, "cli.bad_version",
+                "'" + text + "' is not a model version: write NAME:NUMBER, as in churn:3");
+  }
+  return name;
+}
+
+std::string aliases_of(const api::Model& model, const api::ModelVersion& version) {
+  std::string out;
+  if (model.current == version.number) out = "current";
+  if (model.previous == version.number) out += out.empty() ? "previous" : ", previous";
+  return out;
+}
+
+std::string metrics_text(const std::map<std::string, double>& metrics, std::size_t most) {
+  std::string out;
+  for (const auto& [name, value] : metrics) {
+    if (most-- == 0) break;
+    out += (out.empty() ? "" : "  ") + name + " " + short_number(value);
+  }
+  return out;
+}
+
+Output moved(const api::MoveAnswer& answer) {
+  if (!answer.changed)
+    return {std::format("nothing to do: {}:{} is current already\n", answer.model, answer.current), 4};
+  auto out = std::format("{}:{} answers now ({:.0f} ms)", answer.model, answer.current, answer.took_ms);
+  if (answer.previous)
+    out += std::format("; to go back to {}:{}: millrace rollback {}", answer.model, *answer.previous, answer.model);
+  return {out + "\n"};
+}
+
+std::string gate_table(const api::ModelVersion& v) {
+  Table table({"gate", "required", "got", "", "why"});
+  for (const auto& gate : v.gates)
+    table.add({gate.expression, gate.required, gate.got, gate.passed ? "passed" : "FAILED", gate.why});
+  return table.empty() ? "" : table.text();
+}
+
+}  // namespace
+
+Result<std::string> only_model(Client& client, const std::string& model) {
+  if (!model.empty()) return model;
+  TRY(auto list, client.get<api::ModelList>("/api/v1/models"));
+  if (list.models.size() == 1) return list.models.front().name;
+  std::string names;
+  for (const auto& m : list.models) names += (names.empty() ? "" : ", ") + m.name;
+  return fail(
+      Code::invalid_argument, "cli.which_model",
+      names.empty() ? "there is no model yet; train one with: millrace train" : "name the model, one of: " + names);
+}
+
+Result<api::JobState> wait_for_job(Client& client, const std::string& job, const Waiting& waiting) {
+  std::string last;
+  for (;;) {
+    TRY(auto state, client.get<api::JobState>("/api/v1/jobs/" + percent_encoded(job)));
+    if (state.state == "done") return state;
+    if (state.state == "failed" || state.state == "cancelled") {
+      return fail(Code::failed_precondition, "job." + state.state,
+                  state.message.empty() ? "the job was " + state.state : state.message);
+    }
+    auto line = state.kind + " " + state.state;
+    if (!state.phase.empty()) line += ": " + state.phase;
+    if (state.done >= 0) line += std::format(" {:.0f} %", state.done * 100);
+    for (const auto& metric : state.metrics) line += std::format("  {} {}", metric.name, short_number(metric.value));
+    if (state.state == "queued" && !state.message.empty()) line += " (" + state.message + ")";
+    if (waiting.progress && line != last) waiting.progress(line);
+    last = line;
+    if (!waiting.pause()) {
+      return fail(Code::cancelled, "client.interrupted", "stopped waiting; the job goes on: millrace status");
+    }
+  }
+}
+
+Result<Output> train(Client& client, const TrainOptions& options, const Waiting& waiting, bool json) {
+  TRY(auto job, (client.post<api::JobAnswer>(
+                    "/api/v1/train", api::TrainRequest{options.quick, options.shuffle_target, options.reason})));
+  if (waiting.detach) return Output{json ? api::render(job) + "\n" : "run " + job.run + "\n"};
+  std::string last;
+  for (;;) {
+    TRY(auto run, client.get<api::Run>("/api/v1/runs/" + percent_encoded(job.run)));
+    if (run.state == "finished" || run.state == "failed" || run.state == "cancelled") {
+      int exit_code = run.state != "finished" ? 1 : run.verdict == "failed" ? 2 : 0;
+      if (json) return Output{api::render(run) + "\n", exit_code};
+      if (run.state != "finished")
+        return Output{std::format("run {} {}: {}\n", run.id, run.state, run.failure), exit_code};
+      TRY(auto shown, models_show(client, run.version, false));
+      return Output{shown.text, exit_code};
+    }
+    auto line = std::format("run {} {}", run.id.substr(0, 10), run.state);
+    line += "  " + metrics_text(run.metrics, 4);
+    if (waiting.progress && line != last) waiting.progress(line);
+    last = line;
+    if (!waiting.pause()) {
+      return fail(Code::cancelled, "client.interrupted",
+                  "stopped waiting; the run goes on: millrace runs show " + job.run);
+    }
+  }
+}
+
+Result<Output> runs_ls(Client& client, int limit, bool json) {
+  TRY(auto answer, client.get<api::RunList>("/api/v1/runs?limit=" + std::to_string(limit)));
+  if (json) return Output{api::render(answer) + "\n"};
+  if (answer.runs.empty()) return Output{"no runs yet; start one with: millrace train\n"};
+  Table table({"run", "kind", "state", "version", "verdict", "created", "cause"});
+  for (const auto& run : answer.runs) {
+    table.add({run.id, run.kind, run.state, run.version, run.verdict, short_time(run.created),
+               run.failure.empty() ? run.cause : run.failure});
+  }
+  return Output{table.text()};
+}
+
+Result<Output> runs_show(Client& client, const std::string& id, bool json) {
+  TRY(auto run, client.get<api::Run>("/api/v1/runs/" + percent_encoded(id)));
+  if (json) return Output{api::render(run) + "\n"};
+  auto out = std::format("run      {}   {} {}\ncause    {}\ncreated  {}\n", run.id, run.kind, run.state, run.cause,
+                         short_time(run.created));
+  if (run.started) out += "started  " + short_time(*run.started) + "\n";
+  if (run.ended) out += "ended    " + short_time(*run.ended) + "\n";
+  if (!run.version.empty()) out += std::format("version  {}   {}\n", run.version, run.verdict);
+  if (!run.failure.empty()) out += "failure  " + run.failure + "\n";
+  for (const auto& [name, value] : run.metrics) out += std::format("metric   {} {}\n", name, short_number(value));
+  for (const auto& [name, value] : run.params) out += std::format("param    {} = {}\n", name, value);
+  for (const auto& [name, value] : run.inputs) out += std::format("input    {} = {}\n", name, value);
+  for (const auto& [name, value] : run.resources) out += std::format("used     {} {}\n", name, short_number(value));
+  for (const auto& line : run.events) out += "event    " + line + "\n";
+  return Output{out};
+}
+
+Result<Output> runs_logs(Client& client, const std::string& id) {
+  TRY(auto text, client.call("GET", "/api/v1/runs/" + percent_encoded(id) + "/logs"));
+  return Output{text};
+}
+
+Result<Output> runs_cancel(Client& client, const std::string& id) {
+  TRY_VOID(client.call("POST", "/api/v1/runs/" + percent_encoded(id) + "/cancel", "{}"));
+  return Output{"asked to stop; see: millrace runs show " + id + "\n"};
+}
+
+Result<Output> models_ls(Client& client, const std::string& name, bool json) {
+  api::ModelList list;
+  if (name.empty()) {
+    TRY(list, client.get<api::ModelList>("/api/v1/models"));
+  } else {
+    TRY(auto model, client.get<api::Model>("/api/v1/models/" + percent_encoded(name)));
+    list.models.push_back(std::move(model));
+  }
+  if (json) return Output{api::render(list) + "\n"};
+  Table table({"version", "alias", "verdict", "bytes", "created", "metrics"}, {false, false, false, true});
+  for (const auto& model : list.models) {
+    for (const auto& v : model.versions) {
+      table.add({v.number == 0 ? model.name + ":baseline" : std::format("{}:{}", model.name, v.number),
+                 aliases_of(model, v), v.quick ? v.verdict + " (quick)" : v.verdict,
+                 v.bytes_kept ? format_size(v.bytes) : "gone", short_time(v.created), metrics_text(v.metrics, 3)});
+    }
+  }
+  return Output{table.empty() ? "no models yet; train one with: millrace train\n" : table.text()};
+}
+
+Result<Output> models_show(Client& client, const std::string& text, bool json) {
+  TRY(auto name, split_name(client, text));
+  TRY(auto v,
+      client.get<api::ModelVersion>("/api/v1/models/" + percent_encoded(name.model) + "/versions/" + name.number));
+  if (json) return Output{api::render(v) + "\n"};
+  std::string aliases;
+  for (const auto& alias : v.aliases) aliases += "   " + alias;
+  auto out = std::format("{}:{}   {}{}{}\nrun      {}   {}\nartifact {}   {}\n", v.model, v.number, v.verdict,
+                         v.quick ? " (quick: trained on a sample)" : "", aliases, v.run, short_time(v.created),
+                         v.artifact, v.bytes_kept ? format_size(v.bytes) : "bytes gone ([retention])");
+  if (!v.override_by.empty()) out += std::format("override by {}: {}\n", v.override_by, v.override_reason);
+  out += gate_table(v);
+  if (v.compared_rows > 0) {
+    Table table({std::format("on {} test rows", with_thousands(v.compared_rows)), "this", "current then", "baseline"},
+                {false, true, true, true});
+    auto cell = [](const std::map<std::string, double>& metrics, const std::string& metric) {
+      auto at = metrics.find(metric);
+      return at == metrics.end() ? std::string("-") : short_number(at->second);
+    };
+    for (const auto& [metric, value] : v.metrics) {
+      table.add({metric, short_number(value), cell(v.current_metrics, metric), cell(v.baseline_metrics, metric)});
+    }
+    out += table.text();
+  }
+  for (const auto& [what, value] : v.lineage) out += std::format("from     {} = {}\n", what, value);
+  return Output{out};
+}
+
+Result<Output> models_rebuild(Client& client, const std::string& text, const Waiting& waiting, bool json) {
+  TRY(auto name, split_name(client, text));
+  TRY(auto answer,
+      (client.post<api::RebuildAnswer>(
+          "/api/v1/models/" + percent_encoded(name.model) + "/versions/" + name.number + "/rebuild", api::Empty{})));
+  TRY(auto state, wait_for_job(client, answer.job, waiting));
+  if (json) return Output{state.result + "\n"};
+  return Output{state.message + "\n"};
+}
+
+Result<Output> promote(Client& client, const std::string& text, const std::string& reason, bool json) {
+  TRY(auto name, split_name(client, text));
+  TRY(auto answer, (client.post<api::MoveAnswer>("/api/v1/models/" + percent_encoded(name.model) + "/promote",
+                                                 api::PromoteRequest{std::stoll(name.number), reason})));
+  if (json) return Output{api::render(answer) + "\n"};
+  return moved(answer);
+}
+
+Result<Output> rollback(Client& client, const std::string& model, const std::string& reason, bool json) {
+  TRY(auto name, only_model(client, model));
+  TRY(auto answer, (client.post<api::MoveAnswer>("/api/v1/models/" + percent_encoded(name) + "/rollback",
+                                                 api::AcceptRequest{reason})));
+  if (json) return Output{api::render(answer) + "\n"};
+  return moved(answer);
+}
+
+Result<Output> predict(Client& client, const std::string& model, const std::string& body, bool csv) {
+  TRY(auto name, only_model(client, model));
+  TRY(auto answer,
+      client.call("POST", "/predict/" + percent_encoded(name), body, csv ? "text/csv" : "application/json"));
+  return Output{answer + "\n"};
+}
+
+Result<Output> label(Client& client, const std::string& model, const std::string& labels_json, bool json) {
+  TRY(auto name, only_model(client, model));
+  TRY(auto body, client.call("POST", "/labels/" + percent_encoded(name), labels_json));
+  TRY(auto answer, api::parse<api::LabelsAnswer>(body));
+  if (json) return Output{body + "\n"};
+  return Output{std::format("{} labels taken, {} known already\n", answer.accepted, answer.already_known)};
+}
+
+Result<Output> label_queue(Client& client, const std::string& model, int count, bool json) {
+  TRY(auto name, only_model(client, model));
+  TRY(auto answer, client.get<api::LabelQueue>("/api/v1/models/" + percent_encoded(name) +
+                                               "/label-queue?count=" + std::to_string(count)));
+  if (json) return Output{api::render(answer) + "\n"};
+  if (answer.entries.empty()) return Output{"no predictions to label\n", 4};
+  Table table({"prediction", "certainty", "decision", "inputs"}, {false, true});
+  for (const auto& entry : answer.entries) {
+    std::string inputs;
+    for (const auto& [input, value] : entry.inputs) {
+      if (inputs.size() > 60) break;
+      inputs += (inputs.empty() ? "" : " ") + input + "=" + value;
+    }
+    table.add({entry.prediction, short_number(entry.certainty), entry.decision, inputs});
+  }
+  return Output{table.text()};
+}
+
+Result<Output> why(Client& client, const std::string& prediction, bool json) {
+  TRY(auto answer, client.get<api::Why>("/api/v1/predictions/" + percent_encoded(prediction)));
+  if (json) return Output{api::render(answer) + "\n"};
+  auto out = std::format("prediction  {}   {}:{}   {}\n", answer.prediction, answer.model, answer.version,
+                         short_time(answer.time));
+  out += "decision    " + answer.decision;
+  for (const auto& [name, score] : answer.scores) out += std::format("   {} {}", name, short_number(score));
+  out += "\nlabel       " + answer.label.value_or("not known yet") + "\n";
+  auto sorted = answer.contributions;
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto& a, const auto& b) { return std::abs(a.contribution) > std::abs(b.contribution); });
+  Table table({"input", "sent", "encoded", "contribution"}, {false, true, true, true});
+  for (const auto& c : sorted) table.add({c.input, c.value, c.encoded, std::format("{:+.4f}", c.contribution)});
+  table.add({"(bias)", "", "", std::format("{:+.4f}", answer.bias)});
+  table.add({"= margin", "", "", std::format("{:+.4f}", answer.margin)});
+  return Output{out + table.text()};
+}
+
+}  // namespace millrace::cli

@@ -1,0 +1,26 @@
+#include "cli/print.hpp"
+
+#include <gtest/gtest.h>
+
+namespace millrace::cli {
+namespace {
+
+TEST(Print, TablesLineUpAlsoWithUnicode) {
+  Table table({"name", "rows"}, {false, true});
+  table.add({"churn", "7,043"});
+  table.add({"Ærø", "12"});
+  EXPECT_EQ(table.text(), "name    rows\nchurn  7,043\nÆrø       12\n");
+}
+
+TEST(Print, Numbers) {
+  EXPECT_EQ(with_thousands(0), "0");
+  EXPECT_EQ(with_thousands(999), "999");
+  EXPECT_EQ(with_thousands(1000), "1,000");
+  EXPECT_EQ(with_thousands(-1234567), "-1,234,567");
+  EXPECT_EQ(with_thousands(-123), "-123");
+  EXPECT_EQ(short_number(0.846123), "0.8461");
+  EXPECT_EQ(short_time("2026-11-20T09:40:12.123456Z"), "2026-11-20 09:40:12");
+}
+
+}  // namespace
+}  // namespace millrace::cli
