@@ -1,0 +1,88 @@
+#include "loop/controller.hpp"
+
+#include "base/log.hpp"
+
+namespace millrace::loop {
+
+namespace {
+
+constexpr auto look_every = std::chrono::milliseconds(1000);
+
+}  // namespace
+
+Controller::Controller(Env& env, Service& service, serve::Predictor& predictor, serve::PredictionLog& log,
+                       train::Worker* worker)
+    : env_(env), service_(service), predictor_(predictor), log_(log), worker_(worker) {}
+
+Controller::~Controller() { stop(); }
+
+void Controller::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Controller::stop() {
+  {
+    std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Controller::wake() {
+  {
+    std::lock_guard lock(mutex_);
+    woken_ = true;
+  }
+  wake_.notify_all();
+}
+
+std::vector<std::string> Controller::waiting() const {
+  std::lock_guard lock(mutex_);
+  return waiting_;
+}
+
+void Controller::run() {
+  for (;;) {
+    look(true);
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, look_every, [&] { return stopping_ || woken_; });
+    if (stopping_) return;
+    woken_ = false;
+  }
+}
+
+// Each part is tried whatever became of the one before; what fails is tried again at the next look.
+void Controller::look(bool rules) {
+  std::map<std::string, std::string> failures;
+  auto attempt = [&](const std::string& what, const Result<void>& done) {
+    if (done) return;
+    failures[what] = done.error().message;
+    if (auto before = failures_.find(what); before != failures_.end() && before->second == done.error().message) return;
+    env_.log.warn("look_failed", {{"what", what}, {"reason", done.error().reason}, {"error", done.error().message}});
+  };
+  attempt("log", log_.sync());
+  auto expired = service_.jobs().expire();
+  attempt("leases", expired ? Result<void>() : Result<void>(fail(expired.error())));
+  attempt("pipelines", service_.look_at_pipelines());
+  attempt("serving", predictor_.reconcile());
+  if (auto project = service_.project(); project && rules) {
+    for (const auto& source : project->sources) {
+      auto done = service_.ingest_if_changed(source.name);
+      attempt("source " + source.name, done ? Result<void>() : Result<void>(fail(done.error())));
+    }
+    auto decision = service_.look_at_rules();
+    attempt("rules", decision ? Result<void>() : Result<void>(fail(decision.error())));
+    std::lock_guard lock(mutex_);
+    waiting_ = decision ? decision->waiting : std::vector<std::string>();
+    for (const auto& [what, message] : failures) waiting_.push_back(what + ": " + message);
+  }
+  if (service_.project() && rules) {
+    attempt("live", service_.look_at_live());
+    attempt("retention", service_.look_at_retention());
+  }
+  failures_ = std::move(failures);
+  if (worker_) worker_->wake();
+}
+
+}  // namespace millrace::loop

@@ -1,0 +1,50 @@
+// Keeps the loop turning on one server: a thread that looks again, about every second and whenever something changed,
+// at what is and does what is missing. Level-triggered: a look too many changes nothing, a look missed is made up by
+// the next.
+#pragma once
+
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "base/env.hpp"
+#include "loop/service.hpp"
+#include "serve/predictor.hpp"
+#include "train/worker.hpp"
+
+namespace millrace::loop {
+
+class Controller {
+ public:
+  Controller(Env& env, Service& service, serve::Predictor& predictor, serve::PredictionLog& log, train::Worker* worker);
+  ~Controller();  // stop()
+
+  void start();
+  void stop();
+  void wake();  // something changed: look now; never blocks
+  // What the last look found to be waited for, for status.
+  std::vector<std::string> waiting() const;
+
+ private:
+  void run();
+  void look(bool rules);
+
+  Env& env_;
+  Service& service_;
+  serve::Predictor& predictor_;
+  serve::PredictionLog& log_;
+  train::Worker* worker_;
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  bool woken_ = false;
+  bool stopping_ = false;
+  std::vector<std::string> waiting_;
+  std::map<std::string, std::string> failures_;  // of the last look, by part; only a new one is logged
+  std::thread thread_;
+};
+
+}  // namespace millrace::loop

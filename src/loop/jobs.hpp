@@ -1,0 +1,190 @@
+// What the loop's jobs take and give, as plain aggregates: JSON between the server, which plans them and commits their
+// results, and the job process, which knows nothing of the metadata. A job's input holds all that decides its result.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.hpp"
+#include "data/dataset.hpp"
+#include "data/ingest.hpp"
+
+namespace millrace::loop {
+
+// Kinds of jobs.
+namespace job_kind {
+inline constexpr std::string_view ingest = "ingest";      // ReadJob -> data::IngestOutput
+inline constexpr std::string_view assemble = "assemble";  // labelled predictions become a dataset version
+inline constexpr std::string_view train = "train";
+inline constexpr std::string_view evaluate = "evaluate";  // a fresh process proves the archive and measures it
+inline constexpr std::string_view rebuild = "rebuild";    // a training again, to compare the bytes
+inline constexpr std::string_view query = "query";        // data::QueryInput -> data::QueryOutput
+inline constexpr std::string_view live = "live";          // live quality from the log and the labels
+}  // namespace job_kind
+std::vector<std::string> slow_kinds();   // may take hours
+std::vector<std::string> quick_kinds();  // seconds; they have a slot of their own
+
+// kind "ingest": what to read, on top of which version.
+struct ReadJob {
+  std::string dataset;
+  data::IngestInput input;
+};
+
+// By which the side of a row is decided (data/split.hpp).
+struct SplitSpec {
+  std::string key;     // column; "" to go by the row's content
+  std::string target;  // no part of the content
+  double test = 0.2;
+  double validation = 0.1;
+  bool operator==(const SplitSpec&) const = default;
+};
+
+// The rows of a training, by reference.
+struct RowSet {
+  std::string dataset;
+  std::int64_t version = 0;
+  std::vector<data::Part> parts;
+  std::int64_t feedback_version = 0;  // 0: none
+  std::vector<data::Part> feedback;   // labelled predictions, in the same schema
+  std::vector<data::ColumnField> schema;
+  SplitSpec split;
+};
+
+struct InputSpec {
+  std::string name;
+  std::string encoding;
+};
+// A model's task, as inference and the project file settled it.
+struct ModelSpec {
+  std::string name;
+  std::string task;  // binary, multiclass, regression
+  std::string target;
+  std::vector<std::string> classes;
+  std::string positive;
+  std::vector<InputSpec> inputs;
+  std::string key;
+  std::vector<std::string> ignored;
+};
+
+struct TrainJob {
+  std::string run;
+  ModelSpec model;
+  RowSet rows;
+  std::string trainer;  // boosted-trees
+  std::string command;  // of the trainer `command`, run in `command_folder`
+  std::string command_folder;
+  std::map<std::string, std::string> parameters;
+  std::uint64_t seed = 1;
+  int threads = 1;
+  std::string data_digest;
+  std::string project_digest;
+  std::string code_digest;
+  std::string created;
+  std::int64_t quick_rows = 0;  // > 0: a deterministic sample of about this many rows
+  bool shuffle_target = false;  // the self-test of the gates
+  std::int64_t old_rows = 0;    // > 0: a deterministic sample of about this many dataset rows
+  std::int64_t new_rows = 0;    // > 0: the newest so many feedback rows
+};
+struct BlobRef {
+  std::string digest;  // hex; "" for none
+  std::int64_t bytes = 0;
+};
+struct TrainResult {
+  BlobRef artifact;
+  BlobRef baseline;
+  std::int64_t rows = 0;
+  std::int64_t validation_rows = 0;
+  std::int64_t rounds = 0;
+  std::int64_t resumed_at = 0;
+  std::map<std::string, std::string> parameters;  // resolved
+  std::string engine;                             // "xgboost 3.3.0"
+};
+
+struct GateText {
+  std::string expression;
+  std::string required;
+};
+struct EvaluateJob {
+  std::string run;
+  std::string name;  // "churn:candidate"
+  ModelSpec model;
+  RowSet rows;  // the same as the candidate's training; its test side is scored
+  BlobRef candidate;
+  BlobRef baseline;
+  BlobRef current;  // digest "" when nothing serves yet
+  std::int64_t current_version = 0;
+  std::optional<SplitSpec> current_split;  // when it differs, only rows that are test under both count
+  std::vector<GateText> gates;
+  bool quick = false;
+};
+struct EvaluateResult {
+  bool passed = false;
+  std::string summary;   // "3/4 gates passed; ..."
+  std::string verdict;   // eval::render_verdict
+  std::string evidence;  // eval::render_evidence
+  std::string primary;   // metric
+  std::map<std::string, double> metrics;
+  std::map<std::string, double> current_metrics;
+  std::map<std::string, double> baseline_metrics;
+  std::int64_t rows = 0;
+  std::string rows_digest;
+  std::int64_t current_version = 0;
+};
+
+struct AssembleJob {
+  std::string model;
+  std::string log_dir;
+  std::string labels;           // blob: one label per line
+  std::int64_t labels_seq = 0;  // the newest label that it holds
+  std::int64_t now_us = 0;
+  std::int64_t mature_us = 0;
+  std::vector<std::string> trust;
+  std::vector<data::ColumnField> schema;  // of the dataset that it will be trained with
+  ModelSpec spec;
+};
+struct AssembleResult {
+  std::vector<data::Part> parts;
+  std::int64_t rows = 0;      // labelled predictions
+  std::int64_t unusable = 0;  // labels whose value is no value of the target
+  std::int64_t labels_seq = 0;
+  std::int64_t predictions = 0;
+};
+
+struct LiveLine {
+  std::string version;
+  std::string metric;
+  std::int64_t predictions = 0;
+  std::int64_t labelled = 0;
+  std::int64_t waiting = 0;
+  std::optional<double> value;
+  std::optional<double> low;
+  std::optional<double> high;
+  std::string why_undefined;
+};
+struct LiveResult {
+  std::vector<LiveLine> versions;
+  std::int64_t labels_seq = 0;
+  std::int64_t labels_joined = 0;
+  std::int64_t labels_unmatched = 0;
+};
+
+struct RebuildJob {
+  TrainJob train;
+  std::string expected;  // digest of the artifact
+};
+struct RebuildResult {
+  bool identical = false;
+  std::string digest;
+  std::string message;
+};
+
+template <class T>
+Result<T> parse_job(std::string_view json);
+template <class T>
+std::string render_job(const T& value);
+
+}  // namespace millrace::loop

@@ -1,0 +1,333 @@
+// The project file, sources and rules.
+#include "loop/service.hpp"
+
+#include <algorithm>
+#include <format>
+
+#include "base/fault.hpp"
+#include "base/log.hpp"
+#include "data/query.hpp"
+#include "flow/schedule.hpp"
+#include "flow/window.hpp"
+#include "flow/zone.hpp"
+#include "loop/labels_text.hpp"
+
+namespace millrace::loop {
+
+std::vector<meta::Migration> all_migrations() {
+  std::vector<meta::Migration> all;
+  for (auto part : {flow::migrations(), data::migrations(), track::migrations(), registry::migrations(),
+                    label::migrations(), migrations()}) {
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  return all;
+}
+
+Service::Service(const Config& config, Env& env, meta::Store& store, blob::Store& blobs, flow::Jobs& jobs)
+    : config_(config),
+      env_(env),
+      store_(store),
+      blobs_(blobs),
+      jobs_(jobs),
+      pipelines_(env, store, jobs,
+                 [this](auto& tx, const auto& run, const auto& step, const auto& results) {
+                   return plan_step(tx, run, step, results);
+                 }),
+      ids_(env.clock, env.rng) {}
+
+Service::~Service() = default;
+
+void Service::changed() const {
+  if (on_change_) on_change_();
+}
+
+std::shared_ptr<const Project> Service::project() const {
+  std::lock_guard lock(mutex_);
+  return project_;
+}
+
+Result<void> Service::load_project() {
+  TRY(auto stored, store_.read([](meta::Reader& reader) { return newest_project(reader); }));
+  if (!stored) return {};
+  TRY(auto parsed, parse_project(stored->text));
+  std::lock_guard lock(mutex_);
+  project_ = std::make_shared<const Project>(std::move(parsed));
+  return {};
+}
+
+Result<Applied> Service::apply(const std::string& text, const std::string& profile, bool dry_run,
+                               const std::string& by) {
+  TRY(auto parsed, parse_project(text, profile));
+  TRY(auto stored, store_.read([](meta::Reader& reader) { return newest_project(reader); }));
+  Applied applied;
+  if (stored) {
+    applied.project = *stored;
+    if (stored->name != parsed.name) {
+      return millrace::fail(
+          Code::failed_precondition, "loop.other_project",
+          std::format("this data folder belongs to project '{}', the file is of '{}'; use another folder: --data-dir",
+                      stored->name, parsed.name));
+    }
+    TRY(auto before, parse_project(stored->text));
+    applied.changes = diff_projects(before, parsed);
+  }
+  applied.changed = !stored || !applied.changes.empty();
+  if (dry_run || !applied.changed) {
+    if (!dry_run) {
+      std::lock_guard lock(mutex_);
+      project_ = std::make_shared<const Project>(std::move(parsed));
+    }
+    return applied;
+  }
+  TRY(applied.project, store_.write([&](meta::Tx& tx) {
+    return add_project(tx, {0, parsed.name, text, project_digest(parsed).hex(), env_.clock.now(), by});
+  }));
+  {
+    std::lock_guard lock(mutex_);
+    project_ = std::make_shared<const Project>(std::move(parsed));
+  }
+  env_.log.info("project_applied", {{"project", applied.project.name}, {"number", applied.project.number}, {"by", by}});
+  changed();
+  return applied;
+}
+
+// ---- data
+
+namespace {
+
+data::CheckConfig check_config(const CheckConfig* from) {
+  data::CheckConfig to;
+  if (!from) return to;
+  if (from->rows) {
+    using Op = Comparison::Op;
+    auto bound = static_cast<std::int64_t>(from->rows->value);
+    if (from->rows->op == Op::greater_equal) to.rows_min = bound;
+    if (from->rows->op == Op::greater) to.rows_min = bound + 1;
+    if (from->rows->op == Op::less_equal) to.rows_max = bound;
+    if (from->rows->op == Op::less) to.rows_max = bound - 1;
+  }
+  for (const auto& column : from->columns) {
+    data::ColumnCheck check;
+    check.column = column.column;
+    check.type = column.type;
+    check.min = column.min;
+    check.max = column.max;
+    if (column.nulls) check.nulls_max = column.nulls->value;
+    check.values = column.values;
+    check.unique = column.unique;
+    check.new_values = column.new_values;
+    to.columns.push_back(std::move(check));
+  }
+  return to;
+}
+
+// What is asked of a source's bytes, besides the bytes.
+std::string question(const data::IngestInput& input) {
+  data::IngestInput only;
+  only.csv = input.csv;
+  only.target = input.target;
+  only.key = input.key;
+  only.task = input.task;
+  only.positive = input.positive;
+  only.checks = input.checks;
+  return data::render(only);
+}
+
+std::string file_stamp(const FileInfo& info) { return format_time(info.modified); }
+
+}  // namespace
+
+data::IngestInput Service::read_input(const SourceConfig& source, const Project& project) const {
+  data::IngestInput input;
+  input.csv.delimiter = source.delimiter;
+  if (!source.header || !source.names.empty()) input.csv.header = false;
+  input.csv.names = source.names;
+  input.key = source.key;
+  const auto& model = project.model;
+  if (model.target.source == source.name) {
+    input.target = model.target.column;
+    input.task = model.target.type == "auto" ? "" : model.target.type;
+    input.positive = model.positive;
+  }
+  input.checks = check_config(project.check(source.name));
+  return input;
+}
+
+// Of the last reading that was done; "" when there is none.
+Result<std::string> Service::question_of(meta::Reader& reader, const std::string& source) {
+  TRY(auto jobs, jobs_.list(reader, {.state = flow::JobState::done, .kind = std::string(job_kind::ingest), .max = 50}));
+  for (const auto& job : jobs) {
+    TRY(auto read, parse_job<ReadJob>(job.input));
+    if (read.dataset == source) return question(read.input);
+  }
+  return std::string();
+}
+
+Result<std::string> Service::enqueue_ingest(const SourceConfig& source, const std::string& blob,
+                                            const std::string& name, const std::string& cause) {
+  auto input = read_input(source, *project());
+  if (blob.empty()) {
+    auto path = source.path();
+    input.path = path.starts_with('/') ? path : join_path(config_.paths.project_dir, path);
+    TRY(auto info, env_.fs.info(input.path));
+    input.changed = file_stamp(info);
+    input.uri = source.uri;
+  } else {
+    input.blob = blob;
+    input.uri = "upload:" + name;
+    input.changed = format_time(env_.clock.now());
+  }
+  // A file is the whole table as it is now; an upload brings further rows.
+  input.mode = blob.empty() ? "replace" : "append";
+  TRY(auto id, store_.write([&](meta::Tx& tx) -> Result<std::string> {
+    TRY(auto parent, data::newest_usable(tx, source.name));
+    if (parent) {
+      input.parent_parts = parent->content.parts;
+      input.parent_schema = parent->content.schema;
+      TRY(input.parent_sources, data::sources_of(tx, source.name, parent->number));
+      // Other questions (target, key, checks) of the same bytes: they are read again.
+      TRY(auto before, question_of(tx, source.name));
+      if (before != question(input)) input.parent_sources.clear();
+    }
+    flow::NewJob job;
+    job.kind = job_kind::ingest;
+    job.key = source.name + (blob.empty() ? "" : "/" + blob);
+    job.input = render_job(ReadJob{source.name, input});
+    job.cause = cause;
+    job.priority = 10;
+    return jobs_.enqueue(tx, job);
+  }));
+  changed();
+  return id;
+}
+
+Result<std::optional<std::string>> Service::ingest_if_changed(const std::string& name) {
+  auto project = this->project();
+  const auto* source = project ? project->source(name) : nullptr;
+  if (!source || source->upload()) return std::nullopt;
+  auto path = source->path();
+  TRY(auto info, env_.fs.info(path.starts_with('/') ? path : join_path(config_.paths.project_dir, path)));
+  // What a reading depends on: the file, and what is asked about it.
+  auto asked = question(read_input(*source, *project));
+  auto looks = std::format("{} {} {}", file_stamp(info), info.size, asked);
+  {
+    std::lock_guard lock(mutex_);
+    if (read_last_[name] == looks) return std::nullopt;
+  }
+  std::optional<data::DatasetVersion> newest;
+  std::string before;
+  TRY_VOID(store_.read([&](meta::Reader& reader) -> Result<void> {
+    TRY(newest, data::newest_version(reader, name));
+    TRY(before, question_of(reader, name));
+    return {};
+  }));
+  bool known = newest && newest->content.provenance.changed == file_stamp(info) &&
+               newest->content.provenance.size == static_cast<std::int64_t>(info.size) && before == asked;
+  std::optional<std::string> id;
+  if (!known) {
+    TRY(id, enqueue_ingest(*source, "", "", newest ? "the file changed" : "first reading"));
+  }
+  std::lock_guard lock(mutex_);
+  read_last_[name] = looks;
+  return id;
+}
+
+Result<std::string> Service::ingest(const std::string& name, const std::string& blob, const std::string& file,
+                                    const std::string& by) {
+  auto project = this->project();
+  const auto* source = project ? project->source(name) : nullptr;
+  if (!source) {
+    std::string names;
+    if (project) {
+      for (const auto& one : project->sources) names += (names.empty() ? "" : ", ") + one.name;
+    }
+    return millrace::fail(Code::not_found, "loop.no_source",
+                          std::format("the project has no source '{}'; it has: {}", name, names));
+  }
+  if (blob.empty() && source->upload()) {
+    return millrace::fail(Code::failed_precondition, "loop.upload_source",
+                          std::format("source '{}' is filled by uploads: millrace ingest {} FILE", name, name));
+  }
+  return enqueue_ingest(*source, blob, file, "by hand: " + by);
+}
+
+Result<std::string> Service::query(const std::string& dataset, std::int64_t number, const std::string& sql,
+                                   std::int64_t rows_max) {
+  TRY(auto id, store_.write([&](meta::Tx& tx) -> Result<std::string> {
+    TRY(auto version, data::get_version(tx, dataset, number));
+    data::QueryInput query{sql, rows_max, version.content.parts, version.content.schema};
+    flow::NewJob job;
+    job.kind = job_kind::query;
+    job.key = ids_.make().text();
+    job.input = data::render(query);
+    job.cause = "by hand";
+    job.priority = 20;
+    job.attempts_max = 1;
+    job.timeout = std::chrono::minutes(2);
+    return jobs_.enqueue(tx, job);
+  }));
+  changed();
+  return id;
+}
+
+// ---- rules
+
+Result<RetrainDecision> Service::look_at_rules() {
+  auto project = this->project();
+  if (!project) return RetrainDecision{};
+  RetrainSnapshot snapshot;
+  RetrainPolicy policy;
+  snapshot.now = env_.clock.now();
+  policy.rules = project->retrain.when;
+  TRY_VOID(store_.read([&](meta::Reader& reader) -> Result<void> {
+    TRY(auto version, data::newest_usable(reader, project->model.target.source));
+    if (version) {
+      snapshot.dataset_version = version->number;
+      snapshot.dataset_rows = version->rows;
+    }
+    label::LabelFilter filter;
+    filter.origins.clear();
+    for (const auto& name : project->labels.trust) {
+      TRY(auto origin, label::parse_origin(name));
+      filter.origins.push_back(origin);
+    }
+    TRY(snapshot.labels, label::count(reader, project->name, filter));
+    snapshot.model_digest = model_digest(*project).hex();
+    TRY(auto last, newest_training(reader));
+    if (last) {
+      snapshot.last = LastTraining{last->dataset_version, last->dataset_rows, last->labels_usable,
+                                   last->model_digest,    last->started,      false};
+    }
+    TRY(auto runs, pipelines_.list(reader, 5));
+    snapshot.running =
+        std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.state == flow::RunState::running; });
+    TRY(auto live, get_live(reader, project->name));
+    TRY(auto current, registry::alias(reader, project->name, registry::current_alias));
+    if (live && current) {
+      TRY(auto result, parse_job<LiveResult>(live->result));
+      for (const auto& line : result.versions) {
+        if (line.version == std::format("{}:{}", project->name, current->version) && line.value)
+          snapshot.live[line.metric] = *line.value;
+      }
+    }
+    return {};
+  }));
+  TRY(auto zone, flow::Zone::find(project->timezone));
+  if (project->retrain.schedule && snapshot.last) {
+    policy.schedule_text = project->retrain.schedule->text;
+    policy.schedule_due = flow::next_fire(*project->retrain.schedule, snapshot.last->started, zone);
+  }
+  auto start = flow::may_start(project->retrain.window, snapshot.now, zone);
+  snapshot.window_open = start.yes;
+  snapshot.window_reason = start.why;
+  auto decision = decide_retrain(policy, snapshot);
+  if (!decision.start) return decision;
+  auto run = start_training(decision.rule, decision.cause, {});
+  if (!run) {
+    decision.start = false;
+    decision.waiting.push_back(run.error().message);
+  }
+  return decision;
+}
+
+}  // namespace millrace::loop

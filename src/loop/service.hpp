@@ -1,0 +1,156 @@
+// The loop on one server: takes the project file, reads sources, starts trainings, commits what jobs found, moves
+// aliases, takes labels. Every operation is one transaction or says what is left; a step started by hand or by rule
+// leaves the same record. Thread-safe.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/env.hpp"
+#include "base/ids.hpp"
+#include "base/result.hpp"
+#include "blob/blob.hpp"
+#include "data/records.hpp"
+#include "flow/jobs.hpp"
+#include "flow/pipelines.hpp"
+#include "label/parse.hpp"
+#include "label/records.hpp"
+#include "loop/decide.hpp"
+#include "loop/jobs.hpp"
+#include "loop/plan.hpp"
+#include "loop/project.hpp"
+#include "loop/records.hpp"
+#include "meta/meta.hpp"
+#include "registry/registry.hpp"
+#include "serve/predictor.hpp"
+#include "track/track.hpp"
+#include "train/job_source.hpp"
+
+namespace millrace::loop {
+
+// All tables of a server, in the order in which modules need each other.
+std::vector<meta::Migration> all_migrations();
+
+struct Paths {
+  std::string data_dir;
+  std::string project_dir;  // `file:` sources are relative to it
+  std::string log_dir() const { return data_dir + "/log"; }
+  std::string output_dir() const { return data_dir + "/runs"; }
+  std::string scratch_dir() const { return data_dir + "/scratch"; }
+  std::string blob_dir() const { return data_dir + "/blobs"; }
+};
+
+struct TrainOptions {
+  bool quick = false;
+  bool shuffle_target = false;
+};
+
+struct Applied {
+  StoredProject project;
+  bool changed = false;
+  std::vector<Change> changes;
+};
+
+class Service final : public serve::WantedSource, public train::JobSource {
+ public:
+  struct Config {
+    Paths paths;
+    int cores = 1;
+    Duration lease = std::chrono::seconds(10);
+    std::int64_t quick_rows = 5000;
+  };
+  Service(const Config& config, Env& env, meta::Store& store, blob::Store& blobs, flow::Jobs& jobs);
+  ~Service() override;
+
+  // ---- project
+  // The newest applied project; nullptr before the first.
+  std::shared_ptr<const Project> project() const;
+  Result<void> load_project();  // at start, from the records
+  Result<Applied> apply(const std::string& text, const std::string& profile, bool dry_run, const std::string& by);
+
+  // ---- data
+  // Reads the source's own file when it is not the one of its newest version. The job's id; nullopt: nothing new.
+  Result<std::optional<std::string>> ingest_if_changed(const std::string& source);
+  // `blob` empty: the source's own file, whatever is known of it.
+  Result<std::string> ingest(const std::string& source, const std::string& blob, const std::string& name,
+                             const std::string& by);
+  Result<std::string> query(const std::string& dataset, std::int64_t version, const std::string& sql,
+                            std::int64_t rows_max);
+
+  // ---- training
+  // aborted `loop.run_under_way` with its id when one is; failed_precondition `loop.no_data`.
+  Result<std::string> start_training(const std::string& rule, const std::string& cause, const TrainOptions& options);
+  Result<void> cancel_run(const std::string& run, const std::string& by);
+  Result<std::string> rebuild(const std::string& model, std::int64_t version);
+  // Looks at the records and starts what the rules ask for. What is waited for otherwise.
+  Result<RetrainDecision> look_at_rules();
+  // Asks for live quality when there are labels that it has not seen.
+  Result<void> look_at_live();
+  // Lets the bytes of old versions go, as [retention] says.
+  Result<void> look_at_retention();
+  Result<void> look_at_pipelines();  // runs whose jobs are over go on
+
+  // ---- models
+  Result<registry::Promotion> promote(const std::string& model, std::int64_t version, const registry::Actor& by);
+  Result<registry::Promotion> rollback(const std::string& model, const registry::Actor& by);
+  Result<std::vector<serve::WantedModel>> wanted() override;
+
+  // ---- labels
+  Result<label::Intake> add_labels(const std::string& model, std::span<const label::RawLabel> rows);
+
+  // ---- jobs, for workers
+  Result<std::optional<train::JobLease>> claim(const std::string& worker,
+                                               const std::vector<std::string>& kinds) override;
+  Result<bool> heartbeat(const train::JobLease& lease, const train::JobProgress& progress) override;
+  Result<void> complete(const train::JobLease& lease, const std::string& result, const train::JobUsage& usage) override;
+  Result<void> fail(const train::JobLease& lease, const train::JobFailure& failure,
+                    const train::JobUsage& usage) override;
+  Result<void> give_back(const train::JobLease& lease, const std::string& checkpoint) override;
+
+  // Called after anything changed that somebody may wait for: aliases, jobs, datasets. Must not block.
+  void on_change(std::function<void()> call) { on_change_ = std::move(call); }
+  // Whether the blob is named by any record: what garbage collection asks.
+  Result<bool> reachable(const Digest& digest);
+
+  meta::Store& store() { return store_; }
+  blob::Store& blobs() { return blobs_; }
+  flow::Jobs& jobs() { return jobs_; }
+  const Config& config() const { return config_; }
+  Env& env() { return env_; }
+
+ private:
+  Result<flow::StepPlan> plan_step(meta::Tx& tx, const flow::PipelineRun& run, const flow::Step& step,
+                                   const std::map<std::string, std::string>& results);
+  Result<void> commit(meta::Tx& tx, const flow::Job& job, const std::string& result, const train::JobUsage& usage);
+  Result<void> commit_ingest(meta::Tx& tx, const flow::Job& job, const std::string& result);
+  Result<void> commit_evaluation(meta::Tx& tx, const flow::Job& job, const std::string& result);
+  Result<void> end_run(meta::Tx& tx, const std::string& run, track::RunState state, const std::string& failure);
+  Result<void> note_usage(meta::Tx& tx, const flow::Job& job, const train::JobUsage& usage);
+  Result<std::string> labels_blob(const std::string& model, std::int64_t& last_seq);
+  data::IngestInput read_input(const SourceConfig& source, const Project& project) const;
+  Result<std::string> question_of(meta::Reader& reader, const std::string& source);
+  Result<std::string> enqueue_ingest(const SourceConfig& source, const std::string& blob, const std::string& name,
+                                     const std::string& cause);
+  Result<AssembleJob> assemble_job(const ModelSpec& model, const std::vector<data::ColumnField>& schema);
+  void changed() const;
+
+  Config config_;
+  Env& env_;
+  meta::Store& store_;
+  blob::Store& blobs_;
+  flow::Jobs& jobs_;
+  flow::Pipelines pipelines_;
+  IdMaker ids_;
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Project> project_;
+  std::map<std::string, std::string> read_last_;  // source -> what its file looked like when it was last read
+  std::function<void()> on_change_;
+};
+
+}  // namespace millrace::loop

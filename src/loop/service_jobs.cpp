@@ -1,0 +1,144 @@
+// Jobs as workers see them: claims, signs of life, results committed under their token.
+#include <format>
+
+#include "base/error_codes.hpp"
+#include "base/fault.hpp"
+#include "base/json.hpp"
+#include "base/log.hpp"
+#include "loop/service.hpp"
+#include "train/job_files.hpp"
+
+namespace millrace::loop {
+
+namespace {
+
+struct Resources {
+  double cpu = 0;
+  std::int64_t memory_bytes = 0;
+};
+
+flow::Lease flow_lease(const train::JobLease& lease) { return {lease.job, lease.token, lease.worker}; }
+
+}  // namespace
+
+Result<std::optional<train::JobLease>> Service::claim(const std::string& worker,
+                                                      const std::vector<std::string>& kinds) {
+  TRY(auto claimed, jobs_.claim(worker, kinds, config_.lease));
+  if (!claimed) return std::nullopt;
+  const auto& job = claimed->job;
+  train::JobLease lease;
+  lease.worker = worker;
+  lease.job = job.id;
+  lease.token = claimed->lease.token;
+  lease.kind = job.kind;
+  lease.input = job.input;
+  lease.checkpoint = job.checkpoint.value_or("");
+  lease.attempt = claimed->attempt;
+  if (auto resources = json::parse_lenient<Resources>(job.resources, "a job's resources")) {
+    lease.cpu_cores = resources->cpu;
+    lease.memory_bytes = resources->memory_bytes;
+  }
+  lease.duration_max = job.timeout;
+  if (job.kind == job_kind::train && job.pipeline_run) {
+    TRY(auto input, parse_job<TrainJob>(job.input));
+    TRY_VOID(store_.write([&](meta::Tx& tx) -> Result<void> {
+      TRY(auto run, track::get_run(tx, input.run));
+      run.state = track::RunState::running;
+      if (!run.started) run.started = env_.clock.now();
+      run.output_path = "runs/" + job.id + ".txt";
+      run.params = json::render(input.parameters);
+      return track::update_run(tx, run);
+    }));
+  }
+  return lease;
+}
+
+Result<bool> Service::heartbeat(const train::JobLease& lease, const train::JobProgress& progress) {
+  std::optional<std::string> newest;
+  std::vector<track::MetricPoint> points;
+  auto now = env_.clock.now();
+  for (const auto& line : progress.lines) {
+    newest = line;
+    if (lease.kind != job_kind::train) continue;
+    auto parsed = train::parse_progress(line);
+    if (!parsed) continue;
+    for (const auto& [name, value] : parsed->metrics) points.push_back({name, parsed->step, value, now});
+  }
+  std::optional<std::string> checkpoint;
+  if (!progress.checkpoint.empty()) checkpoint = progress.checkpoint;
+  TRY(auto beat, jobs_.heartbeat(flow_lease(lease), newest, checkpoint));
+  if (checkpoint) TRY_VOID(env_.faults.reach("loop.checkpoint.after_commit"));
+  if (!points.empty()) {
+    TRY(auto input, parse_job<TrainJob>(lease.input));
+    TRY_VOID(store_.write([&](meta::Tx& tx) { return track::log_metrics(tx, input.run, points); }));
+  }
+  return beat.cancel_asked;
+}
+
+Result<void> Service::complete(const train::JobLease& lease, const std::string& result, const train::JobUsage& usage) {
+  TRY(auto job, jobs_.find(lease.job));
+  TRY_VOID(env_.faults.reach("loop.complete.before_commit"));
+  TRY_VOID(jobs_.complete(flow_lease(lease), result, [&](meta::Tx& tx) { return commit(tx, job, result, usage); }));
+  TRY_VOID(env_.faults.reach("loop.complete.after_commit"));
+  if (job.pipeline_run) TRY_VOID(pipelines_.advance(*job.pipeline_run));
+  changed();
+  return {};
+}
+
+Result<void> Service::commit(meta::Tx& tx, const flow::Job& job, const std::string& result,
+                             const train::JobUsage& usage) {
+  if (job.kind == job_kind::ingest) return commit_ingest(tx, job, result);
+  if (job.kind == job_kind::evaluate) return commit_evaluation(tx, job, result);
+  if (job.kind == job_kind::train) return note_usage(tx, job, usage);
+  if (job.kind == job_kind::live) {
+    TRY(auto live, parse_job<LiveResult>(result));
+    return put_live(tx, {job.key, live.labels_seq, result, env_.clock.now()});
+  }
+  return {};
+}
+
+Result<void> Service::note_usage(meta::Tx& tx, const flow::Job& job, const train::JobUsage& usage) {
+  TRY(auto input, parse_job<TrainJob>(job.input));
+  TRY(auto run, track::get_run(tx, input.run));
+  auto queued = job.started_at ? std::chrono::duration<double>(*job.started_at - job.queued_at).count() : 0;
+  std::map<std::string, double> resources = {{"queue_seconds", queued},
+                                             {"wall_seconds", usage.wall_seconds},
+                                             {"cpu_seconds", usage.cpu_seconds},
+                                             {"memory_bytes_peak", static_cast<double>(usage.memory_bytes_peak)}};
+  std::int64_t bytes = 0;
+  for (const auto* parts : {&input.rows.parts, &input.rows.feedback}) {
+    for (const auto& part : *parts) bytes += part.bytes;
+  }
+  resources["bytes_read"] = static_cast<double>(bytes);
+  run.resources = json::render(resources);
+  return track::update_run(tx, run);
+}
+
+Result<void> Service::fail(const train::JobLease& lease, const train::JobFailure& failure,
+                           const train::JobUsage& usage) {
+  TRY(auto job, jobs_.find(lease.job));
+  flow::Failure why{flow::parse_failure_kind(failure.cause).value_or(flow::FailureKind::code), failure.message,
+                    usage.output_tail};
+  TRY(auto state, jobs_.fail(flow_lease(lease), why, failure.retry));
+  if (job.kind == job_kind::train && job.pipeline_run) {
+    TRY_VOID(store_.write([&](meta::Tx& tx) { return note_usage(tx, job, usage); }));
+  }
+  if (job.pipeline_run && flow::is_over(state)) {
+    TRY_VOID(pipelines_.advance(*job.pipeline_run));
+    TRY(auto record, pipelines_.find(*job.pipeline_run));
+    auto ended = state == flow::JobState::cancelled ? track::RunState::cancelled : track::RunState::failed;
+    TRY_VOID(store_.write([&](meta::Tx& tx) {
+      return end_run(tx, record.run.key, ended, std::format("{}: {}", failure.cause, failure.message));
+    }));
+  }
+  changed();
+  return {};
+}
+
+Result<void> Service::give_back(const train::JobLease& lease, const std::string& checkpoint) {
+  std::optional<std::string> kept;
+  if (!checkpoint.empty()) kept = checkpoint;
+  return jobs_.give_back(flow_lease(lease), kept);
+}
+
+}  // namespace millrace::loop

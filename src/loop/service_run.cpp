@@ -1,0 +1,446 @@
+// Trainings: how one starts, what its steps are, what becomes of their results.
+#include <algorithm>
+#include <cmath>
+#include <format>
+
+#include "base/error_codes.hpp"
+#include "base/fault.hpp"
+#include "base/log.hpp"
+#include "eval/gates.hpp"
+#include "loop/labels_text.hpp"
+#include "loop/service.hpp"
+
+namespace millrace::loop {
+
+namespace {
+
+constexpr std::string_view retrain_pipeline = "retrain";
+
+flow::Pipeline make_pipeline(const ResourcesConfig& resources) {
+  auto limits = std::format(R"({{"cpu":{},"memory_bytes":{}}})", resources.cpu, resources.memory_bytes);
+  flow::Pipeline pipeline{std::string(retrain_pipeline), {}};
+  // None is reused: each looks at the world (log, what serves now) or carries the run's own time.
+  pipeline.steps.push_back({"assemble", std::string(job_kind::assemble), {}, false, 5, 3, {}, "{}"});
+  pipeline.steps.push_back(
+      {"train", std::string(job_kind::train), {"assemble"}, false, 0, 5, resources.max_duration, limits});
+  pipeline.steps.push_back(
+      {"evaluate", std::string(job_kind::evaluate), {"train"}, false, 5, 3, std::chrono::hours(1), "{}"});
+  return pipeline;
+}
+
+}  // namespace
+
+Result<AssembleJob> Service::assemble_job(const ModelSpec& model, const std::vector<data::ColumnField>& schema) {
+  auto project = this->project();
+  AssembleJob job;
+  job.model = model.name;
+  job.log_dir = config_.paths.log_dir();
+  TRY(job.labels, labels_blob(model.name, job.labels_seq));
+  job.now_us = env_.clock.now().time_since_epoch().count();
+  job.mature_us = project->labels.mature.count();
+  job.trust = project->labels.trust;
+  job.schema = schema;
+  job.spec = model;
+  return job;
+}
+
+// The model's labels as a blob. Written before the transaction that names it.
+Result<std::string> Service::labels_blob(const std::string& model, std::int64_t& last_seq) {
+  TRY(auto writer, blobs_.create());
+  last_seq = 0;
+  TRY_VOID(store_.read([&](meta::Reader& reader) -> Result<void> {
+    for (;;) {
+      TRY(auto page, label::labels_after(reader, model, last_seq, 10'000));
+      if (page.empty()) return {};
+      TRY_VOID(writer->append(render_labels(page)));
+      last_seq = page.back().seq;
+    }
+  }));
+  TRY(auto info, writer->commit());
+  return info.digest.hex();
+}
+
+Result<std::string> Service::start_training(const std::string& rule, const std::string& cause,
+                                            const TrainOptions& options) {
+  auto project = this->project();
+  if (!project)
+    return millrace::fail(Code::failed_precondition, "loop.no_project",
+                          "no project file is applied yet: millrace apply");
+  const auto& source = project->model.target.source;
+  auto now = env_.clock.now();
+  RunPlan plan;
+  plan.run = ids_.make().text();
+  plan.cause = cause;
+  plan.rule = rule;
+  TRY_VOID(store_.write([&](meta::Tx& tx) -> Result<void> {
+    TRY(auto runs, pipelines_.list(tx, 5));
+    for (const auto& run : runs) {
+      if (run.state == flow::RunState::running) {
+        return millrace::fail(
+            Code::aborted, "loop.run_under_way",
+            std::format("run {} is under way; wait for it, or: millrace runs cancel {}", run.key, run.key));
+      }
+    }
+    TRY(auto version, data::newest_usable(tx, source));
+    if (!version) {
+      return millrace::fail(
+          Code::failed_precondition, "loop.no_data",
+          std::format("source '{}' has no dataset version that may be trained on; see: millrace data ls", source));
+    }
+    TRY(auto model, plan_model(*project, version->content.analysis.inference));
+    label::LabelFilter filter;
+    filter.origins.clear();
+    for (const auto& name : project->labels.trust) {
+      TRY(auto origin, label::parse_origin(name));
+      filter.origins.push_back(origin);
+    }
+    TRY(plan.labels_usable, label::count(tx, model.name, filter));
+    plan.model_digest = model_digest(*project).hex();
+    TRY(auto stored, newest_project(tx));
+    plan.project_number = stored ? stored->number : 0;
+    plan.gates = plan_gates(*project, model.task);
+    auto& train = plan.train;
+    train.run = plan.run;
+    train.rows.dataset = source;
+    train.rows.version = version->number;
+    train.rows.parts = version->content.parts;
+    train.rows.schema = version->content.schema;
+    train.rows.split = plan_split(*project, model);
+    train.model = std::move(model);
+    train.trainer = project->model.trainer.name == "auto" ? "boosted-trees" : project->model.trainer.name;
+    train.command = project->model.trainer.command;
+    train.command_folder = config_.paths.project_dir;
+    train.parameters = trainer_parameters(project->model.trainer);
+    train.seed = static_cast<std::uint64_t>(project->model.trainer.seed);
+    train.threads = plan_threads(*project, config_.cores);
+    train.project_digest = project_digest(*project).hex();
+    train.created = format_time(now);
+    train.quick_rows = options.quick ? config_.quick_rows : 0;
+    train.shuffle_target = options.shuffle_target;
+    train.old_rows = project->retrain.old_rows.value_or(0);
+    train.new_rows = project->retrain.newest_rows.value_or(0);
+
+    track::Run run;
+    run.id = plan.run;
+    run.project = project->name;
+    run.kind = "train";
+    run.cause = cause;
+    run.params = "{}";
+    run.inputs = render_job(train.rows);
+    run.created = now;
+    TRY_VOID(track::create_run(tx, run));
+    Training training{plan.run, version->number,   version->rows,     plan.labels_usable,
+                      0,        plan.model_digest, render_plan(plan), !options.quick && !options.shuffle_target,
+                      now};
+    TRY_VOID(add_training(tx, training));
+    TRY_VOID(pipelines_.start(tx, make_pipeline(project->retrain.resources), {plan.run, "{}", cause}));
+    return {};
+  }));
+  env_.log.info("training_started", {{"run", plan.run}, {"cause", cause}});
+  TRY_VOID(pipelines_.advance_all());
+  changed();
+  return plan.run;
+}
+
+Result<flow::StepPlan> Service::plan_step(meta::Tx& tx, const flow::PipelineRun& run, const flow::Step& step,
+                                          const std::map<std::string, std::string>& results) {
+  TRY(auto training, training_of(tx, run.key));
+  if (!training) return millrace::fail(Code::internal, "loop.no_plan", "run " + run.key + " has no plan");
+  TRY(auto plan, parse_plan(training->plan));
+  if (step.name == "assemble") {
+    if (plan.labels_usable == 0) return flow::StepPlan::done(render_job(AssembleResult{}));
+    TRY(auto job, assemble_job(plan.train.model, plan.train.rows.schema));
+    return flow::StepPlan::run(render_job(job));
+  }
+  if (step.name == "train") {
+    TRY(auto feedback, parse_job<AssembleResult>(results.at("assemble")));
+    plan.train.rows.feedback = feedback.parts;
+    plan.train.rows.feedback_version = feedback.labels_seq;
+    plan.labels_seq = feedback.labels_seq;
+    plan.train.data_digest = data_digest(plan.train.rows);
+    TRY_VOID(update_plan(tx, run.key, render_plan(plan)));
+    return flow::StepPlan::run(render_job(plan.train));
+  }
+  TRY(auto trained, parse_job<TrainResult>(results.at("train")));
+  EvaluateJob job;
+  job.run = run.key;
+  job.name = plan.train.model.name + ":candidate";
+  job.model = plan.train.model;
+  job.rows = plan.train.rows;
+  job.candidate = trained.artifact;
+  job.baseline = trained.baseline;
+  job.gates = plan.gates;
+  job.quick = plan.train.quick_rows > 0;
+  TRY(auto current, registry::alias(tx, plan.train.model.name, registry::current_alias));
+  if (current) {
+    TRY(auto version, registry::get_version(tx, plan.train.model.name, current->version));
+    job.current = {version.artifact, version.bytes};
+    job.current_version = current->version;
+    if (current->version > 0) {
+      TRY(auto before, training_of(tx, version.run));
+      if (before) {
+        TRY(auto before_plan, parse_plan(before->plan));
+        if (before_plan.train.rows.split != plan.train.rows.split) job.current_split = before_plan.train.rows.split;
+      }
+    }
+  }
+  return flow::StepPlan::run(render_job(job));
+}
+
+Result<void> Service::commit_ingest(meta::Tx& tx, const flow::Job& job, const std::string& result) {
+  TRY(auto output, data::parse_ingest_output(result));
+  if (output.unchanged) return {};
+  TRY(auto read, parse_job<ReadJob>(job.input));
+  TRY_VOID(env_.faults.reach("loop.ingest.before_commit"));
+  auto rows = output.analysis.rows;
+  TRY(auto added, data::add_version(tx, read.dataset, std::move(output), job.cause, env_.clock.now()));
+  env_.log.info(
+      "dataset_version",
+      {{"dataset", read.dataset}, {"version", added.number}, {"rows", rows}, {"state", data::state_name(added.state)}});
+  return {};
+}
+
+// The candidate gets its number and its verdict, and takes over when it passed: one transaction.
+Result<void> Service::commit_evaluation(meta::Tx& tx, const flow::Job& job, const std::string& text) {
+  TRY(auto input, parse_job<EvaluateJob>(job.input));
+  TRY(auto result, parse_job<EvaluateResult>(text));
+  TRY(auto training, training_of(tx, input.run));
+  if (!training) return millrace::fail(Code::internal, "loop.no_plan", "run " + input.run + " has no plan");
+  TRY(auto plan, parse_plan(training->plan));
+  const auto& name = input.model.name;
+  auto now = env_.clock.now();
+  registry::ModelVersion baseline;
+  baseline.model = name;
+  baseline.run = input.run;
+  baseline.artifact = input.baseline.digest;
+  baseline.bytes = input.baseline.bytes;
+  baseline.verdict = registry::VerdictState::passed;
+  baseline.report = "{}";
+  baseline.verdict_lines = "{}";
+  baseline.lineage = "{}";
+  baseline.created = now;
+  if (!input.baseline.digest.empty()) TRY_VOID(registry::add_version(tx, baseline, true));
+
+  registry::ModelVersion version;
+  version.model = name;
+  version.run = input.run;
+  version.artifact = input.candidate.digest;
+  version.bytes = input.candidate.bytes;
+  version.verdict = result.passed ? registry::VerdictState::passed : registry::VerdictState::failed;
+  version.verdict_lines = result.verdict;
+  version.report = text;
+  version.lineage = training->plan;
+  version.quick = input.quick;
+  version.created = now;
+  TRY(version, registry::add_version(tx, version));
+  TRY_VOID(env_.faults.reach("loop.register.after_number"));
+
+  TRY(auto current, registry::alias(tx, name, registry::current_alias));
+  bool same_opponent = (current ? current->version : 0) == (input.current.digest.empty() ? 0 : input.current_version);
+  // Somebody moved `current` while the candidate was measured against the old one: a verdict against another opponent
+  // moves nothing; the next run compares anew.
+  if (result.passed && same_opponent && !plan.train.shuffle_target) {
+    TRY_VOID(registry::promote(tx, name, version.number, {"rule: " + plan.rule, "passed its gates"}, now));
+  }
+  TRY_VOID(env_.faults.reach("loop.register.before_commit"));
+  TRY(auto run, track::get_run(tx, input.run));
+  run.outcome = std::format(R"({{"version":"{}:{}","verdict":"{}"}})", name, version.number,
+                            registry::verdict_name(version.verdict));
+  TRY_VOID(track::update_run(tx, run));
+  std::vector<track::MetricPoint> points;
+  for (const auto& [metric, value] : result.metrics) points.push_back({"test." + metric, 0, value, now});
+  TRY_VOID(track::log_metrics(tx, input.run, points));
+  TRY_VOID(end_run(tx, input.run, track::RunState::finished, ""));
+  env_.log.info("model_version", {{"model", name},
+                                  {"version", version.number},
+                                  {"verdict", registry::verdict_name(version.verdict)},
+                                  {"summary", result.summary}});
+  return {};
+}
+
+Result<void> Service::end_run(meta::Tx& tx, const std::string& id, track::RunState state, const std::string& failure) {
+  TRY(auto run, track::get_run(tx, id));
+  if (run.ended) return {};
+  run.state = state;
+  run.ended = env_.clock.now();
+  run.failure = failure;
+  return track::update_run(tx, run);
+}
+
+Result<void> Service::cancel_run(const std::string& id, const std::string& by) {
+  TRY(auto run, store_.read([&](meta::Reader& reader) { return track::get_run(reader, id); }));
+  TRY(auto runs, store_.read([&](meta::Reader& reader) { return pipelines_.list(reader, 50); }));
+  for (const auto& one : runs) {
+    if (one.key == run.id && one.state == flow::RunState::running) {
+      TRY_VOID(pipelines_.cancel(one.id, by));
+      TRY_VOID(store_.write(
+          [&](meta::Tx& tx) { return end_run(tx, run.id, track::RunState::cancelled, "cancelled by " + by); }));
+      changed();
+      return {};
+    }
+  }
+  return millrace::fail(Code::failed_precondition, "loop.run_over", "run " + run.id + " is over already");
+}
+
+Result<std::string> Service::rebuild(const std::string& model, std::int64_t number) {
+  TRY(auto id, store_.write([&](meta::Tx& tx) -> Result<std::string> {
+    TRY(auto version, registry::get_version(tx, model, number));
+    TRY(auto plan, parse_plan(version.lineage));
+    flow::NewJob job;
+    job.kind = job_kind::rebuild;
+    job.key = std::format("{}:{}", model, number);
+    job.input = render_job(RebuildJob{plan.train, version.artifact});
+    job.cause = "by hand";
+    return jobs_.enqueue(tx, job);
+  }));
+  changed();
+  return id;
+}
+
+Result<void> Service::look_at_pipelines() {
+  TRY_VOID(pipelines_.advance_all());
+  // A run whose pipeline ended without its last step (a job given up, a step that could not be planned) is over too.
+  std::vector<flow::PipelineRun> over;
+  TRY_VOID(store_.read([&](meta::Reader& reader) -> Result<void> {
+    TRY(auto runs, pipelines_.list(reader, 5));
+    for (auto& one : runs) {
+      if (one.state == flow::RunState::running) continue;
+      TRY(auto run, track::get_run(reader, one.key));
+      if (!run.ended) over.push_back(std::move(one));
+    }
+    return {};
+  }));
+  for (const auto& one : over) {
+    auto state = one.state == flow::RunState::cancelled ? track::RunState::cancelled
+                 : one.state == flow::RunState::failed  ? track::RunState::failed
+                                                        : track::RunState::finished;
+    TRY_VOID(store_.write([&](meta::Tx& tx) {
+      return end_run(tx, one.key, state, state == track::RunState::finished ? "" : one.outcome);
+    }));
+  }
+  return {};
+}
+
+Result<void> Service::look_at_live() {
+  auto project = this->project();
+  if (!project) return {};
+  std::optional<data::DatasetVersion> version;
+  bool due = false;
+  TRY_VOID(store_.read([&](meta::Reader& reader) -> Result<void> {
+    TRY(auto live, get_live(reader, project->name));
+    TRY(auto seq, label::last_seq(reader, project->name));
+    due = seq > (live ? live->labels_seq : 0);
+    if (due) {
+      TRY(version, data::newest_usable(reader, project->model.target.source));
+    }
+    return {};
+  }));
+  if (!due || !version) return {};
+  TRY(auto model, plan_model(*project, version->content.analysis.inference));
+  TRY(auto input, assemble_job(model, version->content.schema));
+  flow::NewJob job;
+  job.kind = job_kind::live;
+  job.key = project->name;
+  job.input = render_job(input);
+  job.cause = "new labels";
+  job.priority = -5;
+  TRY_VOID(jobs_.enqueue(job));
+  return {};
+}
+
+Result<void> Service::look_at_retention() {
+  auto project = this->project();
+  if (!project || !project->retention.models) return {};
+  return store_.write([&](meta::Tx& tx) -> Result<void> {
+    TRY(auto versions, registry::list_versions(tx, project->name));
+    TRY(auto current, registry::alias(tx, project->name, registry::current_alias));
+    TRY(auto previous, registry::alias(tx, project->name, registry::previous_alias));
+    auto number = [](const auto& move) { return move ? std::optional(move->version) : std::nullopt; };
+    for (auto gone : registry::to_let_go(versions, number(current), number(previous), *project->retention.models)) {
+      TRY_VOID(registry::let_bytes_go(tx, project->name, gone));
+      env_.log.info("model_bytes_let_go", {{"model", project->name}, {"version", gone}});
+    }
+    return {};
+  });
+}
+
+Result<registry::Promotion> Service::promote(const std::string& model, std::int64_t version,
+                                             const registry::Actor& by) {
+  TRY(auto done,
+      store_.write([&](meta::Tx& tx) { return registry::promote(tx, model, version, by, env_.clock.now()); }));
+  TRY_VOID(env_.faults.reach("loop.promote.after_commit"));
+  changed();
+  return done;
+}
+
+Result<registry::Promotion> Service::rollback(const std::string& model, const registry::Actor& by) {
+  TRY(auto done, store_.write([&](meta::Tx& tx) { return registry::rollback(tx, model, by, env_.clock.now()); }));
+  TRY_VOID(env_.faults.reach("loop.rollback.after_commit"));
+  changed();
+  return done;
+}
+
+Result<std::vector<serve::WantedModel>> Service::wanted() {
+  return store_.read([&](meta::Reader& reader) -> Result<std::vector<serve::WantedModel>> {
+    std::vector<serve::WantedModel> out;
+    TRY(auto names, registry::list_models(reader));
+    for (const auto& name : names) {
+      serve::WantedModel wanted{name, {}, {}};
+      for (auto [alias_name, slot] : {std::pair{registry::current_alias, &wanted.current},
+                                      std::pair{registry::previous_alias, &wanted.previous}}) {
+        TRY(auto move, registry::alias(reader, name, alias_name));
+        if (!move) continue;
+        TRY(auto version, registry::get_version(reader, name, move->version));
+        TRY(auto digest, Digest::parse(version.artifact));
+        *slot = serve::VersionRef{move->version, digest};
+      }
+      out.push_back(std::move(wanted));
+    }
+    return out;
+  });
+}
+
+Result<label::Intake> Service::add_labels(const std::string& model, std::span<const label::RawLabel> rows) {
+  auto project = this->project();
+  if (!project || project->name != model) {
+    return millrace::fail(
+        Code::not_found, "loop.no_model",
+        std::format("there is no model '{}' here; there is: {}", model, project ? project->name : "none"));
+  }
+  label::LabelRules rules;
+  rules.model = model;
+  rules.classes = project->labels.classes;
+  if (rules.classes.empty()) {
+    TRY(auto version,
+        store_.read([&](meta::Reader& reader) { return data::newest_usable(reader, project->model.target.source); }));
+    if (version) {
+      for (const auto& one : version->content.analysis.inference.classes) rules.classes.push_back(one.value);
+    }
+  }
+  auto now = env_.clock.now();
+  TRY(auto labels, label::parse_labels(rows, rules, now));
+  TRY(auto intake, store_.write([&](meta::Tx& tx) { return label::add(tx, env_.faults, model, labels, now); }));
+  changed();
+  return intake;
+}
+
+Result<bool> Service::reachable(const Digest& digest) {
+  auto hex = digest.hex();
+  return store_.read([&](meta::Reader& reader) -> Result<bool> {
+    TRY(auto part, data::has_part(reader, hex));
+    if (part) return true;
+    TRY(auto version,
+        reader.query_one("SELECT 1 FROM registry_versions WHERE artifact = $1 AND bytes_kept = 1 LIMIT 1", {hex}));
+    if (version) return true;
+    // Rows that a training learned from are needed to rebuild its version; inputs and checkpoints of jobs while they
+    // last.
+    TRY(auto plan, reader.query_one("SELECT 1 FROM loop_trainings WHERE plan LIKE $1 LIMIT 1", {"%" + hex + "%"}));
+    if (plan) return true;
+    TRY(auto job, reader.query_one("SELECT 1 FROM flow_jobs WHERE state IN ('queued', 'running') AND (input LIKE $1 OR "
+                                   "checkpoint LIKE $1) LIMIT 1",
+                                   {"%" + hex + "%"}));
+    return job.has_value();
+  });
+}
+
+}  // namespace millrace::loop
