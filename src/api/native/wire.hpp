@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "base/result.hpp"
@@ -19,6 +20,11 @@ struct ErrorBody {
   std::string code;     // gRPC's name: "invalid_argument"
   std::string reason;   // stable id: "registry.gate_not_passed"
   std::string message;  // what, where, why, what to do
+  std::string next;     // a command or a path
+  // Of a bad input, else "": "rows[3].age", "a number", "the text \"old\"".
+  std::string field;
+  std::string expected;
+  std::string got;
 };
 struct ErrorAnswer {
   ErrorBody error;
@@ -135,9 +141,12 @@ struct QueryRequest {
   std::string sql;  // the version's rows are the table `data`
   std::int64_t rows_max = 100;
 };
+struct QueryColumn {
+  std::string name;
+  std::string type;
+};
 struct QueryAnswer {
-  std::vector<std::string> columns;
-  std::vector<std::string> types;
+  std::vector<QueryColumn> columns;
   std::vector<std::vector<std::optional<std::string>>> rows;
   bool more = false;
 };
@@ -267,10 +276,12 @@ struct RebuildAnswer {
 struct Label {
   std::optional<std::string> prediction;  // id; or
   std::optional<std::string> key;         // the entity: joins the last prediction before `time`
-  std::string value;
+  std::optional<std::variant<std::string, double, bool>> value;
+  bool withdraw = false;            // takes back what was said before; instead of a value
   std::optional<std::string> time;  // when it became true; now when absent
   std::string origin = "human";     // human, system, model
   std::string author;
+  std::optional<std::string> id;  // the sender's own name for this label
 };
 struct LabelsAnswer {
   std::int64_t accepted = 0;
@@ -335,11 +346,17 @@ struct EndRequest {
   std::string cause;   // data, code, memory, disk, time, dependency, killed
   std::string message;
   bool retry = false;
-  std::string resources;  // JSON
-  std::string output;     // the last part of what the job printed
+  bool given_back = false;  // neither: the worker stops, somebody else goes on from `checkpoint`
+  std::string checkpoint;
+  double wall_seconds = 0;
+  double cpu_seconds = 0;
+  std::int64_t memory_bytes_peak = 0;
+  std::string output;  // the last part of what the job printed
 };
 struct Empty {};
 
+// Of a foreign server too: unknown members are passed over.
+Result<ErrorAnswer> parse_error(std::string_view text);
 // T is one of the structs above. invalid_argument `json.malformed`. Unknown members are errors.
 template <class T>
 Result<T> parse(std::string_view text);

@@ -12,4 +12,8 @@ MILLRACE_WIRE(JobState)
 MILLRACE_WIRE(Empty)
 MILLRACE_WIRE(ErrorAnswer)
 
+Result<ErrorAnswer> parse_error(std::string_view text) {
+  return json::parse_lenient<ErrorAnswer>(text, "the server's error");
+}
+
 }  // namespace millrace::api

@@ -1,0 +1,232 @@
+#include "api/native/map.hpp"
+
+#include <format>
+
+#include "base/json.hpp"
+#include "eval/gates.hpp"
+#include "flow/window.hpp"
+#include "train/job_files.hpp"
+
+namespace millrace::api {
+
+namespace {
+
+struct Outcome {
+  std::string version, verdict;
+};
+
+}  // namespace
+
+std::string age_text(Duration age) {
+  using namespace std::chrono;
+  if (age < minutes(1)) return std::format("{}s", duration_cast<seconds>(age).count());
+  if (age < hours(1)) return std::format("{}m", duration_cast<minutes>(age).count());
+  if (age < days(2)) return std::format("{}h", duration_cast<hours>(age).count());
+  return std::format("{}d", duration_cast<days>(age).count());
+}
+
+DatasetVersion to_wire(const data::DatasetVersion& from, bool whole) {
+  DatasetVersion to;
+  to.dataset = from.dataset;
+  to.number = from.number;
+  to.rows = from.rows;
+  to.parts = from.part_count;
+  to.bytes = from.bytes;
+  to.state = data::state_name(from.state);
+  to.state_reason = from.state_reason;
+  if (from.parent > 0) to.parent = from.parent;
+  to.created = format_time(from.created);
+  to.by = from.by;
+  to.source = from.content.provenance.uri;
+  to.source_digest = from.content.provenance.digest;
+  if (!whole) return to;
+  for (const auto& column : from.content.analysis.columns) {
+    ColumnStats stats{column.name,
+                      column.type,
+                      column.nulls,
+                      column.distinct,
+                      column.min,
+                      column.max,
+                      column.mean,
+                      column.std_dev,
+                      {},
+                      "",
+                      ""};
+    for (const auto& top : column.top) {
+      if (stats.top.size() == 5) break;
+      stats.top.push_back(top.value);
+    }
+    for (const auto& input : from.content.analysis.inference.columns) {
+      if (input.name == column.name) {
+        stats.role = input.role;
+        stats.why = input.why;
+      }
+    }
+    to.columns.push_back(std::move(stats));
+  }
+  for (const auto& check : from.content.analysis.checks.results)
+    to.checks.push_back({check.column, check.rule, check.level, check.message});
+  to.notes = from.content.notes;
+  to.notes.insert(to.notes.end(), from.content.analysis.inference.notes.begin(),
+                  from.content.analysis.inference.notes.end());
+  return to;
+}
+
+Result<ModelVersion> to_wire(const registry::ModelVersion& from, bool whole) {
+  ModelVersion to;
+  to.model = from.model;
+  to.number = from.number;
+  to.verdict = registry::verdict_name(from.verdict);
+  to.override_by = from.override_by;
+  to.override_reason = from.override_reason;
+  to.bytes = from.bytes;
+  to.bytes_kept = from.bytes_kept;
+  to.quick = from.quick;
+  to.artifact = from.artifact;
+  to.run = from.run;
+  to.created = format_time(from.created);
+  if (from.number == 0) return to;
+  TRY(auto result, loop::parse_job<loop::EvaluateResult>(from.report));
+  to.metrics = result.metrics;
+  if (!whole) return to;
+  to.current_metrics = result.current_metrics;
+  to.baseline_metrics = result.baseline_metrics;
+  to.compared_rows = result.rows;
+  to.compared_digest = result.rows_digest;
+  TRY(auto verdict, eval::parse_verdict(from.verdict_lines));
+  for (const auto& reason : verdict.reasons) to.gates.push_back({"(this version)", "", "", false, reason});
+  for (const auto& gate : verdict.gates) {
+    to.gates.push_back(
+        {gate.expression, gate.required, gate.got ? std::format("{:.4g}", *gate.got) : "-", gate.passed, gate.why});
+  }
+  TRY(auto plan, loop::parse_plan(from.lineage));
+  const auto& train = plan.train;
+  to.lineage = {{"dataset", std::format("{}@{}", train.rows.dataset, train.rows.version)},
+                {"labels", std::format("{} usable, up to number {}", plan.labels_usable, plan.labels_seq)},
+                {"data digest", train.data_digest},
+                {"project file", std::to_string(plan.project_number)},
+                {"project digest", train.project_digest},
+                {"trainer", train.trainer},
+                {"seed", std::to_string(train.seed)},
+                {"threads", std::to_string(train.threads)},
+                {"cause", plan.cause}};
+  return to;
+}
+
+AliasMove to_wire(const registry::AliasMove& from) {
+  return {from.alias, from.version, from.by, from.reason, format_time(from.since)};
+}
+
+JobState to_wire(const flow::Job& from) {
+  JobState to;
+  to.job = from.id;
+  to.kind = from.kind;
+  to.state = flow::to_text(from.state);
+  if (from.progress) {
+    if (auto progress = train::parse_progress(*from.progress)) {
+      to.phase = progress->phase;
+      to.done = progress->done;
+      for (const auto& [name, value] : progress->metrics) to.metrics.push_back({name, value});
+    }
+  }
+  if (from.failure) to.message = std::format("{}: {}", flow::to_text(from.failure->kind), from.failure->message);
+  if (from.state == flow::JobState::done) {
+    to.result = from.result.value_or("");
+    if (from.kind == loop::job_kind::rebuild) {
+      if (auto rebuilt = loop::parse_job<loop::RebuildResult>(to.result)) to.message = rebuilt->message;
+    }
+  }
+  return to;
+}
+
+Result<Run> to_wire(const track::Run& from, const std::vector<track::MetricPoint>& metrics,
+                    const std::vector<flow::JobEvent>& events) {
+  Run to;
+  to.id = from.id;
+  to.kind = from.kind;
+  to.state = track::state_name(from.state);
+  to.cause = from.cause;
+  to.created = format_time(from.created);
+  if (from.started) to.started = format_time(*from.started);
+  if (from.ended) to.ended = format_time(*from.ended);
+  if (!from.params.empty()) {
+    TRY(to.params, (json::parse<std::map<std::string, std::string>>(from.params, "a run's params")));
+  }
+  if (!from.resources.empty()) {
+    TRY(to.resources, (json::parse<std::map<std::string, double>>(from.resources, "a run's resources")));
+  }
+  if (!from.outcome.empty()) {
+    TRY(auto outcome, json::parse<Outcome>(from.outcome, "a run's outcome"));
+    to.version = outcome.version;
+    to.verdict = outcome.verdict;
+  }
+  to.failure = from.failure;
+  if (!from.inputs.empty()) {
+    TRY(auto rows, loop::parse_job<loop::RowSet>(from.inputs));
+    to.inputs = {{"dataset", std::format("{}@{}", rows.dataset, rows.version)}};
+  }
+  for (const auto& point : metrics) to.metrics[point.name] = point.value;  // in order of step: the last one stays
+  for (const auto& event : events) {
+    to.events.push_back(std::format("{} {} {} {}{}", format_time(event.at).substr(0, 19), event.what, event.worker,
+                                    event.token > 0 ? std::format("token {} ", event.token) : "", event.note));
+  }
+  return to;
+}
+
+std::vector<label::RawLabel> from_wire(const std::vector<Label>& labels) {
+  std::vector<label::RawLabel> out;
+  for (const auto& from : labels) {
+    label::RawLabel to;
+    to.prediction = from.prediction;
+    to.key = from.key;
+    to.id = from.id;
+    to.time = from.time;
+    to.origin = from.origin;
+    to.author = from.author;
+    to.value_given = from.value.has_value() || from.withdraw;
+    if (from.value && !from.withdraw) {
+      to.value = std::visit(
+          [](const auto& value) -> std::string {
+            using T = std::decay_t<decltype(value)>;
+            if constexpr (std::is_same_v<T, std::string>)
+              return value;
+            else
+              return table::to_text(table::Value(value));
+          },
+          *from.value);
+      if (const auto* number = std::get_if<double>(&*from.value);
+          number && *number == static_cast<double>(static_cast<std::int64_t>(*number))) {
+        to.value = std::to_string(static_cast<std::int64_t>(*number));  // 3 and 3.0 are the class "3"
+      }
+    }
+    out.push_back(std::move(to));
+  }
+  return out;
+}
+
+LoopAnswer loop_of(const loop::Project& project) {
+  LoopAnswer answer;
+  auto add = [&](std::string step, std::string how, std::string rule) {
+    answer.steps.push_back({std::move(step), std::move(how), std::move(rule)});
+  };
+  for (const auto& source : project.sources) {
+    add("read " + source.name, source.upload() ? "by hand" : "automatic",
+        source.upload() ? "uploads: millrace ingest " + source.name + " FILE" : "when " + source.uri + " changes");
+  }
+  add("check", "automatic",
+      "each dataset version; one that fails is kept, and trained on only after: millrace data accept");
+  std::string when = "the first version";
+  if (project.retrain.schedule) when += "; schedule " + project.retrain.schedule->text;
+  for (const auto& rule : project.retrain.when) when += "; " + rule.text;
+  add("train", "automatic", when + " (" + flow::describe(project.retrain.window) + ")");
+  add("gate", "automatic",
+      project.gates.empty() ? "the default gates of the task"
+                            : std::format("{} gates of [gates]", project.gates.size()));
+  add("release", "automatic", "a version that passed answers at once; a failed one only by: millrace promote --reason");
+  add("log predictions", "automatic", "each answer, before it is sent");
+  add("take labels", "by hand", "POST /labels/" + project.name + ", or: millrace label");
+  add("go back", "by hand", "millrace rollback " + project.name);
+  return answer;
+}
+
+}  // namespace millrace::api

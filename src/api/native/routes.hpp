@@ -1,0 +1,38 @@
+// The native API's routes over the loop's service. Handlers only translate: wire structs in map.hpp, rules in the
+// domain.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "loop/controller.hpp"
+#include "loop/service.hpp"
+#include "net/server.hpp"
+#include "serve/predictor.hpp"
+
+namespace millrace::api {
+
+struct Context {
+  loop::Service& service;
+  serve::Predictor& predictor;
+  loop::Controller& controller;
+  std::string version;  // of the program
+  TimePoint started{};
+  std::function<void()> shut_down;  // asks the process to end in good order
+};
+
+// Adds every route of /api/v1, /predict, /labels, /readyz and /healthz. `context` outlives the server.
+void add_routes(net::Server& server, Context& context);
+// One per operation, for the OpenAPI text (openapi.hpp) and its test.
+struct Operation {
+  std::string method;
+  std::string path;
+  std::string summary;
+  std::string request_schema;  // "" for none
+  std::string answer_schema;   // "" where it is no JSON
+};
+std::vector<Operation> operations();
+
+}  // namespace millrace::api
