@@ -1,0 +1,26 @@
+// The commands that need no server, or are one.
+#pragma once
+
+#include <string>
+
+#include "base/env.hpp"
+#include "base/result.hpp"
+#include "cli/cli.hpp"
+
+namespace millrace::app {
+
+Result<cli::Output> up(const cli::UpOptions& options, const std::string& version, Env& env);
+Result<cli::Output> init(const cli::InitOptions& options, Env& env);
+Result<cli::Output> schema();
+Result<cli::Output> explain(const std::string& project_file, bool loop, bool json, Env& env);
+Result<cli::Output> worker(const std::string& server, const std::string& data_dir, const std::string& name, Env& env);
+Result<cli::Output> doctor(const cli::DoctorOptions& options, Env& env);
+// Starts `millrace up` again and again while it is killed; ends as it ended otherwise. POSIX processes, no threads
+// before.
+Result<cli::Output> supervise(int argc, char** argv);
+
+// Set by SIGINT and SIGTERM; the second SIGINT ends the process at once.
+bool interrupted();
+void catch_signals();
+
+}  // namespace millrace::app

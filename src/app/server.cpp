@@ -1,0 +1,219 @@
+#include "app/server.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <format>
+
+#include "api/native/routes.hpp"
+#include "app/page.hpp"
+#include "base/executor.hpp"
+#include "base/log.hpp"
+#include "base/metrics.hpp"
+#include "base/process.hpp"
+#include "blob/local.hpp"
+#include "flow/relay.hpp"
+#include "loop/controller.hpp"
+#include "meta/sqlite.hpp"
+#include "net/server.hpp"
+#include "queue/local.hpp"
+#include "train/worker.hpp"
+
+namespace millrace::app {
+
+// In the order of construction; destroyed in reverse.
+struct Server::Impl {
+  Impl(const ServerConfig& c, Env& e) : config(c), env(e), processes(e.clock) {}
+  ServerConfig config;
+  Env& env;
+  ThreadExecutor writer{"meta writer"};
+  ThreadExecutor relay_thread{"relay"};
+  Metrics metrics;
+  SystemProcesses processes;
+  std::unique_ptr<meta::Store> store;
+  std::unique_ptr<blob::Store> blobs;
+  std::unique_ptr<queue::Queue> queue;
+  std::unique_ptr<flow::Relay> relay;
+  std::unique_ptr<flow::Jobs> jobs;
+  std::unique_ptr<loop::Service> service;
+  std::unique_ptr<serve::PredictionLog> log;
+  std::unique_ptr<serve::Predictor> predictor;
+  std::unique_ptr<train::Worker> worker;
+  std::unique_ptr<loop::Controller> controller;
+  std::unique_ptr<api::Context> context;
+  std::unique_ptr<net::Server> server;
+  std::atomic<bool> stop_asked{false};
+  std::string url;
+  std::int64_t dataset_seen = 0;
+  std::int64_t version_seen = 0;
+  std::int64_t current_seen = -1;
+  std::string run_failed_seen;
+};
+
+Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Server::~Server() { stop(std::chrono::seconds(0)); }
+
+Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& env) {
+  auto impl = std::make_unique<Impl>(config, env);
+  const loop::Paths paths{config.data_dir, config.project_dir};
+  auto migrations = loop::all_migrations();
+  TRY(impl->store, meta::open_sqlite(env, {.folder = config.data_dir, .program = "millrace " + config.version},
+                                     impl->writer, migrations));
+  TRY(impl->blobs, blob::open_local(env, {paths.blob_dir()}));
+  TRY(impl->queue, queue::open_local(env, {join_path(config.data_dir, "queue")}));
+  impl->relay = std::make_unique<flow::Relay>(env, *impl->store, *impl->queue, impl->relay_thread);
+  impl->jobs = std::make_unique<flow::Jobs>(env, *impl->store);
+  impl->service = std::make_unique<loop::Service>(loop::Service::Config{paths, config.cores}, env, *impl->store,
+                                                  *impl->blobs, *impl->jobs);
+  TRY(impl->log, serve::PredictionLog::open({paths.log_dir()}, env));
+  impl->predictor =
+      std::make_unique<serve::Predictor>(serve::Predictor::Config{}, env, *impl->service, *impl->blobs, *impl->log);
+  train::Worker::Config worker;
+  worker.data_dir = config.data_dir;
+  worker.scratch_dir = paths.scratch_dir();
+  worker.output_dir = paths.output_dir();
+  worker.program = self_program("millrace-job");
+  worker.slots = {{loop::slow_kinds()}, {loop::quick_kinds()}};
+  if (config.worker) impl->worker = std::make_unique<train::Worker>(worker, env, *impl->service, impl->processes);
+  impl->controller =
+      std::make_unique<loop::Controller>(env, *impl->service, *impl->predictor, *impl->log, impl->worker.get());
+  auto* controller = impl->controller.get();
+  impl->service->on_change([controller] { controller->wake(); });
+  TRY_VOID(impl->service->load_project());
+  // This process holds the folder's lock, so whoever worked in it before is gone: their jobs go on at once.
+  for (std::size_t slot = 0; slot < worker.slots.size(); ++slot) {
+    TRY(auto freed, impl->jobs->worker_gone(train::Worker::slot_name(worker, slot)));
+    (void)freed;
+  }
+  TRY_VOID(env.fs.remove_all(paths.scratch_dir()));
+  return std::unique_ptr<Server>(new Server(std::move(impl)));
+}
+
+Result<std::string> Server::apply(const std::string& text, const std::string& profile) {
+  TRY(auto applied, impl_->service->apply(text, profile, false, "up"));
+  if (applied.project.number <= 1 || !applied.changed) return std::string();
+  std::string out;
+  for (const auto& change : applied.changes)
+    out += std::format("changed   {}: {} -> {}   causes: {}\n", change.path, change.before, change.after,
+                       loop::effect_name(change.effect));
+  return out;
+}
+
+Result<std::string> Server::start() {
+  auto& impl = *impl_;
+  net::Config config;
+  config.host = impl.config.host;
+  config.port = impl.config.port;
+  config.io_threads = impl.config.cores;
+  config.temp_dir = join_path(impl.config.data_dir, "tmp");
+  config.auth.hosts = impl.config.hosts;
+  TRY_VOID(impl.env.fs.make_dirs(config.temp_dir));
+  TRY(config.auth.token, net::load_or_make_token(join_path(impl.config.data_dir, "token"), impl.env));
+  TRY(impl.server, net::Server::open(config, impl.env, &impl.metrics));
+  impl.context =
+      std::make_unique<api::Context>(api::Context{*impl.service, *impl.predictor, *impl.controller, impl.config.version,
+                                                  impl.env.clock.now(), [this] { impl_->stop_asked = true; }});
+  api::add_routes(*impl.server, *impl.context);
+  impl.server->fast("GET", "/", [](const net::Request&) {
+    auto page = net::text_response(std::string(status_page()));
+    page.content_type = "text/html; charset=utf-8";
+    return page;
+  });
+  impl.server->fast("GET", "/metrics", [this](const net::Request&) {
+    for (const auto& state : impl_->predictor->states()) {
+      Labels labels = {{"model", state.name}};
+      impl_->metrics.gauge({"millrace_serve_version", "Version that answers.", labels})
+          .set(static_cast<double>(state.serving.value_or(-1)));
+      impl_->metrics.gauge({"millrace_serve_requests", "Predict requests since the start.", labels})
+          .set(static_cast<double>(state.requests));
+      impl_->metrics.gauge({"millrace_serve_rows", "Rows predicted since the start.", labels})
+          .set(static_cast<double>(state.rows));
+      impl_->metrics
+          .gauge({"millrace_serve_unseen_categories", "Values of categories that training had not seen.", labels})
+          .set(static_cast<double>(state.unseen));
+    }
+    auto text = net::text_response(impl_->metrics.render());
+    text.content_type = "text/plain; version=0.0.4";
+    return text;
+  });
+  TRY_VOID(impl.predictor->reconcile());
+  TRY_VOID(impl.server->start());
+  impl.url = impl.server->addresses().front().url;
+  TRY_VOID(write_file(impl.env.fs, join_path(impl.config.data_dir, "address"), impl.url + "\n"));
+  if (impl.worker) impl.worker->start();
+  impl.controller->start();
+  impl.env.log.info("started", {{"url", impl.url}, {"version", impl.config.version}});
+  return impl.url;
+}
+
+bool Server::stop_asked() const { return impl_->stop_asked; }
+
+void Server::stop(Duration patience) {
+  auto& impl = *impl_;
+  if (impl.server) (void)impl.server->stop(patience);
+  if (impl.controller) impl.controller->stop();
+  if (impl.worker) impl.worker->stop();
+  if (impl.server) {
+    (void)impl.env.fs.remove(join_path(impl.config.data_dir, "address"));
+    impl.server.reset();
+  }
+}
+
+std::string Server::news() {
+  auto& impl = *impl_;
+  auto project = impl.service->project();
+  if (!project) return "";
+  std::string out;
+  (void)impl.service->store().read([&](meta::Reader& reader) -> Result<void> {
+    TRY(auto data, data::newest_version(reader, project->model.target.source));
+    if (data && data->number > impl.dataset_seen) {
+      impl.dataset_seen = data->number;
+      const auto& checks = data->content.analysis.checks.results;
+      auto ok_count = std::count_if(checks.begin(), checks.end(), [](const auto& c) { return c.level != "error"; });
+      out += std::format("data      {}@{}   {} rows   checks {}/{} ok\n", data->dataset, data->number, data->rows,
+                         ok_count, checks.size());
+      for (const auto& check : checks) {
+        if (check.level == "error")
+          out += std::format("  check   {}  {}: {}\n", check.column, check.rule, check.message);
+      }
+      if (data->state == data::VersionState::failed) {
+        out += std::format("  next    millrace data show {}@{}\n          millrace data accept {}@{} --reason ...\n",
+                           data->dataset, data->number, data->dataset, data->number);
+      }
+    }
+    TRY(auto versions, registry::list_versions(reader, project->name));
+    if (!versions.empty() && versions.front().number > impl.version_seen) {
+      const auto& version = versions.front();
+      impl.version_seen = version.number;
+      TRY(auto result, loop::parse_job<loop::EvaluateResult>(version.report));
+      auto metric = result.metrics.find(result.primary);
+      out += std::format("train     {}:{}   {} {}   on {} test rows\n", project->name, version.number, result.primary,
+                         metric == result.metrics.end() ? "-" : std::format("{:.4f}", metric->second), result.rows);
+      out += std::format("gates     {}\n", result.summary);
+      if (!result.passed) {
+        out += std::format("  next    millrace models show {}:{}\n          millrace promote {}:{} --reason \"...\"\n",
+                           project->name, version.number, project->name, version.number);
+      }
+    }
+    TRY(auto runs, track::list_runs(reader, project->name, 1, 0));
+    if (!runs.empty() && runs.front().state == track::RunState::failed && runs.front().id != impl.run_failed_seen) {
+      impl.run_failed_seen = runs.front().id;
+      out += std::format("failed    run {}: {}\n  next    millrace runs logs {}\n", runs.front().id,
+                         runs.front().failure, runs.front().id);
+    }
+    return {};
+  });
+  for (const auto& state : impl.predictor->states()) {
+    if (state.name == project->name && state.serving && *state.serving != impl.current_seen) {
+      impl.current_seen = *state.serving;
+      out +=
+          std::format("serving   {}:{}   POST {}/predict/{}\n", project->name, *state.serving, impl.url, project->name);
+    }
+  }
+  return out;
+}
+
+bool Server::settled() {
+  return impl_->current_seen >= 0 || impl_->version_seen > 0 || !impl_->run_failed_seen.empty();
+}
+
+}  // namespace millrace::app

@@ -1,0 +1,48 @@
+// One server in this process: stores opened, modules wired, HTTP started, everything stopped in reverse order.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/env.hpp"
+#include "base/result.hpp"
+#include "loop/project.hpp"
+
+namespace millrace::app {
+
+struct ServerConfig {
+  std::string version;
+  std::string project_dir;
+  std::string data_dir;
+  std::string host = "127.0.0.1";
+  int port = 7070;
+  std::vector<std::string> hosts;  // names besides localhost by which browsers may call
+  int cores = 1;
+  bool worker = true;  // false: jobs wait for workers of other processes
+};
+
+class Server {
+ public:
+  // Opens the data folder; nothing runs yet. meta's refusals: `meta.folder_locked`, `meta.newer_format`, ...
+  static Result<std::unique_ptr<Server>> open(const ServerConfig& config, Env& env);
+  ~Server();
+
+  // Takes the project file where it changed; what it causes is done once start() ran.
+  Result<std::string> apply(const std::string& project_text, const std::string& profile);
+  // Listens, loads models, begins to work. The address is then also in DATA_DIR/address.
+  Result<std::string> start();
+  // Set by a shutdown request; the owner then calls stop().
+  bool stop_asked() const;
+  void stop(Duration patience);
+  // One screen for `up`: what there is, what is under way, what changed since the last call; empty when nothing did.
+  std::string news();
+  bool settled();  // a version answers, or the first training ended without one
+
+ private:
+  struct Impl;
+  explicit Server(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace millrace::app

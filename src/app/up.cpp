@@ -1,0 +1,113 @@
+// `up`: one server on this machine, from a project file or from a data file alone.
+#include <charconv>
+#include <cstdio>
+#include <format>
+#include <thread>
+
+#include "app/local_commands.hpp"
+#include "app/server.hpp"
+#include "base/fs.hpp"
+#include "base/ids.hpp"
+#include "base/log.hpp"
+
+namespace millrace::app {
+
+namespace {
+
+struct Listen {
+  std::string host;
+  int port = 0;
+};
+
+Result<Listen> parse_listen(const std::string& text) {
+  auto colon = text.rfind(':');
+  int port = -1;
+  if (colon != std::string::npos) {
+    auto digits = std::string_view(text).substr(colon + 1);
+    auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+    if (error != std::errc() || end != digits.data() + digits.size()) port = -1;
+  }
+  if (port < 0 || port > 65535 || colon == 0) {
+    return fail(Code::invalid_argument, "cli.bad_listen",
+                std::format("--listen {}: write ADDRESS:PORT, as in 127.0.0.1:7070 (port 0: any free one)", text));
+  }
+  auto host = text.substr(0, colon);
+  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
+  return Listen{host, port};
+}
+
+// Of something that exists.
+std::string absolute(const std::string& path) {
+  char* real = realpath(path.c_str(), nullptr);
+  std::string out = real ? real : path;
+  std::free(real);
+  return out;
+}
+
+void say(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+}  // namespace
+
+Result<cli::Output> up(const cli::UpOptions& options, const std::string& version, Env& env) {
+  catch_signals();
+  if (!exists(env.fs, options.project_file)) {
+    if (options.files.empty()) {
+      return fail(Code::not_found, "cli.no_project",
+                  std::format("there is no {} here; begin with a data file: millrace up customers.csv --target churned",
+                              options.project_file));
+    }
+    TRY(auto made, init({options.files.front(), options.target, options.project_file, false, false}, env));
+    say(made.text);
+  } else if (!options.files.empty()) {
+    say(std::format("using {} as it is; {} is read when the project file names it\n", options.project_file,
+                    options.files.front()));
+  }
+  TRY(auto text, read_file(env.fs, options.project_file));
+  TRY(auto project, loop::parse_project(text, options.profile, options.project_file));
+
+  ServerConfig config;
+  config.version = version;
+  config.project_dir = parent_path(options.project_file);
+  config.data_dir =
+      options.data_dir.empty() ? join_path(config.project_dir, project.profile.data_dir) : options.data_dir;
+  if (options.ephemeral) {
+    IdMaker ids(env.clock, env.rng);
+    config.data_dir = "/tmp/millrace-" + ids.make().text();
+  }
+  TRY_VOID(env.fs.make_dirs(config.data_dir));
+  config.data_dir = absolute(config.data_dir);
+  config.project_dir = absolute(config.project_dir);
+  TRY(auto listen, parse_listen(options.listen.empty() ? project.profile.listen : options.listen));
+  config.host = listen.host;
+  config.port = listen.port;
+  config.hosts = project.profile.hosts;
+  config.worker = !options.no_worker;
+  config.cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+
+  TRY(auto log, open_log({.file = join_path(config.data_dir, "millrace.log")}, env.clock));
+  Env server_env{env.fs, env.clock, env.rng, env.faults, *log};
+  {
+    TRY(auto server, Server::open(config, server_env));
+    TRY(auto changes, server->apply(text, options.profile));
+    say(changes);
+    TRY(auto url, server->start());
+    say(std::format("console   {}     admin token: in {}\n", url, join_path(config.data_dir, "token")));
+    if (options.open) {
+      if (std::system(("xdg-open " + url + " >/dev/null 2>&1 &").c_str()) != 0) say("open      " + url + "\n");
+    }
+    while (!interrupted() && !server->stop_asked()) {
+      auto news = server->news();
+      if (!news.empty()) say(news);
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    say("stopping: requests in flight are answered first; Ctrl-C again stops at once\n");
+    server->stop(std::chrono::seconds(10));
+  }
+  if (options.ephemeral) TRY_VOID(env.fs.remove_all(config.data_dir));
+  return cli::Output{};
+}
+
+}  // namespace millrace::app

@@ -1,0 +1,54 @@
+// `worker`: runs jobs of a server in this process. It reads blobs directly, so it shares the server's data folder.
+#include <unistd.h>
+
+#include <cstdio>
+
+#include <format>
+#include <thread>
+
+#include "app/local_commands.hpp"
+#include "base/fs.hpp"
+#include "base/process.hpp"
+#include "cli/client.hpp"
+#include "loop/jobs.hpp"
+#include "remote/job_source.hpp"
+#include "train/worker.hpp"
+
+namespace millrace::app {
+
+Result<cli::Output> worker(const std::string& server, const std::string& data_dir, const std::string& name, Env& env) {
+  catch_signals();
+  if (data_dir.empty()) {
+    return fail(Code::invalid_argument, "cli.no_data_dir",
+                "name the server's data folder with --server-data: a worker reads and writes its blobs there");
+  }
+  auto environment = [](const char* variable) -> std::optional<std::string> {
+    const char* value = std::getenv(variable);
+    return value ? std::optional<std::string>(value) : std::nullopt;
+  };
+  TRY(auto address, cli::find_server(env.fs, environment, ".", server, data_dir));
+  remote::RemoteJobSource source(env, address.url, address.token);
+  SystemProcesses processes(env.clock);
+  char* absolute = realpath(data_dir.c_str(), nullptr);
+  train::Worker::Config config;
+  config.data_dir = absolute ? absolute : data_dir;
+  std::free(absolute);
+  config.name = name.empty() ? std::format("worker-{}", getpid()) : name;
+  config.scratch_dir = join_path(config.data_dir, "scratch-" + config.name);
+  config.output_dir = join_path(config.data_dir, "runs");
+  config.program = self_program("millrace-job");
+  auto kinds = loop::quick_kinds();
+  for (const auto& kind : loop::slow_kinds()) kinds.push_back(kind);
+  config.slots = {{kinds}};
+  train::Worker worker(config, env, source, processes);
+  worker.start();
+  std::printf("worker %s takes jobs of %s; Ctrl-C gives back what is under way\n", config.name.c_str(),
+              address.url.c_str());
+  std::fflush(stdout);
+  while (!interrupted()) std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  worker.stop();
+  (void)env.fs.remove_all(config.scratch_dir);
+  return cli::Output{};
+}
+
+}  // namespace millrace::app
