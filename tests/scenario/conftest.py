@@ -1,0 +1,162 @@
+"""The product as a user has it: the real binary, real files, HTTP. Each test gets a folder and servers of its own."""
+import csv
+import gzip
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+TOP = pathlib.Path(__file__).resolve().parent.parent.parent
+MILLRACE = TOP / "build" / "release" / "bin" / "millrace"
+SHARED = pathlib.Path(os.environ.get("MILLRACE_SHARED") or TOP.parent / "shared")
+DATA = SHARED / "data"
+
+
+def wait_for(what, condition, seconds=60.0):
+    """Looks again until `condition()` is true; what it answered. Fails with `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds} s for {what}")
+        time.sleep(0.05)
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class Server:
+    """One `millrace up` in a project folder."""
+
+    def __init__(self, folder, *arguments, env=None):
+        self.folder = pathlib.Path(folder)
+        self.data_dir = self.folder / ".millrace"
+        self.arguments = [str(a) for a in arguments]
+        self.env = env or {}
+        self.process = None
+
+    def start(self, wait=True):
+        address = self.data_dir / "address"
+        address.unlink(missing_ok=True)
+        self.output = open(self.folder / "up.out", "ab")
+        self.process = subprocess.Popen(
+            [MILLRACE, "up", *self.arguments, "--listen", "127.0.0.1:0"], cwd=self.folder,
+            stdout=self.output, stderr=subprocess.STDOUT, env={**os.environ, **self.env})
+        if wait:
+            wait_for("the server's address", lambda: self.gone() or (address.exists() and address.read_text().strip()))
+            assert not self.gone(), self.log()
+            self.url = address.read_text().strip()
+            wait_for("/healthz", lambda: self.reachable())
+        return self
+
+    def reachable(self):
+        try:
+            return self.get("/healthz").status == 200
+        except OSError:
+            return False
+
+    def gone(self):
+        return self.process.poll() is not None
+
+    def log(self):
+        return (self.folder / "up.out").read_text(errors="replace")
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(30)
+
+    def stop(self):
+        if self.process and not self.gone():
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait(10)
+
+    def request(self, method, path, body=None, headers=None, timeout=60):
+        data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data, method=method,
+                                         headers={"Content-Type": "application/json", **(headers or {})})
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:
+                return Answer(answer.status, answer.headers, answer.read())
+        except urllib.error.HTTPError as error:
+            return Answer(error.code, error.headers, error.read())
+
+    def get(self, path, **more):
+        return self.request("GET", path, **more)
+
+    def post(self, path, body=None, **more):
+        return self.request("POST", path, body if body is not None else {}, **more)
+
+    def model(self, name):
+        answer = self.get(f"/api/v1/models/{name}")
+        return answer.json if answer.status == 200 else {"versions": [], "aliases": []}
+
+    def wait_ready(self, seconds=120):
+        def ready():
+            assert not self.gone(), self.log()
+            return self.get("/readyz").status == 200
+        wait_for("/readyz\n" + self.log(), ready, seconds)
+        return self
+
+    def wait_versions(self, name, count, seconds=120):
+        return wait_for(f"{count} versions of {name}\n{self.log()}",
+                        lambda: [v for v in self.model(name)["versions"] if v["number"] > 0][:] if
+                        len([v for v in self.model(name)["versions"] if v["number"] > 0]) >= count else None, seconds)
+
+    def cli(self, *arguments, expect=0):
+        done = subprocess.run([MILLRACE, *[str(a) for a in arguments]], cwd=self.folder, capture_output=True, text=True, timeout=300,
+                              env={**os.environ, **self.env})
+        assert expect is None or done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+
+def read_csv(name):
+    with gzip.open(DATA / name, "rt", encoding="utf-8", newline="") as file:
+        return list(csv.reader(file))
+
+
+def write_csv(path, rows):
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    return path
+
+
+@pytest.fixture
+def data():
+    if not DATA.is_dir():
+        pytest.skip("the public data sets are not beside the checkout (MILLRACE_SHARED)")
+    return DATA
+
+
+@pytest.fixture
+def servers(tmp_path):
+    """servers(folder, *arguments) makes one; all are stopped at the end."""
+    made = []
+
+    def make(*arguments, folder=None, env=None):
+        place = tmp_path if folder is None else folder
+        made.append(Server(place, *arguments, env=env))
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()
+    shutil.rmtree(tmp_path, ignore_errors=True)
