@@ -142,7 +142,7 @@ Result<cli::Output> init(const cli::InitOptions& options, Env& env) {
     for (const auto& field : output.schema) facts.names.push_back(field.name);
   }
   for (const auto& column : found.columns) {
-    if (column.role == "left_out") {
+    if (column.role == "left out") {
       facts.excluded.push_back({column.name, column.why});
       text += std::format("left out: {} ({})\n", column.name, column.why);
     }

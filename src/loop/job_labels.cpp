@@ -170,22 +170,27 @@ Result<LiveResult> run_live(const AssembleJob& job, JobContext& context) {
   }
   result.labels_unmatched = static_cast<std::int64_t>(logged.joined.unmatched.size());
   result.labels_seq = job.labels_seq;
-  TRY(auto quality, eval::live_quality(std::move(live), task));
-  for (const auto& one : quality) {
-    LiveLine line{one.version,
-                  one.metric,
-                  static_cast<std::int64_t>(one.predictions),
-                  static_cast<std::int64_t>(one.labelled),
-                  static_cast<std::int64_t>(one.waiting),
-                  one.value,
-                  {},
-                  {},
-                  one.why_undefined};
-    if (one.interval) {
-      line.low = one.interval->low;
-      line.high = one.interval->high;
+  std::vector<std::string> metrics = job.metrics;
+  metrics.insert(metrics.begin(), "");  // the primary
+  for (const auto& metric : metrics) {
+    task.metric = metric;
+    TRY(auto quality, eval::live_quality(live, task));
+    for (const auto& one : quality) {
+      LiveLine line{one.version,
+                    one.metric,
+                    static_cast<std::int64_t>(one.predictions),
+                    static_cast<std::int64_t>(one.labelled),
+                    static_cast<std::int64_t>(one.waiting),
+                    one.value,
+                    {},
+                    {},
+                    one.why_undefined};
+      if (one.interval) {
+        line.low = one.interval->low;
+        line.high = one.interval->high;
+      }
+      result.versions.push_back(std::move(line));
     }
-    result.versions.push_back(std::move(line));
   }
   return result;
 }

@@ -145,6 +145,7 @@ struct AssembleJob {
   std::vector<std::string> trust;
   std::vector<data::ColumnField> schema;  // of the dataset that it will be trained with
   ModelSpec spec;
+  std::vector<std::string> metrics;  // live ones that rules look at, besides the primary
 };
 struct AssembleResult {
   std::vector<data::Part> parts;

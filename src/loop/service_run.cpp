@@ -41,6 +41,9 @@ Result<AssembleJob> Service::assemble_job(const ModelSpec& model, const std::vec
   job.trust = project->labels.trust;
   job.schema = schema;
   job.spec = model;
+  for (const auto& rule : project->retrain.when) {
+    if (!rule.metric.empty()) job.metrics.push_back(rule.metric);
+  }
   return job;
 }
 

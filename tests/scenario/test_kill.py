@@ -13,7 +13,7 @@ POINTS = [
     "loop.checkpoint.after_commit",       # a training's checkpoint is recorded
     "train.artifact.after",               # in the job: the archive is stored, the result is not
     "loop.register.after_number",         # numbered, not committed
-    "loop.complete.after_commit@4",       # registered, not swapped
+    "loop.complete.after_commit@3",       # registered, not swapped
     "serve.swap.before",
 ]
 

@@ -1,5 +1,6 @@
 #include "api/native/routes.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <format>
 
@@ -126,6 +127,7 @@ Result<Status> status_of(Context& c) {
       TRY(auto result, loop::parse_job<loop::LiveResult>(live->result));
       for (const auto& line : result.versions) {
         if (line.version != std::format("{}:{}", project->name, current->version)) continue;
+        if (!model.metric.empty() && line.metric != model.metric) continue;
         model.live_value = line.value;
         model.live_low = line.low;
         model.live_high = line.high;
@@ -266,7 +268,10 @@ void add_routes(net::Server& server, Context& c) {
   net::RouteOptions open{.access = net::Access::open};
   server.fast("GET", "/healthz", [](const Request&) { return net::text_response("ok\n"); }, open);
   auto ready = [&](const Request&) {
-    bool yes = server.ready() && c.predictor.ready() && !c.predictor.states().empty();
+    auto states = c.predictor.states();
+    bool serves =
+        std::any_of(states.begin(), states.end(), [](const auto& state) { return state.serving.has_value(); });
+    bool yes = server.ready() && c.predictor.ready() && serves;
     return yes ? net::text_response("ready\n")
                : net::error_response({Code::unavailable, "api.not_ready", "no model answers yet; see: millrace status"},
                                      {.retry_after_seconds = 1});
