@@ -14,6 +14,7 @@
 
 namespace millrace::model {
 
+// clang-format off
 #define MILLRACE_XGBOOST_FUNCTIONS(X)                                                                                 \
   X(XGBoostVersion)                                                                                                   \
   X(XGBuildInfo)                                                                                                      \
@@ -27,6 +28,7 @@ namespace millrace::model {
               X(XGBoosterGetNumFeature) X(XGBoosterSlice) X(XGBoosterPredictFromDense) X(XGBoosterPredictFromDMatrix) \
                   X(XGBoosterLoadModelFromBuffer) X(XGBoosterSaveModelToBuffer) X(XGBoosterSerializeToBuffer)         \
                       X(XGBoosterUnserializeFromBuffer) X(XGBoosterFeatureScore) X(XGBoosterSaveJsonConfig)
+// clang-format on
 
 // Never unloaded: its OpenMP threads outlive every handle. Any thread may call; what a single object allows, XGBoost's
 // own documentation says.
