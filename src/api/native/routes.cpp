@@ -5,6 +5,7 @@
 #include <format>
 
 #include "api/native/map.hpp"
+#include "api/native/openapi.hpp"
 #include "base/fs.hpp"
 #include "data/diff.hpp"
 
@@ -329,6 +330,7 @@ void add_project_routes(net::Server& server, Context& c) {
     auto project = c.service.project();
     return project ? answer(Result<LoopAnswer>(loop_of(*project))) : answer(Result<LoopAnswer>(LoopAnswer{}));
   });
+  server.pooled("GET", "/api/v1/openapi.json", [&c](const Request&) { return net::json_response(openapi(c.version)); });
   server.fast("POST", "/api/v1/shutdown", [&c](const Request&) {
     c.shut_down();
     return net::json_response("{}", 202);

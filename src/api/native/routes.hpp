@@ -25,14 +25,4 @@ struct Context {
 
 // Adds every route of /api/v1, /predict, /labels, /readyz and /healthz. `context` outlives the server.
 void add_routes(net::Server& server, Context& context);
-// One per operation, for the OpenAPI text (openapi.hpp) and its test.
-struct Operation {
-  std::string method;
-  std::string path;
-  std::string summary;
-  std::string request_schema;  // "" for none
-  std::string answer_schema;   // "" where it is no JSON
-};
-std::vector<Operation> operations();
-
 }  // namespace millrace::api

@@ -1,0 +1,135 @@
+#include "api/native/openapi.hpp"
+
+#include <array>
+#include <format>
+#include <map>
+
+#include "api/native/wire.hpp"
+
+namespace millrace::api {
+
+namespace {
+
+struct Operation {
+  std::string_view method, path, summary;
+  std::string_view request;  // a schema's name; "" for none, "rows" and "bytes" for bodies that are no wire struct
+  std::string_view answer;   // a schema's name; "" where it is no wire struct
+  int status = 200;
+};
+
+constexpr auto operations = std::to_array<Operation>({
+    {"get", "/api/v1/status", "One screen: models, what runs, what waits and why", "", "Status"},
+    {"get", "/api/v1/project", "The project file in use, completed, as TOML", "", ""},
+    {"post", "/api/v1/project", "Take a changed project file, or say what it would cause", "ApplyRequest",
+     "ApplyAnswer"},
+    {"get", "/api/v1/loop", "Each step of the loop and its rule", "", "LoopAnswer"},
+    {"get", "/api/v1/datasets", "All dataset versions, newest first", "", "DatasetList"},
+    {"get", "/api/v1/datasets/{dataset}", "Versions of one dataset", "", "DatasetList"},
+    {"get", "/api/v1/datasets/{dataset}/versions/{version}", "One version with columns and checks", "",
+     "DatasetVersion"},
+    {"get", "/api/v1/datasets/{dataset}/versions/{version}/diff", "What differs from version `with`", "", "DiffAnswer"},
+    {"post", "/api/v1/datasets/{dataset}/versions/{version}/accept", "Let it be trained on though a check failed",
+     "AcceptRequest", "DatasetVersion"},
+    {"post", "/api/v1/datasets/{dataset}/versions/{version}/query", "SQL over its rows, as a job", "QueryRequest",
+     "JobAnswer", 202},
+    {"post", "/api/v1/datasets/{dataset}/upload", "Further rows, as a file", "bytes", "JobAnswer", 202},
+    {"post", "/api/v1/ingest", "Read a source's own file again", "IngestRequest", "JobAnswer", 202},
+    {"get", "/api/v1/jobs/{job}", "A job's state, progress and result", "", "JobState"},
+    {"post", "/api/v1/train", "Train a candidate now", "TrainRequest", "JobAnswer", 202},
+    {"get", "/api/v1/runs", "Runs, newest first", "", "RunList"},
+    {"get", "/api/v1/runs/{run}", "One run", "", "Run"},
+    {"get", "/api/v1/runs/{run}/metrics", "Its metrics over steps", "", "MetricHistory"},
+    {"get", "/api/v1/runs/{run}/logs", "What it printed", "", ""},
+    {"post", "/api/v1/runs/{run}/cancel", "Stop it", "Empty", "Empty"},
+    {"get", "/api/v1/models", "Registered models", "", "ModelList"},
+    {"get", "/api/v1/models/{model}", "One model with its versions and alias history", "", "Model"},
+    {"get", "/api/v1/models/{model}/versions/{version}", "Gates, metrics, lineage", "", "ModelVersion"},
+    {"post", "/api/v1/models/{model}/promote", "Let a version answer", "PromoteRequest", "MoveAnswer"},
+    {"post", "/api/v1/models/{model}/rollback", "Let the previous version answer again", "AcceptRequest", "MoveAnswer"},
+    {"post", "/api/v1/models/{model}/versions/{version}/rebuild", "Train it again and compare the bytes", "Empty",
+     "RebuildAnswer", 202},
+    {"get", "/api/v1/models/{model}/label-queue", "Predictions worth a label", "", "LabelQueue"},
+    {"get", "/api/v1/predictions/{prediction}", "Why it came out as it did", "", "Why"},
+    {"post", "/api/v1/jobs/claim", "For workers: the next job", "ClaimRequest", "ClaimAnswer"},
+    {"post", "/api/v1/jobs/{job}/heartbeat", "For workers: a sign of life", "HeartbeatRequest", "HeartbeatAnswer"},
+    {"post", "/api/v1/jobs/{job}/end", "For workers: result, failure, or given back", "EndRequest", "Empty"},
+    {"post", "/predict/{model}", "Predict one row or many", "rows", ""},
+    {"post", "/labels/{model}", "True labels, a list", "Labels", "LabelsAnswer"},
+});
+
+std::map<std::string, std::string> schemas() {
+  std::map<std::string, std::string> all;
+  auto add = [&]<class T>(const char* name, T*) {
+    auto text = schema<T>();
+    // References inside are relative to the schema itself: it gets an id of its own (JSON Schema 2020-12, 8.2.1).
+    all[name] = std::format("{{\"$id\":\"urn:millrace:{}\",{}", name, text.substr(1));
+  };
+#define MILLRACE_SCHEMA(T) add(#T, static_cast<T*>(nullptr));
+  MILLRACE_SCHEMA(ErrorAnswer)
+  MILLRACE_SCHEMA(Status) MILLRACE_SCHEMA(ApplyRequest) MILLRACE_SCHEMA(ApplyAnswer) MILLRACE_SCHEMA(LoopAnswer)
+      MILLRACE_SCHEMA(JobAnswer) MILLRACE_SCHEMA(JobState) MILLRACE_SCHEMA(Empty) MILLRACE_SCHEMA(DatasetVersion)
+          MILLRACE_SCHEMA(DatasetList) MILLRACE_SCHEMA(AcceptRequest) MILLRACE_SCHEMA(QueryRequest)
+              MILLRACE_SCHEMA(QueryAnswer) MILLRACE_SCHEMA(DiffAnswer) MILLRACE_SCHEMA(IngestRequest)
+                  MILLRACE_SCHEMA(LabelsAnswer) MILLRACE_SCHEMA(LabelQueue) MILLRACE_SCHEMA(Why)
+                      MILLRACE_SCHEMA(TrainRequest) MILLRACE_SCHEMA(Run) MILLRACE_SCHEMA(RunList)
+                          MILLRACE_SCHEMA(MetricHistory) MILLRACE_SCHEMA(ModelVersion) MILLRACE_SCHEMA(Model)
+                              MILLRACE_SCHEMA(ModelList) MILLRACE_SCHEMA(PromoteRequest) MILLRACE_SCHEMA(MoveAnswer)
+                                  MILLRACE_SCHEMA(RebuildAnswer) MILLRACE_SCHEMA(ClaimRequest)
+                                      MILLRACE_SCHEMA(ClaimAnswer) MILLRACE_SCHEMA(HeartbeatRequest)
+                                          MILLRACE_SCHEMA(HeartbeatAnswer) MILLRACE_SCHEMA(EndRequest)
+#undef MILLRACE_SCHEMA
+                                              add("Labels", static_cast<std::vector<Label>*>(nullptr));
+  return all;
+}
+
+std::string body(std::string_view schema, std::string_view type = "application/json") {
+  return std::format(
+      R"("content":{{"{}":{{"schema":{}}}}})", type,
+      schema.empty() ? std::string("{}") : std::format(R"({{"$ref":"#/components/schemas/{}"}})", schema));
+}
+
+std::string render(const Operation& one) {
+  std::string parameters;
+  for (auto at = one.path.find('{'); at != std::string_view::npos; at = one.path.find('{', at + 1)) {
+    auto name = one.path.substr(at + 1, one.path.find('}', at) - at - 1);
+    parameters += std::format(R"({}{{"name":"{}","in":"path","required":true,"schema":{{"type":"string"}}}})",
+                              parameters.empty() ? "" : ",", name);
+  }
+  std::string out = std::format(R"("{}":{{"summary":"{}","parameters":[{}],)", one.method, one.summary, parameters);
+  if (one.request == "bytes") {
+    out += R"("requestBody":{"required":true,)" + body("", "application/octet-stream") + "},";
+  } else if (one.request == "rows") {
+    out += R"("requestBody":{"required":true,)" + body("") + "},";
+  } else if (!one.request.empty()) {
+    out += R"("requestBody":{"required":true,)" + body(one.request) + "},";
+  }
+  out += std::format(R"("responses":{{"{}":{{"description":"ok",{}}},"default":{{"description":"an error",{}}}}}}})",
+                     one.status,
+                     one.answer.empty() ? body("", one.path.starts_with("/predict") ? "application/json" : "text/plain")
+                                        : body(one.answer),
+                     body("ErrorAnswer"));
+  return out;
+}
+
+}  // namespace
+
+std::string openapi(const std::string& version) {
+  std::string out =
+      std::format(R"({{"openapi":"3.1.0","info":{{"title":"Millrace native API","version":"{}"}},"paths":{{)", version);
+  std::string paths;
+  std::map<std::string_view, std::string> by_path;
+  std::vector<std::string_view> order;
+  for (const auto& one : operations) {
+    auto& text = by_path[one.path];
+    if (text.empty()) order.push_back(one.path);
+    text += (text.empty() ? "" : ",") + render(one);
+  }
+  for (auto path : order) paths += std::format("{}\"{}\":{{{}}}", paths.empty() ? "" : ",\n", path, by_path[path]);
+  out += paths + "},\n\"components\":{\"schemas\":{";
+  std::string components;
+  for (const auto& [name, schema] : schemas())
+    components += std::format("{}\"{}\":{}", components.empty() ? "" : ",\n", name, schema);
+  return out + components + "}}}\n";
+}
+
+}  // namespace millrace::api
