@@ -64,21 +64,42 @@ std::map<std::string, std::string> schemas() {
     // References inside are relative to the schema itself: it gets an id of its own (JSON Schema 2020-12, 8.2.1).
     all[name] = std::format("{{\"$id\":\"urn:millrace:{}\",{}", name, text.substr(1));
   };
-#define MILLRACE_SCHEMA(T) add(#T, static_cast<T*>(nullptr));
-  MILLRACE_SCHEMA(ErrorAnswer)
-  MILLRACE_SCHEMA(Status) MILLRACE_SCHEMA(ApplyRequest) MILLRACE_SCHEMA(ApplyAnswer) MILLRACE_SCHEMA(LoopAnswer)
-      MILLRACE_SCHEMA(JobAnswer) MILLRACE_SCHEMA(JobState) MILLRACE_SCHEMA(Empty) MILLRACE_SCHEMA(DatasetVersion)
-          MILLRACE_SCHEMA(DatasetList) MILLRACE_SCHEMA(AcceptRequest) MILLRACE_SCHEMA(QueryRequest)
-              MILLRACE_SCHEMA(QueryAnswer) MILLRACE_SCHEMA(DiffAnswer) MILLRACE_SCHEMA(IngestRequest)
-                  MILLRACE_SCHEMA(LabelsAnswer) MILLRACE_SCHEMA(LabelQueue) MILLRACE_SCHEMA(Why)
-                      MILLRACE_SCHEMA(TrainRequest) MILLRACE_SCHEMA(Run) MILLRACE_SCHEMA(RunList)
-                          MILLRACE_SCHEMA(MetricHistory) MILLRACE_SCHEMA(ModelVersion) MILLRACE_SCHEMA(Model)
-                              MILLRACE_SCHEMA(ModelList) MILLRACE_SCHEMA(PromoteRequest) MILLRACE_SCHEMA(MoveAnswer)
-                                  MILLRACE_SCHEMA(RebuildAnswer) MILLRACE_SCHEMA(ClaimRequest)
-                                      MILLRACE_SCHEMA(ClaimAnswer) MILLRACE_SCHEMA(HeartbeatRequest)
-                                          MILLRACE_SCHEMA(HeartbeatAnswer) MILLRACE_SCHEMA(EndRequest)
+#define MILLRACE_SCHEMA(T) add(#T, static_cast<T*>(nullptr))
+  MILLRACE_SCHEMA(ErrorAnswer);
+  MILLRACE_SCHEMA(Status);
+  MILLRACE_SCHEMA(ApplyRequest);
+  MILLRACE_SCHEMA(ApplyAnswer);
+  MILLRACE_SCHEMA(LoopAnswer);
+  MILLRACE_SCHEMA(JobAnswer);
+  MILLRACE_SCHEMA(JobState);
+  MILLRACE_SCHEMA(Empty);
+  MILLRACE_SCHEMA(DatasetVersion);
+  MILLRACE_SCHEMA(DatasetList);
+  MILLRACE_SCHEMA(AcceptRequest);
+  MILLRACE_SCHEMA(QueryRequest);
+  MILLRACE_SCHEMA(QueryAnswer);
+  MILLRACE_SCHEMA(DiffAnswer);
+  MILLRACE_SCHEMA(IngestRequest);
+  MILLRACE_SCHEMA(LabelsAnswer);
+  MILLRACE_SCHEMA(LabelQueue);
+  MILLRACE_SCHEMA(Why);
+  MILLRACE_SCHEMA(TrainRequest);
+  MILLRACE_SCHEMA(Run);
+  MILLRACE_SCHEMA(RunList);
+  MILLRACE_SCHEMA(MetricHistory);
+  MILLRACE_SCHEMA(ModelVersion);
+  MILLRACE_SCHEMA(Model);
+  MILLRACE_SCHEMA(ModelList);
+  MILLRACE_SCHEMA(PromoteRequest);
+  MILLRACE_SCHEMA(MoveAnswer);
+  MILLRACE_SCHEMA(RebuildAnswer);
+  MILLRACE_SCHEMA(ClaimRequest);
+  MILLRACE_SCHEMA(ClaimAnswer);
+  MILLRACE_SCHEMA(HeartbeatRequest);
+  MILLRACE_SCHEMA(HeartbeatAnswer);
+  MILLRACE_SCHEMA(EndRequest);
 #undef MILLRACE_SCHEMA
-                                              add("Labels", static_cast<std::vector<Label>*>(nullptr));
+  add("Labels", static_cast<std::vector<Label>*>(nullptr));
   return all;
 }
 
