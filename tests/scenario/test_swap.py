@@ -1,0 +1,60 @@
+"""200 swaps under 16 connections: no request fails, and each answer is exactly what the version named in it gives."""
+import http.client
+import json
+import random
+import threading
+import time
+
+from conftest import write_csv
+
+ROW = json.dumps({"a": 1.5, "b": -0.5}).encode()
+
+
+def test_swaps_under_load(servers, tmp_path):
+    rng = random.Random(10)
+    rows = [[rng.gauss(0, 1), rng.gauss(0, 1)] for _ in range(800)]
+    write_csv(tmp_path / "data.csv", [["a", "b", "y"]] + [[a, b, int(a + b + rng.gauss(0, 0.3) > 0)] for a, b in rows])
+    (tmp_path / "millrace.toml").write_text('[project]\nname = "swap"\n[source.data]\nuri = "file:data.csv"\n[model]\ntarget = "data.y"\n'
+                                            'trainer = { name = "boosted-trees", rounds = 40 }\n[gates]\n"auc" = ">= 0.7"\n')
+    server = servers().start().wait_ready()
+    server.cli("promote", "swap:baseline")
+    expected = {f"swap:{version}": server.request("POST", f"/predict/swap/versions/{version}", ROW).json["probability"] for version in (0, 1)}
+    assert expected["swap:0"] != expected["swap:1"]
+    host = server.url.removeprefix("http://")
+    stop, wrong, seen, slowest, lock = threading.Event(), [], {}, [0.0], threading.Lock()
+
+    def ask():
+        connection = http.client.HTTPConnection(host, timeout=30)
+        count, slow = {}, 0.0
+        while not stop.is_set():
+            began = time.monotonic()
+            connection.request("POST", "/predict/swap", ROW, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            body = answer.read()
+            slow = max(slow, time.monotonic() - began)
+            parsed = json.loads(body)
+            if answer.status != 200 or expected.get(parsed.get("model")) != parsed["probability"]:
+                wrong.append((answer.status, body))
+                break
+            count[parsed["model"]] = count.get(parsed["model"], 0) + 1
+        with lock:
+            slowest[0] = max(slowest[0], slow)
+            for model, times in count.items():
+                seen[model] = seen.get(model, 0) + times
+
+    threads = [threading.Thread(target=ask) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    moves = 0
+    began = time.monotonic()
+    while moves < 200 and time.monotonic() - began < 60:
+        answer = server.post("/api/v1/models/swap/rollback", {"reason": "a test of swapping"})
+        assert answer.status == 200, answer.body
+        moves += answer.json["changed"]
+    stop.set()
+    for thread in threads:
+        thread.join()
+    print(f"{moves} swaps, {sum(seen.values())} answers, slowest {slowest[0] * 1000:.1f} ms")
+    assert not wrong, wrong[:3]
+    assert moves == 200
+    assert min(seen.get(model, 0) for model in expected) > 50, seen
