@@ -5,7 +5,9 @@ set -euo pipefail
 build=$(cd "$1" && pwd)
 lib=$build/lib
 programs=("$build"/bin/millrace "$build"/bin/millrace-job)
-engines=(/usr/lib/x86_64-linux-gnu/libxgboost.so.0 /usr/lib/x86_64-linux-gnu/libonnxruntime.so.1)
+shopt -s nullglob
+engines=(/usr/lib/x86_64-linux-gnu/libxgboost.so* /usr/lib/x86_64-linux-gnu/libonnxruntime.so*)  # opened by name at run time
+[ ${#engines[@]} -gt 0 ] || { echo "bundle: no engine library is installed" >&2; exit 1; }
 wanted=$({ ldd "${programs[@]}" "${engines[@]}" 2>/dev/null || true; } | sed -n 's/.*=> \(\/[^ ]*\) .*/\1/p; s/^[[:space:]]*\(\/[^ ]*ld-linux[^ ]*\) .*/\1/p' | sort -u)
 for engine in "${engines[@]}"; do [ ! -e "$engine" ] || wanted+=$'\n'$engine; done
 stamp=$(for file in $wanted; do stat -L -c '%n %s %Y' "$file"; done | sha256sum)

@@ -95,7 +95,7 @@ Result<Status> status_of(Context& c) {
   status.data_dir = c.service.config().paths.data_dir;
   status.started = format_time(c.started);
   auto project = c.service.project();
-  status.ready = project && c.predictor.ready();
+  status.ready = false;
   status.waiting = c.controller.waiting();
   if (!project) return status;
   status.project = project->name;
@@ -175,6 +175,7 @@ Result<Status> status_of(Context& c) {
   }
   for (const auto& waiting : c.controller.waiting())
     model.next_retrain += (model.next_retrain.empty() ? "" : "; ") + waiting;
+  status.ready = c.predictor.ready() && model.loaded.has_value();
   model.light = !model.loaded ? "red" : model.notes.empty() ? "green" : "yellow";
   status.models.push_back(std::move(model));
   return status;
