@@ -8,7 +8,7 @@
 
 namespace millrace {
 
-// Exit status of a command (docs: PRODUCT, "Verbs"). Errors are 1, but for a few that scripts tell apart.
+// Exit status of a command. Errors are 1, but for a few that scripts tell apart.
 namespace exit_status {
 inline constexpr int ok = 0;
 inline constexpr int error = 1;

@@ -12,7 +12,7 @@
 
 namespace millrace::cli {
 
-// What a command prints and how it ends (PRODUCT.md section 4: 0 ok, 1 error, 2 gate failed, 3 waiting for approval,
+// What a command prints and how it ends (0 ok, 1 error, 2 gate failed, 3 waiting for approval,
 // 4 nothing to do).
 struct Output {
   std::string text;

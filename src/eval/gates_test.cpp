@@ -285,7 +285,7 @@ TEST(GateParser, Quotes) {
   EXPECT_EQ(columns_of(both), (std::vector<std::string>{"default.payment next", "score", "gender"}));
 }
 
-// PRODUCT.md's examples, each for its own task.
+// The examples of the project file, each for its own task.
 TEST(GateParser, ReadsTheExamples) {
   const std::pair<TaskType, GateLine> lines[] = {
       {TaskType::binary, {"auc", ">= 0.80"}},

@@ -114,7 +114,7 @@ constexpr Key all_keys[] = {
 
     {.path = "release", .forms = table, .help = "How a model that passed its gates comes to serve.", .example = "[release]"},
     {.path = "release.steps", .forms = list, .items = text, .fallback = "[\"full\"]", .judge = judge_release_step, .effect = Effect::schedule, .help = "Steps to all of the traffic.", .example = "[\"full\"]"},
-    {.path = "release.rollback", .forms = text, .fallback = "\"manual\"", .words = "auto|manual", .effect = Effect::schedule, .help = "Whether a fall of live quality brings back the previous model by itself.", .example = "\"auto\""},
+    {.path = "release.rollback", .forms = text, .fallback = "\"manual\"", .words = "manual", .words_later = "auto", .effect = Effect::schedule, .help = "Whether a fall of live quality brings back the previous model by itself.", .example = "\"manual\""},
     {.path = "release.harm", .forms = table, .later = true, .help = "What counts as harm during a release.", .example = "{ metric = \"auc\", drop = 0.01 }"},
     {.path = "release.harm.metric", .forms = text, .later = true, .help = "The metric.", .example = "\"auc\""},
     {.path = "release.harm.drop", .forms = number, .later = true, .help = "The fall that is harm.", .example = "0.01"},
@@ -124,7 +124,7 @@ constexpr Key all_keys[] = {
     {.path = "release.fallback.answer", .forms = list, .items = text, .later = true, .help = "What answers then, in order.", .example = "[\"previous\", \"constant 0.1\"]"},
 
     {.path = "labels", .forms = table, .help = "What was really true, sent later.", .example = "[labels]"},
-    {.path = "labels.field", .forms = text, .judge = judge_not_empty, .help = "Name of the label in what people send; the target's column when absent.", .example = "\"kind\""},
+    {.path = "labels.field", .forms = text, .later = true, .help = "Name of the label in what people send; the target's column when absent.", .example = "\"kind\""},
     {.path = "labels.classes", .forms = list, .items = text, .fallback = "[]", .judge = judge_not_empty, .help = "Labels that are allowed; all when empty.", .example = "[\"rye\", \"roll\"]"},
     {.path = "labels.trust", .forms = list, .items = text, .fallback = "[\"human\", \"system\"]", .words = "human|system|model", .effect = Effect::retrain, .help = "Origins that may be trained and evaluated on.", .example = "[\"human\"]"},
     {.path = "labels.mature", .forms = duration, .fallback = "\"30d\"", .max = century, .help = "A label by key joins a prediction no older than this.", .example = "\"30d\""},

@@ -250,8 +250,7 @@ class DuckEngine final : public Engine {
       TRY(statement, prepare(*session, casted));
     }
     TRY_VOID(bind(statement.get(), params));
-    // Rows come while the query runs; of the ways to get them, this one survived the measurements (DESIGN.md section
-    // 8).
+    // Rows come while the query runs; of the ways to get them, this one is streamed and bounded.
     OwnedPending pending;
     if (duckdb_pending_prepared_streaming(statement.get(), pending.out()) != DuckDBSuccess) {
       return fail(duck_error(duckdb_pending_error(pending.get())));

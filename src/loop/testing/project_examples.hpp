@@ -265,10 +265,9 @@ data = { new = 100, old = "all" }
 
 [release]
 steps = ["full"]
-rollback = "auto"
+rollback = "manual"
 
 [labels]
-field = "income"
 classes = ["<=50K", ">50K"]
 trust = ["human", "system", "model"]
 queue = { per_day = 10, pick = "random", random_share = 0.5 }
