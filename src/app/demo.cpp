@@ -312,6 +312,14 @@ Result<cli::Output> Demo::drive() {
   pause_ms(1500);
   TRY_VOID(wait_for("the last retraining", 60, idle));
 
+  // Every label that was sent finds its prediction, also across the kill.
+  (void)wait_for("the labels to be joined", 30, [&] {
+    DemoClient asking(env_, url());
+    auto status = asking.status();
+    std::lock_guard lock(book_.mutex);
+    return status && status->models.size() == 1 &&
+           status->models.front().labels_joined == static_cast<std::int64_t>(book_.labels_sent);
+  });
   DemoClient client(env_, url());
   TRY(auto before, client.model());
   say("  a candidate from shuffled labels is trained ...\n");
@@ -345,7 +353,7 @@ Result<cli::Output> Demo::drive() {
                                         return {};
                                       }));
   TRY(auto labels, client.model());
-  auto joined = status.models.empty() ? 0 : status.models.front().live_rows;
+  auto joined = status.models.empty() ? 0 : status.models.front().labels_joined;
   return verdict(refused, rollback_ms, logged, joined, labels.versions.size());
 }
 
@@ -372,7 +380,8 @@ cli::Output Demo::verdict(bool refused, double rollback_ms, const std::set<std::
   line("acknowledged predictions missing in the log", std::format("{} of {}", missing, book_.acknowledged.size()),
        missing == 0);
   line("labels sent", std::format("{}", book_.labels_sent), book_.labels_sent >= stream_end - first_train);
-  line("labels of the current version joined", std::format("{}", joined), true);
+  line("labels joined with their predictions", std::format("{} of {}", joined, book_.labels_sent),
+       joined == static_cast<std::int64_t>(book_.labels_sent));
   line("versions that answered", std::format("{} of {} candidates", book_.versions.size(), candidates),
        book_.versions.size() >= 3);
   line("accuracy on the last 397, first -> last", std::format("{:.4f} -> {:.4f}", first, last), last >= first + 0.08);

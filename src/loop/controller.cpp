@@ -44,7 +44,7 @@ std::vector<std::string> Controller::waiting() const {
 
 void Controller::run() {
   for (;;) {
-    look(true);
+    look();
     std::unique_lock lock(mutex_);
     wake_.wait_for(lock, look_every, [&] { return stopping_ || woken_; });
     if (stopping_) return;
@@ -53,7 +53,7 @@ void Controller::run() {
 }
 
 // Each part is tried whatever became of the one before; what fails is tried again at the next look.
-void Controller::look(bool rules) {
+void Controller::look() {
   std::map<std::string, std::string> failures;
   auto attempt = [&](const std::string& what, const Result<void>& done) {
     if (done) return;
@@ -66,7 +66,7 @@ void Controller::look(bool rules) {
   attempt("leases", expired ? Result<void>() : Result<void>(fail(expired.error())));
   attempt("pipelines", service_.look_at_pipelines());
   attempt("serving", predictor_.reconcile());
-  if (auto project = service_.project(); project && rules) {
+  if (auto project = service_.project(); project) {
     for (const auto& source : project->sources) {
       auto done = service_.ingest_if_changed(source.name);
       attempt("source " + source.name, done ? Result<void>() : Result<void>(fail(done.error())));
@@ -77,7 +77,7 @@ void Controller::look(bool rules) {
     waiting_ = decision ? decision->waiting : std::vector<std::string>();
     for (const auto& [what, message] : failures) waiting_.push_back(what + ": " + message);
   }
-  if (service_.project() && rules) {
+  if (service_.project()) {
     attempt("live", service_.look_at_live());
     attempt("retention", service_.look_at_retention());
   }

@@ -31,7 +31,7 @@ class Controller {
 
  private:
   void run();
-  void look(bool rules);
+  void look();
 
   Env& env_;
   Service& service_;

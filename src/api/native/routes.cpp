@@ -126,6 +126,7 @@ Result<Status> status_of(Context& c) {
     TRY(auto live, loop::get_live(reader, project->name));
     if (live && current) {
       TRY(auto result, loop::parse_job<loop::LiveResult>(live->result));
+      model.labels_joined = result.labels_joined;
       for (const auto& line : result.versions) {
         if (line.version != std::format("{}:{}", project->name, current->version)) continue;
         if (!model.metric.empty() && line.metric != model.metric) continue;

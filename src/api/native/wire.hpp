@@ -50,6 +50,7 @@ struct ModelStatus {
   std::optional<double> live_high;
   std::int64_t live_rows = 0;
   std::int64_t labels_waiting = 0;  // predictions without a label yet
+  std::int64_t labels_joined = 0;   // predictions that have a label, of all versions
   std::int64_t requests = 0;
   std::string data_age;            // of the newest dataset version, "3h"
   std::string next_retrain;        // a moment, or the condition that is waited for, with how far it is
