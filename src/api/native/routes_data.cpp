@@ -1,0 +1,127 @@
+// Dataset versions, uploads, blobs.
+#include <format>
+
+#include "api/native/routes_internal.hpp"
+#include "data/diff.hpp"
+
+namespace millrace::api {
+
+namespace {
+
+// An upload into the blob store, then a job that reads it.
+class UploadToSource final : public net::UploadSink {
+ public:
+  UploadToSource(Context& context, std::string source, std::string name, std::string by,
+                 std::unique_ptr<blob::Writer> writer)
+      : context_(context),
+        source_(std::move(source)),
+        name_(std::move(name)),
+        by_(std::move(by)),
+        writer_(std::move(writer)) {}
+  Result<void> append(std::span<const std::byte> piece) override { return writer_->append(piece); }
+  Result<Response> finish() override {
+    TRY(auto blob, writer_->commit());
+    TRY(auto job, context_.service.ingest(source_, blob.digest.hex(), name_, by_));
+    return net::json_response(render(JobAnswer{job, ""}), 202);
+  }
+  void abort(const Error&) override { writer_.reset(); }
+
+ private:
+  Context& context_;
+  std::string source_, name_, by_;
+  std::unique_ptr<blob::Writer> writer_;
+};
+
+}  // namespace
+
+void add_data_routes(net::Server& server, Context& c) {
+  auto list = [&c](const std::string& dataset) {
+    return c.service.store().read([&](meta::Reader& reader) -> Result<DatasetList> {
+      TRY(auto versions, data::list_versions(reader, dataset));
+      DatasetList out;
+      for (const auto& version : versions) out.versions.push_back(to_wire(version, false));
+      return out;
+    });
+  };
+  auto version_of = [](const Request& r) { return number_of(r.path_parameter("version"), "version"); };
+  server.pooled("GET", "/api/v1/datasets", [list](const Request&) { return answer(list("")); });
+  server.pooled("GET", "/api/v1/datasets/{dataset}",
+                [list](const Request& r) { return answer(list(r.path_parameter("dataset"))); });
+  server.pooled("GET", "/api/v1/datasets/{dataset}/versions/{version}", [&c, version_of](const Request& r) {
+    return answer(c.service.store().read([&](meta::Reader& reader) -> Result<DatasetVersion> {
+      TRY(auto number, version_of(r));
+      TRY(auto version, data::get_version(reader, r.path_parameter("dataset"), number));
+      return to_wire(version, true);
+    }));
+  });
+  server.pooled("GET", "/api/v1/datasets/{dataset}/versions/{version}/diff", [&c, version_of](const Request& r) {
+    return answer(c.service.store().read([&](meta::Reader& reader) -> Result<DiffAnswer> {
+      TRY(auto number, version_of(r));
+      TRY(auto other_number, query_number(r, "with", 0, std::int64_t{1} << 40));
+      TRY(auto one, data::get_version(reader, r.path_parameter("dataset"), number));
+      TRY(auto other, data::get_version(reader, r.path_parameter("dataset"), other_number));
+      auto content = [](data::DatasetVersion& version) {
+        return data::VersionContent{std::move(version.content.parts), std::move(version.content.schema),
+                                    std::move(version.content.analysis)};
+      };
+      auto difference = data::diff(content(one), content(other));
+      return DiffAnswer{difference.old_rows, difference.new_rows, difference.lines};
+    }));
+  });
+  server.pooled("POST", "/api/v1/datasets/{dataset}/versions/{version}/accept", [&c, version_of](const Request& r) {
+    auto accept = [&]() -> Result<DatasetVersion> {
+      TRY(auto asked, parse<AcceptRequest>(r.body));
+      TRY(auto number, version_of(r));
+      TRY(auto version, c.service.store().write([&](meta::Tx& tx) {
+        return data::accept(tx, r.path_parameter("dataset"), number, person(r), asked.reason,
+                            c.service.env().clock.now());
+      }));
+      c.controller.wake();
+      return to_wire(version, true);
+    };
+    return answer(accept());
+  });
+  server.pooled("POST", "/api/v1/datasets/{dataset}/versions/{version}/query", [&c, version_of](const Request& r) {
+    auto query = [&]() -> Result<JobAnswer> {
+      TRY(auto asked, parse<QueryRequest>(r.body));
+      TRY(auto number, version_of(r));
+      if (asked.rows_max < 1 || asked.rows_max > 10'000)
+        return fail(Code::out_of_range, "api.bad_number", "rows_max is 1 to 10000");
+      TRY(auto job, c.service.query(r.path_parameter("dataset"), number, asked.sql, asked.rows_max));
+      return JobAnswer{job, ""};
+    };
+    return answer(query(), 202);
+  });
+  server.pooled("POST", "/api/v1/ingest", [&c](const Request& r) {
+    auto take = [&]() -> Result<JobAnswer> {
+      TRY(auto asked, parse<IngestRequest>(r.body));
+      TRY(auto job, c.service.ingest(asked.source, "", "", person(r)));
+      return JobAnswer{job, ""};
+    };
+    return answer(take(), 202);
+  });
+  server.upload("POST", "/api/v1/datasets/{dataset}/upload",
+                [&c](const Request& r) -> Result<std::unique_ptr<net::UploadSink>> {
+                  auto project = c.service.project();
+                  if (!project || !project->source(r.path_parameter("dataset"))) {
+                    return fail(Code::not_found, "loop.no_source",
+                                std::format("the project has no source '{}'", r.path_parameter("dataset")));
+                  }
+                  TRY(auto writer, c.service.blobs().create());
+                  return std::make_unique<UploadToSource>(c, r.path_parameter("dataset"),
+                                                          std::string(r.query("name").value_or("upload")), person(r),
+                                                          std::move(writer));
+                });
+  server.pooled("GET", "/api/v1/blobs/{digest}", [&c](const Request& r) -> Response {
+    auto digest = Digest::parse(r.path_parameter("digest"));
+    if (!digest) return net::error_response(digest.error());
+    auto local = c.service.blobs().local_file(*digest);
+    if (!local) return net::error_response(local.error());
+    Response response;
+    response.content_type = "application/octet-stream";
+    response.file = net::FileBody{(*local)->path, (*local)->offset, (*local)->size};
+    return response;
+  });
+}
+
+}  // namespace millrace::api

@@ -1,0 +1,138 @@
+// Status and the project file.
+#include <algorithm>
+#include <format>
+
+#include "api/native/openapi.hpp"
+#include "api/native/routes_internal.hpp"
+
+namespace millrace::api {
+
+namespace {
+
+Result<Status> status_of(Context& c) {
+  Status status;
+  status.version = c.version;
+  status.data_dir = c.service.config().paths.data_dir;
+  status.started = format_time(c.started);
+  auto project = c.service.project();
+  status.ready = false;
+  status.waiting = c.controller.waiting();
+  if (!project) return status;
+  status.project = project->name;
+  ModelStatus model;
+  model.name = project->name;
+  auto now = c.service.env().clock.now();
+  TRY_VOID(c.service.store().read([&](meta::Reader& reader) -> Result<void> {
+    TRY(auto current, registry::alias(reader, project->name, registry::current_alias));
+    TRY(auto previous, registry::alias(reader, project->name, registry::previous_alias));
+    if (current) {
+      model.current = current->version;
+      TRY(auto version, registry::get_version(reader, project->name, current->version));
+      if (current->version > 0) {
+        TRY(auto result, loop::parse_job<loop::EvaluateResult>(version.report));
+        model.metric = result.primary;
+        if (auto at = result.metrics.find(result.primary); at != result.metrics.end()) model.test_value = at->second;
+      }
+    }
+    if (previous) model.previous = previous->version;
+    TRY(auto versions, registry::list_versions(reader, project->name));
+    if (!versions.empty() && versions.front().number > 0 &&
+        versions.front().verdict == registry::VerdictState::failed) {
+      TRY(auto result, loop::parse_job<loop::EvaluateResult>(versions.front().report));
+      model.notes.push_back(std::format("{}:{} was refused: {}; see: millrace models show {}:{}", project->name,
+                                        versions.front().number, result.summary, project->name,
+                                        versions.front().number));
+    }
+    TRY(auto live, loop::get_live(reader, project->name));
+    if (live && current) {
+      TRY(auto result, loop::parse_job<loop::LiveResult>(live->result));
+      model.labels_joined = result.labels_joined;
+      for (const auto& line : result.versions) {
+        if (line.version != std::format("{}:{}", project->name, current->version)) continue;
+        if (!model.metric.empty() && line.metric != model.metric) continue;
+        model.live_value = line.value;
+        model.live_low = line.low;
+        model.live_high = line.high;
+        model.live_rows = line.labelled;
+        model.labels_waiting = line.waiting;
+        if (model.metric.empty()) model.metric = line.metric;
+      }
+    }
+    TRY(auto data, data::newest_version(reader, project->model.target.source));
+    if (data) {
+      model.data_age = age_text(now - data->created);
+      if (data->state == data::VersionState::failed) {
+        model.notes.push_back(
+            std::format("{}@{} failed its checks and is not trained on; see: millrace data show {}@{}", data->dataset,
+                        data->number, data->dataset, data->number));
+      }
+    }
+    TRY(auto runs, track::list_runs(reader, project->name, 1, 0));
+    if (!runs.empty() && runs.front().state == track::RunState::failed) {
+      model.notes.push_back(std::format("run {} failed: {}; see: millrace runs logs {}", runs.front().id,
+                                        runs.front().failure, runs.front().id));
+    }
+    for (auto state : {flow::JobState::running, flow::JobState::queued}) {
+      TRY(auto jobs, c.service.jobs().list(reader, {.state = state, .max = 20}));
+      for (const auto& job : jobs) {
+        auto wire = to_wire(job);
+        auto line = std::format("{} {} ({})", job.kind, job.key, job.cause);
+        if (!wire.phase.empty())
+          line += ": " + wire.phase + (wire.done >= 0 ? std::format(" {:.0f} %", wire.done * 100) : "");
+        for (const auto& metric : wire.metrics) line += std::format(" {} {:.4g}", metric.name, metric.value);
+        if (!wire.message.empty()) line += " - last attempt " + wire.message;
+        (state == flow::JobState::running ? status.running : status.waiting).push_back(line);
+      }
+    }
+    return {};
+  }));
+  for (const auto& state : c.predictor.states()) {
+    if (state.name != project->name) continue;
+    model.loaded = state.serving;
+    model.requests = static_cast<std::int64_t>(state.requests);
+    if (!state.error.empty()) model.notes.push_back(state.error);
+    if (state.unseen > 0)
+      model.notes.push_back(std::format("{} values of categories that training had not seen", state.unseen));
+  }
+  for (const auto& waiting : c.controller.waiting())
+    model.next_retrain += (model.next_retrain.empty() ? "" : "; ") + waiting;
+  status.ready = c.predictor.ready() && model.loaded.has_value();
+  model.light = !model.loaded ? "red" : model.notes.empty() ? "green" : "yellow";
+  status.models.push_back(std::move(model));
+  return status;
+}
+
+}  // namespace
+
+void add_project_routes(net::Server& server, Context& c) {
+  server.pooled("GET", "/api/v1/status", [&c](const Request&) { return answer(status_of(c)); });
+  server.pooled("POST", "/api/v1/project", [&c](const Request& r) {
+    auto apply = [&]() -> Result<ApplyAnswer> {
+      TRY(auto asked, parse<ApplyRequest>(r.body));
+      TRY(auto applied, c.service.apply(asked.text, "", asked.dry_run, person(r)));
+      ApplyAnswer out{applied.project.name, applied.project.number, applied.changed, {}};
+      for (const auto& change : applied.changes)
+        out.changes.push_back(
+            {change.path, change.before, change.after, std::string(loop::effect_name(change.effect))});
+      return out;
+    };
+    return answer(apply());
+  });
+  server.pooled("GET", "/api/v1/project", [&c](const Request&) {
+    auto project = c.service.project();
+    if (!project)
+      return net::error_response({Code::not_found, "api.no_project", "no project file is applied yet: millrace apply"});
+    return net::text_response(loop::render_resolved(*project));
+  });
+  server.pooled("GET", "/api/v1/loop", [&c](const Request&) {
+    auto project = c.service.project();
+    return project ? answer(Result<LoopAnswer>(loop_of(*project))) : answer(Result<LoopAnswer>(LoopAnswer{}));
+  });
+  server.pooled("GET", "/api/v1/openapi.json", [&c](const Request&) { return net::json_response(openapi(c.version)); });
+  server.fast("POST", "/api/v1/shutdown", [&c](const Request&) {
+    c.shut_down();
+    return net::json_response("{}", 202);
+  });
+}
+
+}  // namespace millrace::api
