@@ -381,6 +381,12 @@ Result<std::vector<Job>> Jobs::list(meta::Reader& reader, const JobFilter& filte
   equal("state", filter.state ? std::optional(std::string(to_text(*filter.state))) : std::nullopt);
   equal("kind", filter.kind);
   equal("pipeline_run", filter.pipeline_run);
+  if (filter.run_key) {
+    params.emplace_back(*filter.run_key);
+    where += (where.empty() ? "WHERE" : " AND") +
+             std::string(" pipeline_run IN (SELECT id FROM flow_pipeline_runs WHERE run_key = $") +
+             std::to_string(params.size()) + ")";
+  }
   params.emplace_back(static_cast<std::int64_t>(filter.max));
   TRY(auto rows,
       reader.query(select_jobs(where + " ORDER BY queued_at DESC, id DESC LIMIT $" + std::to_string(params.size())),

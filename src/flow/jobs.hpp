@@ -55,6 +55,7 @@ struct JobFilter {
   std::optional<JobState> state;
   std::optional<std::string> kind;
   std::optional<std::string> pipeline_run;
+  std::optional<std::string> run_key;  // of the pipeline runs that the jobs belong to
   std::size_t max = 100;
 };
 

@@ -365,10 +365,20 @@ Result<RunRecord> Pipelines::find(std::string_view run) const {
   return store_.read([&](meta::Reader& reader) { return find(reader, run); });
 }
 
-Result<std::vector<PipelineRun>> Pipelines::list(meta::Reader& reader, std::size_t max) const {
-  TRY(auto rows, reader.query(std::string("SELECT ") + run_columns +
-                                  " FROM flow_pipeline_runs ORDER BY started_at DESC, id DESC LIMIT $1",
-                              {static_cast<std::int64_t>(max)}));
+Result<std::vector<PipelineRun>> Pipelines::list(meta::Reader& reader, const RunFilter& filter) const {
+  meta::Params params;
+  std::string where;
+  const auto also = [&](const std::string& condition) { where += (where.empty() ? " WHERE " : " AND ") + condition; };
+  if (filter.key) {
+    params.emplace_back(*filter.key);
+    also("run_key = $1");
+  }
+  // Written out, so that the index of the runs under way is used.
+  if (filter.state) also("state = '" + std::string(to_text(*filter.state)) + "'");
+  params.emplace_back(static_cast<std::int64_t>(filter.max));
+  TRY(auto rows, reader.query(std::string("SELECT ") + run_columns + " FROM flow_pipeline_runs" + where +
+                                  " ORDER BY started_at DESC, id DESC LIMIT $" + std::to_string(params.size()),
+                              params));
   std::vector<PipelineRun> out;
   for (const auto& row : rows) out.push_back(read_run(row));
   return out;

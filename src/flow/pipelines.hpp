@@ -54,6 +54,12 @@ struct RunRecord {
   std::vector<StepRecord> steps;  // in the pipeline's order
 };
 
+struct RunFilter {
+  std::optional<std::string> key;
+  std::optional<RunState> state;
+  std::size_t max = 50;
+};
+
 struct StartRun {
   std::string key;  // at most one unfinished run per (pipeline, key)
   std::string context = "{}";
@@ -97,7 +103,7 @@ class Pipelines {
 
   Result<RunRecord> find(meta::Reader& reader, std::string_view run) const;  // not_found `flow.no_run`
   Result<RunRecord> find(std::string_view run) const;
-  Result<std::vector<PipelineRun>> list(meta::Reader& reader, std::size_t max = 50) const;  // newest first
+  Result<std::vector<PipelineRun>> list(meta::Reader& reader, const RunFilter& filter = {}) const;  // newest first
 
  private:
   struct Book;  // a run while it is being worked on

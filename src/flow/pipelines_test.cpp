@@ -211,6 +211,34 @@ TEST(Pipelines, CancellingStopsItsJobs) {
   ASSERT_TRUE(b.pipelines.advance(id));
 }
 
+TEST(Pipelines, RunsAndTheirJobsAreFoundByKey) {
+  Bench b;
+  const auto first = b.start("{}", "run-1");
+  b.work("ingest");
+  b.store.clock.advance(seconds(1));
+  const auto second = b.start(R"({"other":1})", "run-2");
+  ASSERT_TRUE(b.pipelines.cancel(second, "ann"));
+  const auto runs = [&](const RunFilter& filter) {
+    std::string out;
+    for (const auto& run : *b.store->read([&](meta::Reader& reader) { return b.pipelines.list(reader, filter); }))
+      out += run.key + " ";
+    return out;
+  };
+  EXPECT_EQ(runs({}), "run-2 run-1 ");
+  EXPECT_EQ(runs({.max = 1}), "run-2 ");
+  EXPECT_EQ(runs({.key = "run-1"}), "run-1 ");
+  EXPECT_EQ(runs({.state = RunState::running}), "run-1 ");
+  EXPECT_EQ(runs({.key = "run-2", .state = RunState::running}), "");
+  EXPECT_EQ(runs({.key = "none"}), "");
+  std::string kinds;
+  for (const auto& job : *b.jobs.list({.run_key = "run-1"})) {
+    EXPECT_EQ(job.pipeline_run, first);
+    kinds += job.kind + " ";
+  }
+  EXPECT_EQ(kinds.size(), std::string("ingest train check ").size()) << kinds;
+  EXPECT_EQ(b.jobs.list({.kind = "train", .run_key = "run-2"})->size(), 0u);
+}
+
 TEST(Pipelines, ABadPipelineIsRefused) {
   Bench b;
   const auto refused = b.pipelines.start({"p", {step("a", {"b"})}}, {});

@@ -81,6 +81,11 @@ std::vector<meta::Migration> migrations() {
       PRIMARY KEY (run, name)
     );
     CREATE INDEX flow_steps_reuse ON flow_steps (kind, input_digest, ended_at) WHERE state = 'done';
+  )sql"},
+          {"flow", 3, R"sql(
+    CREATE INDEX flow_pipeline_runs_by_key ON flow_pipeline_runs (run_key, started_at);
+    CREATE INDEX flow_pipeline_runs_under_way ON flow_pipeline_runs (started_at) WHERE state = 'running';
+    CREATE INDEX flow_jobs_over ON flow_jobs (ended_at) WHERE ended_at IS NOT NULL;
   )sql"}};
 }
 

@@ -298,9 +298,8 @@ Result<RetrainDecision> Service::look_at_rules() {
       snapshot.last = LastTraining{last->dataset_version, last->dataset_rows, last->labels_usable,
                                    last->model_digest,    last->started,      false};
     }
-    TRY(auto runs, pipelines_.list(reader, 5));
-    snapshot.running =
-        std::any_of(runs.begin(), runs.end(), [](const auto& run) { return run.state == flow::RunState::running; });
+    TRY(auto runs, pipelines_.list(reader, {.state = flow::RunState::running, .max = 1}));
+    snapshot.running = !runs.empty();
     TRY(auto live, get_live(reader, project->name));
     TRY(auto current, registry::alias(reader, project->name, registry::current_alias));
     if (live && current) {

@@ -137,6 +137,7 @@ class Service final : public serve::WantedSource, public train::JobSource {
   Result<std::string> question_of(meta::Reader& reader, const std::string& source);
   Result<std::string> enqueue_ingest(const SourceConfig& source, const std::string& blob, const std::string& name,
                                      const std::string& cause);
+  Result<void> nothing_under_way(meta::Reader& reader) const;  // aborted `loop.run_under_way`
   Result<AssembleJob> assemble_job(const ModelSpec& model, const std::vector<data::ColumnField>& schema);
   void changed() const;
 

@@ -63,6 +63,14 @@ Result<std::string> Service::labels_blob(const std::string& model, std::int64_t&
   return info.digest.hex();
 }
 
+Result<void> Service::nothing_under_way(meta::Reader& reader) const {
+  TRY(auto runs, pipelines_.list(reader, {.state = flow::RunState::running, .max = 1}));
+  if (runs.empty()) return {};
+  const auto& key = runs.front().key;
+  return millrace::fail(Code::aborted, "loop.run_under_way",
+                        std::format("run {} is under way; wait for it, or: millrace runs cancel {}", key, key));
+}
+
 Result<std::string> Service::start_training(const std::string& rule, const std::string& cause,
                                             const TrainOptions& options) {
   auto project = this->project();
@@ -76,14 +84,7 @@ Result<std::string> Service::start_training(const std::string& rule, const std::
   plan.cause = cause;
   plan.rule = rule;
   TRY_VOID(store_.write([&](meta::Tx& tx) -> Result<void> {
-    TRY(auto runs, pipelines_.list(tx, 5));
-    for (const auto& run : runs) {
-      if (run.state == flow::RunState::running) {
-        return millrace::fail(
-            Code::aborted, "loop.run_under_way",
-            std::format("run {} is under way; wait for it, or: millrace runs cancel {}", run.key, run.key));
-      }
-    }
+    TRY_VOID(nothing_under_way(tx));
     TRY(auto version, data::newest_usable(tx, source));
     if (!version) {
       return millrace::fail(
@@ -271,18 +272,20 @@ Result<void> Service::end_run(meta::Tx& tx, const std::string& id, track::RunSta
 }
 
 Result<void> Service::cancel_run(const std::string& id, const std::string& by) {
-  TRY(auto run, store_.read([&](meta::Reader& reader) { return track::get_run(reader, id); }));
-  TRY(auto runs, store_.read([&](meta::Reader& reader) { return pipelines_.list(reader, 50); }));
-  for (const auto& one : runs) {
-    if (one.key == run.id && one.state == flow::RunState::running) {
-      TRY_VOID(pipelines_.cancel(one.id, by));
-      TRY_VOID(store_.write(
-          [&](meta::Tx& tx) { return end_run(tx, run.id, track::RunState::cancelled, "cancelled by " + by); }));
-      changed();
-      return {};
-    }
-  }
-  return millrace::fail(Code::failed_precondition, "loop.run_over", "run " + run.id + " is over already");
+  track::Run run;
+  std::vector<flow::PipelineRun> under_way;
+  TRY_VOID(store_.read([&](meta::Reader& reader) -> Result<void> {
+    TRY(run, track::get_run(reader, id));
+    TRY(under_way, pipelines_.list(reader, {.key = run.id, .state = flow::RunState::running}));
+    return {};
+  }));
+  if (under_way.empty())
+    return millrace::fail(Code::failed_precondition, "loop.run_over", "run " + run.id + " is over already");
+  for (const auto& one : under_way) TRY_VOID(pipelines_.cancel(one.id, by));
+  TRY_VOID(store_.write(
+      [&](meta::Tx& tx) { return end_run(tx, run.id, track::RunState::cancelled, "cancelled by " + by); }));
+  changed();
+  return {};
 }
 
 Result<std::string> Service::rebuild(const std::string& model, std::int64_t number) {
@@ -305,7 +308,7 @@ Result<void> Service::look_at_pipelines() {
   // A run whose pipeline ended without its last step (a job given up, a step that could not be planned) is over too.
   std::vector<flow::PipelineRun> over;
   TRY_VOID(store_.read([&](meta::Reader& reader) -> Result<void> {
-    TRY(auto runs, pipelines_.list(reader, 5));
+    TRY(auto runs, pipelines_.list(reader, {.max = 5}));
     for (auto& one : runs) {
       if (one.state == flow::RunState::running) continue;
       TRY(auto run, track::get_run(reader, one.key));

@@ -34,9 +34,8 @@ Result<Run> run_of(Context& c, const std::string& id) {
     TRY(auto run, track::get_run(reader, id));
     TRY(auto metrics, track::metric_history(reader, run.id));
     std::vector<flow::JobEvent> events;
-    TRY(auto jobs, c.service.jobs().list(reader, {.max = 200}));
+    TRY(auto jobs, c.service.jobs().list(reader, {.run_key = run.id}));
     for (const auto& job : jobs) {
-      if (job.input.find("\"run\":\"" + run.id + "\"") == std::string::npos) continue;
       TRY(auto history, c.service.jobs().history(reader, job.id));
       for (auto& event : history) event.what = job.kind + " " + event.what;
       events.insert(events.begin(), history.begin(), history.end());
