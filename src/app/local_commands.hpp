@@ -22,5 +22,6 @@ Result<cli::Output> supervise(int argc, char** argv);
 // Set by SIGINT and SIGTERM; the second SIGINT ends the process at once.
 bool interrupted();
 void catch_signals();
+void next_signal_ends();  // for a stop that began otherwise: the first signal then counts as the second
 
 }  // namespace millrace::app

@@ -137,7 +137,11 @@ Result<std::string> Server::start() {
   });
   TRY_VOID(impl.predictor->reconcile());
   TRY_VOID(impl.server->start());
-  impl.url = impl.server->addresses().front().url;
+  const auto address = impl.server->addresses().front();
+  // Of "all addresses" the one that every caller on this machine can use.
+  impl.url = address.host == "0.0.0.0" ? std::format("http://127.0.0.1:{}", address.port)
+             : address.host == "::"    ? std::format("http://[::1]:{}", address.port)
+                                       : address.url;
   TRY_VOID(write_file(impl.env.fs, join_path(impl.config.data_dir, "address"), impl.url + "\n"));
   if (impl.worker) impl.worker->start();
   impl.controller->start();

@@ -27,6 +27,11 @@ void on_signal(int) {
 
 bool interrupted() { return signals_seen.load() > 0; }
 
+void next_signal_ends() {
+  int none = 0;
+  signals_seen.compare_exchange_strong(none, 1);
+}
+
 void catch_signals() {
   struct sigaction action{};
   action.sa_handler = on_signal;

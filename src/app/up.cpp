@@ -1,6 +1,7 @@
 // `up`: one server on this machine, from a project file or from a data file alone.
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <format>
 #include <thread>
 
@@ -9,6 +10,7 @@
 #include "base/fs.hpp"
 #include "base/ids.hpp"
 #include "base/log.hpp"
+#include "net/auth.hpp"
 
 namespace millrace::app {
 
@@ -49,6 +51,37 @@ void say(const std::string& text) {
   std::fflush(stdout);
 }
 
+// A data folder that goes with the process, also when the start fails.
+struct EphemeralFolder {
+  Env& env;
+  std::string path;  // empty: the folder stays
+  ~EphemeralFolder() {
+    if (!path.empty()) (void)env.fs.remove_all(path);
+  }
+};
+
+std::string temp_folder(Env& env) {
+  const char* tmp = std::getenv("TMPDIR");
+  return join_path(tmp && *tmp ? tmp : "/tmp", "millrace-" + IdMaker(env.clock, env.rng).make().text());
+}
+
+// Opens `url` in a browser where there is one; whether it could be tried.
+bool open_browser(const std::string& url) {
+  const bool display = std::getenv("DISPLAY") || std::getenv("WAYLAND_DISPLAY");
+  if (!display || std::system("command -v xdg-open >/dev/null 2>&1") != 0) return false;
+  return std::system(("xdg-open " + url + " >/dev/null 2>&1 &").c_str()) == 0;
+}
+
+// Where it is reached, and what commands in other terminals need to be told.
+void say_where(const std::string& url, const ServerConfig& config, bool found_by_itself, bool open) {
+  say(std::format("console   {}     admin token: in {}\n", url, join_path(config.data_dir, "token")));
+  if (!net::is_loopback(config.host))
+    say("          open to other machines: every request but the health checks needs the token\n");
+  if (!found_by_itself)
+    say(std::format("commands  need to be told: millrace --server-data {} status\n", config.data_dir));
+  if (open && !open_browser(url)) say(std::format("open      {}   (no browser could be started here)\n", url));
+}
+
 }  // namespace
 
 Result<cli::Output> up(const cli::UpOptions& options, const std::string& version, Env& env) {
@@ -73,14 +106,12 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
   config.project_dir = parent_path(options.project_file);
   config.data_dir =
       options.data_dir.empty() ? join_path(config.project_dir, project.profile.data_dir) : options.data_dir;
-  if (options.ephemeral) {
-    IdMaker ids(env.clock, env.rng);
-    config.data_dir = "/tmp/millrace-" + ids.make().text();
-  }
+  if (options.ephemeral) config.data_dir = temp_folder(env);
+  TRY(auto listen, parse_listen(options.listen.empty() ? project.profile.listen : options.listen));
+  const EphemeralFolder ephemeral{env, options.ephemeral ? config.data_dir : ""};
   TRY_VOID(env.fs.make_dirs(config.data_dir));
   config.data_dir = absolute(config.data_dir);
   config.project_dir = absolute(config.project_dir);
-  TRY(auto listen, parse_listen(options.listen.empty() ? project.profile.listen : options.listen));
   config.host = listen.host;
   config.port = listen.port;
   config.hosts = project.profile.hosts;
@@ -94,19 +125,19 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
     TRY(auto changes, server->apply(text, options.profile));
     say(changes);
     TRY(auto url, server->start());
-    say(std::format("console   {}     admin token: in {}\n", url, join_path(config.data_dir, "token")));
-    if (options.open) {
-      if (std::system(("xdg-open " + url + " >/dev/null 2>&1 &").c_str()) != 0) say("open      " + url + "\n");
-    }
+    // Commands look for .millrace here and in the folders above.
+    bool found_by_itself = absolute(".millrace") == config.data_dir;
+    say_where(url, config, found_by_itself, options.open);
     while (!interrupted() && !server->stop_asked()) {
       auto news = server->news();
       if (!news.empty()) say(news);
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
-    say("stopping: requests in flight are answered first; Ctrl-C again stops at once\n");
+    say(std::format("stopping: requests in flight are answered first; Ctrl-C{} stops at once\n",
+                    interrupted() ? " again" : ""));
+    next_signal_ends();
     server->stop(std::chrono::seconds(10));
   }
-  if (options.ephemeral) TRY_VOID(env.fs.remove_all(config.data_dir));
   return cli::Output{};
 }
 

@@ -152,7 +152,7 @@ Result<Output> runs_show(Client& client, const std::string& id, bool json) {
   for (const auto& [name, value] : run.params) out += std::format("param    {} = {}\n", name, value);
   for (const auto& [name, value] : run.inputs) out += std::format("input    {} = {}\n", name, value);
   for (const auto& [name, value] : run.resources) out += std::format("used     {} {}\n", name, short_number(value));
-  for (const auto& line : run.events) out += "event    " + line + "\n";
+  for (const auto& line : condensed(run.events)) out += "event    " + line + "\n";
   return Output{out};
 }
 

@@ -51,6 +51,19 @@ std::string short_time(std::string_view rfc3339) {
 
 std::string short_digest(std::string_view hex) { return std::string(hex.substr(0, 12)); }
 
+std::vector<std::string> condensed(const std::vector<std::string>& events) {
+  auto what = [](std::string_view line) { return line.substr(std::min<std::size_t>(line.size(), 19)); };
+  std::vector<std::string> out;
+  for (std::size_t at = 0, end; at < events.size(); at = end) {
+    end = at + 1;
+    while (end < events.size() && what(events[end]) == what(events[at])) ++end;
+    out.push_back(events[at]);
+    if (end - at > 2) out.push_back(std::format("{:20}... {} more", "", end - at - 2));
+    if (end - at > 1) out.push_back(events[end - 1]);
+  }
+  return out;
+}
+
 std::string error_text(const Error& error) {
   return std::format("error: {}\n  reason  {}\n", error.message, error.reason);
 }

@@ -29,6 +29,9 @@ std::string with_thousands(std::int64_t number);   // 7,043
 std::string short_number(double value);            // 4 significant digits; "-" for NaN
 std::string short_time(std::string_view rfc3339);  // "2026-11-20 09:40:12"
 std::string short_digest(std::string_view hex);    // first 12
+// Lines that begin with a time of 19 characters: of several in a row that say the same, the first and the last, and how
+// many were between.
+std::vector<std::string> condensed(const std::vector<std::string>& events);
 // "error: <message>\n  (<reason>)\n", lines of the message kept.
 std::string error_text(const Error& error);
 // How many terminal columns UTF-8 text takes, counting code points.

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <ranges>
 
 #include "base/digest.hpp"
 #include "base/fs.hpp"
@@ -21,9 +22,21 @@ std::string_view without_port(std::string_view host) {
   return host.substr(1, close - 1);
 }
 
+// "127.0.0.1", "127.8.0.2": an address of this machine alone; not a name that begins like one.
+bool is_loopback_v4(std::string_view name) {
+  if (!name.starts_with("127.")) return false;
+  int parts = 0;
+  for (auto part : std::views::split(name, '.')) {
+    const std::string_view digits(part.begin(), part.end());
+    if (digits.empty() || digits.size() > 3 || digits.find_first_not_of("0123456789") != digits.npos) return false;
+    ++parts;
+  }
+  return parts == 4;
+}
+
 bool known_host(std::string_view host, const AuthPolicy& policy) {
   auto name = without_port(host);
-  if (name == "127.0.0.1" || name == "::1" || equal_ignoring_case(name, "localhost")) return true;
+  if (is_loopback_v4(name) || name == "::1" || equal_ignoring_case(name, "localhost")) return true;
   return std::ranges::any_of(policy.hosts, [&](const std::string& known) {
     return equal_ignoring_case(known, host) || equal_ignoring_case(known, name);
   });
@@ -44,7 +57,7 @@ bool same_origin(std::string_view origin, std::string_view host, const AuthPolic
 
 bool is_loopback(std::string_view host) {
   if (host.starts_with('[')) host = without_port(host);
-  return equal_ignoring_case(host, "localhost") || host == "::1" || host.starts_with("127.");
+  return equal_ignoring_case(host, "localhost") || host == "::1" || is_loopback_v4(host);
 }
 
 bool equal_in_constant_time(std::string_view a, std::string_view b) {
@@ -67,8 +80,10 @@ Result<void> authorize(const AuthFacts& facts, const AuthPolicy& policy) {
                 "the Authorization header does not hold this server's token; send \"Authorization: Bearer <token>\"");
   }
   if (policy.token_required)
-    return fail(Code::unauthenticated, "net.token_needed",
-                "this server listens beyond 127.0.0.1, so every request needs \"Authorization: Bearer <token>\"");
+    return fail(
+        Code::unauthenticated, "net.token_needed",
+        "this server listens beyond this machine, so every request needs \"Authorization: Bearer <token>\"; the "
+        "token is in the file `token` of its data folder");
   if (!known_host(facts.host, policy))
     return fail(Code::permission_denied, "net.foreign_host",
                 "without a token only requests to localhost are accepted, this one names the host '" +

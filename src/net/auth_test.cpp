@@ -29,6 +29,7 @@ TEST(Auth, DecidesAsTheTableSays) {
            {W, false, "", "localhost:8080", "", "", ""},
            {W, false, "", "LOCALHOST", "", "", ""},
            {W, false, "", "127.0.0.1:8080", "", "", ""},
+           {W, false, "", "127.8.0.2:8080", "", "", ""},
            {W, false, "", "[::1]:8080", "", "", ""},
            {W, false, "", "mill.lan:8080", "", "", ""},  // in hosts
            {W, false, "", "", "", "", foreign_host},
@@ -37,6 +38,9 @@ TEST(Auth, DecidesAsTheTableSays) {
            {W, false, "", "evil.example:8080", "http://evil.example:8080", "same-origin", foreign_host},
            {W, false, "", "localhost.evil.example", "", "", foreign_host},
            {W, false, "", "127.0.0.1.evil.example:8080", "", "", foreign_host},
+           {R, false, "", "127.evil.example", "", "", foreign_host},
+           {R, false, "", "127.0.0.1x", "", "", foreign_host},
+           {R, false, "", "127.0.1", "", "", foreign_host},
            {W, false, "", "[::1].evil.example", "", "", foreign_host},
            {O, false, "", "evil.example", "", "", ""},
            // CSRF: another site's page posts to localhost

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import subprocess
@@ -43,9 +44,10 @@ class Answer:
 class Server:
     """One `millrace up` in a project folder."""
 
-    def __init__(self, folder, *arguments, env=None):
+    def __init__(self, folder, *arguments, env=None, listen="127.0.0.1:0", data_dir=None):
         self.folder = pathlib.Path(folder)
-        self.data_dir = self.folder / ".millrace"
+        self.data_dir = pathlib.Path(data_dir) if data_dir else self.folder / ".millrace"
+        self.listen = listen
         self.arguments = [str(a) for a in arguments]
         self.env = env or {}
         self.process = None
@@ -55,7 +57,7 @@ class Server:
         address.unlink(missing_ok=True)
         self.output = open(self.folder / "up.out", "ab")
         self.process = subprocess.Popen(
-            [MILLRACE, "up", *self.arguments, "--listen", "127.0.0.1:0"], cwd=self.folder,
+            [MILLRACE, "up", *self.arguments, "--listen", self.listen], cwd=self.folder,
             stdout=self.output, stderr=subprocess.STDOUT, env={**os.environ, **self.env})
         if wait:
             wait_for("the server's address", lambda: self.gone() or (address.exists() and address.read_text().strip()))
@@ -139,6 +141,15 @@ def write_csv(path, rows):
     return path
 
 
+def small_project(folder, name="small", trainer='{ name = "boosted-trees", rounds = 20 }', more="", rows=400):
+    """A table that is learned in a second, and its project file: inputs `a` (a number) and `c` (a word), target `y`."""
+    rng = random.Random(7)
+    table = [[rng.random(), rng.choice(["red", "green", "blue"])] for _ in range(rows)]
+    write_csv(folder / "data.csv", [["a", "c", "y"]] + [[a, c, int(a + rng.gauss(0, 0.1) > 0.5)] for a, c in table])
+    (folder / "millrace.toml").write_text(f'[project]\nname = "{name}"\n[source.data]\nuri = "file:data.csv"\n[model]\ntarget = "data.y"\n'
+                                          f'trainer = {trainer}\n[gates]\n"auc" = ">= 0.6"\n{more}')
+
+
 @pytest.fixture
 def data():
     if not DATA.is_dir():
@@ -151,9 +162,8 @@ def servers(tmp_path):
     """servers(folder, *arguments) makes one; all are stopped at the end."""
     made = []
 
-    def make(*arguments, folder=None, env=None):
-        place = tmp_path if folder is None else folder
-        made.append(Server(place, *arguments, env=env))
+    def make(*arguments, folder=None, **more):
+        made.append(Server(tmp_path if folder is None else folder, *arguments, **more))
         return made[-1]
 
     yield make
