@@ -43,7 +43,6 @@ train::TrainInput input_of(const TrainJob& job, std::string trainer) {
   if (input.trainer == "command") {
     input.command.line = job.command;
     input.command.folder = job.command_folder;
-    input.parameters.clear();
   }
   input.seed = job.seed;
   input.nthread = job.threads;

@@ -73,16 +73,28 @@ SplitSpec plan_split(const Project& project, const ModelSpec& model) {
 }
 
 std::map<std::string, std::string> trainer_parameters(const TrainerConfig& config) {
+  if (config.name == "command") return config.parameters;
   auto number = [](double value) { return std::format("{}", value); };
-  return {{"learning_rate", number(config.learning_rate)},
-          {"depth", std::to_string(config.depth)},
-          {"rounds", std::to_string(config.rounds)},
-          {"early_stopping_rounds", std::to_string(config.early_stopping)},
-          {"subsample", number(config.subsample)},
-          {"colsample", number(config.colsample)},
-          {"min_child_weight", number(config.min_child_weight)},
-          {"lambda", number(config.lambda)},
-          {"alpha", number(config.alpha)}};
+  std::map<std::string, std::string> parameters = {{"learning_rate", number(config.learning_rate)},
+                                                   {"depth", std::to_string(config.depth)},
+                                                   {"rounds", std::to_string(config.rounds)},
+                                                   {"early_stopping_rounds", std::to_string(config.early_stopping)},
+                                                   {"subsample", number(config.subsample)},
+                                                   {"colsample", number(config.colsample)},
+                                                   {"min_child_weight", number(config.min_child_weight)},
+                                                   {"lambda", number(config.lambda)},
+                                                   {"alpha", number(config.alpha)},
+                                                   {"colsample_level", number(config.colsample_level)},
+                                                   {"colsample_node", number(config.colsample_node)},
+                                                   {"gamma", number(config.gamma)},
+                                                   {"max_leaves", std::to_string(config.max_leaves)},
+                                                   {"grow_policy", config.grow_policy},
+                                                   {"max_bin", std::to_string(config.max_bin)},
+                                                   {"max_delta_step", number(config.max_delta_step)}};
+  // Only what was asked for: the trainer refuses a weight where there are not two classes.
+  if (config.positive_weight != 1.0)
+    parameters["positive_weight"] = config.positive_weight ? number(*config.positive_weight) : "balanced";
+  return parameters;
 }
 
 std::vector<GateText> plan_gates(const Project& project, const std::string& task) {

@@ -22,7 +22,7 @@ Result<ModelSpec> plan_model(const Project& project, const data::Inference& infe
 // "" where the source has a key, or by content.
 SplitSpec plan_split(const Project& project, const ModelSpec& model);
 
-// Names and values as the trainer takes them.
+// Names and values as the trainer takes them: of boosted-trees as text, of a command each value as JSON.
 std::map<std::string, std::string> trainer_parameters(const TrainerConfig& config);
 
 // The gates of the file, or the defaults of the task when it has none.

@@ -79,11 +79,26 @@ void target(Fields model, TargetConfig& target, std::string& positive, LabelsCon
   target.column = std::string(name);
 }
 
+// What stands there besides the command's own keys. Each value is kept as JSON, the form in which the command gets it.
+void command_parameters(Fields fields, const Tree* table, std::map<std::string, std::string>& parameters) {
+  if (!fields.writing()) {
+    for (const auto& member : table->members())
+      if (!schema::is_command_key(member.key) && !member.value.is(Kind::null))
+        parameters[member.key] = render_json(member.value);
+    return;
+  }
+  for (const auto& [name, value] : parameters)
+    if (auto tree = parse_json_tree("{\"x\":" + value + "}", "a parameter")) fields.put(name, *tree->find("x"));
+}
+
 void trainer(Fields model, TrainerConfig& trainer) {
   if (const Tree* plain = model.find("trainer"); plain && plain->is(Kind::text)) trainer.name = plain->as_text();
   Fields fields = model.table("trainer");
   fields.text("name", trainer.name);
   fields.text("command", trainer.command);
+  fields.whole("seed", trainer.seed);
+  fields.whole("threads", trainer.threads);
+  if (trainer.name == "command") return command_parameters(fields, model.find("trainer"), trainer.parameters);
   fields.number("learning_rate", trainer.learning_rate);
   fields.whole("depth", trainer.depth);
   fields.whole("rounds", trainer.rounds);
@@ -93,8 +108,14 @@ void trainer(Fields model, TrainerConfig& trainer) {
   fields.number("min_child_weight", trainer.min_child_weight);
   fields.number("lambda", trainer.lambda);
   fields.number("alpha", trainer.alpha);
-  fields.whole("seed", trainer.seed);
-  fields.whole("threads", trainer.threads);
+  fields.number("colsample_level", trainer.colsample_level);
+  fields.number("colsample_node", trainer.colsample_node);
+  fields.number("gamma", trainer.gamma);
+  fields.whole("max_leaves", trainer.max_leaves);
+  fields.text("grow_policy", trainer.grow_policy);
+  fields.whole("max_bin", trainer.max_bin);
+  fields.number("max_delta_step", trainer.max_delta_step);
+  fields.number_or("positive_weight", "balanced", trainer.positive_weight);
 }
 
 void model(Fields file, ModelConfig& model, LabelsConfig& labels) {

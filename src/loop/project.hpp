@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -88,8 +89,17 @@ struct TrainerConfig {
   double min_child_weight = 1;
   double lambda = 1;
   double alpha = 0;
+  double colsample_level = 1;
+  double colsample_node = 1;
+  double gamma = 0;
+  int max_leaves = 0;  // 0: only depth bounds a tree
+  std::string grow_policy = "depthwise";
+  int max_bin = 256;
+  double max_delta_step = 0;
+  std::optional<double> positive_weight = 1;  // nothing: "balanced"
   std::int64_t seed = 1;
-  int threads = 0;  // 0: as many as resources.cpu
+  int threads = 0;                                // 0: as many as resources.cpu
+  std::map<std::string, std::string> parameters;  // of the trainer `command`: each value as JSON
   bool operator==(const TrainerConfig&) const = default;
 };
 

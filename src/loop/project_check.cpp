@@ -60,7 +60,7 @@ class Walk {
     for (const auto& member : tree.members()) {
       path_.push_back(member.key);
       const Position at = member.at.line ? member.at : first_place(member.value);
-      if (const Node* inner = node.find(member.key))
+      if (const Node* inner = meant(tree, node, member.key))
         value_of(member.value, *inner, at, silent);
       else
         unknown(member.key, node, at);
@@ -85,6 +85,14 @@ class Walk {
   }
 
  private:
+  // Under [model.trainer] other names belong to a command than to a trainer of ours.
+  const Node* meant(const Tree& tree, const Node& node, const std::string& key) const {
+    if (path_.size() != 3 || path_[0] != "model" || path_[1] != "trainer") return node.find(key);
+    if (is_command_trainer(tree) && !is_command_key(key)) return node.any.get();
+    const auto it = node.names.find(key);
+    return it == node.names.end() ? nullptr : &it->second;
+  }
+
   // Of a [table] that the text only implies ([a.b] without [a]): the place of what is in it.
   static Position first_place(const Tree& value) {
     if (value.at.line) return value.at;
@@ -110,8 +118,13 @@ class Walk {
   void unknown(const std::string& name, const Node& node, Position at) {
     std::vector<std::string> siblings;
     for (const auto sibling : node.order) siblings.emplace_back(sibling);
-    std::string hint;
-    if (const std::string meant = nearest(name, siblings); !meant.empty()) {
+    std::string hint, meant;
+    for (const auto sibling : node.order)
+      if (const Key* key = node.names.find(sibling)->second.key;
+          key && std::ranges::contains(split(key->also, '|'), name))
+        meant = sibling;
+    if (meant.empty()) meant = nearest(name, siblings);
+    if (!meant.empty()) {
       hint = std::format("; did you mean {}?", toml_key(meant));
     } else {
       for (const Key& key : keys()) {
@@ -256,6 +269,15 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     text.remove_prefix(end + 1);
   }
   return out;
+}
+
+bool is_command_key(std::string_view key) {
+  return key == "name" || key == "command" || key == "seed" || key == "threads";
+}
+
+bool is_command_trainer(const Tree& trainer) {
+  const Tree* name = trainer.find("name");
+  return name && name->is(Kind::text) && name->as_text() == "command";
 }
 
 const Node* Node::find(std::string_view name) const {

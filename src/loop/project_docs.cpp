@@ -91,6 +91,14 @@ Tree table_schema(const Node& node) {
   if (!properties.members().empty()) out.set("properties", std::move(properties));
   if (!needed.items().empty()) out.set("required", std::move(needed));
   out.set("additionalProperties", node.any ? node_schema(*node.any) : Tree::boolean(false));
+  if (node.any && node.any->key->path == "model.trainer.*") {
+    // Names of one's own only beside name = "command"; else an editor shows a misspelt key.
+    Tree known = Tree::array();
+    for (const auto name : node.order) known.append(Tree::text(std::string(name)));
+    out.set_path({"if", "properties", "name", "const"}, Tree::text("command"));
+    out.set_path({"if", "required"}, Tree::array()).append(Tree::text("name"));
+    out.set_path({"else", "propertyNames", "enum"}, std::move(known));
+  }
   return out;
 }
 

@@ -75,6 +75,13 @@ void Fields::number(std::string_view key, std::optional<double>& value) {
   value = plain;
 }
 
+void Fields::number_or(std::string_view key, std::string_view word, std::optional<double>& value) {
+  if (writing()) return put(key, value ? Tree::real(*value) : Tree::text(std::string(word)));
+  const Tree* node = find(key);
+  if (node && node->is(Kind::text) && node->as_text() == word) value.reset();
+  if (node && node->is_number()) value = node->as_number();
+}
+
 void Fields::duration(std::string_view key, Duration& value) {
   if (writing())
     put(key, Tree::text(format_duration(value)));

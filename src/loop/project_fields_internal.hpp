@@ -32,6 +32,7 @@ class Fields {
   void whole(std::string_view key, std::int64_t& value);
   void number(std::string_view key, double& value);
   void number(std::string_view key, std::optional<double>& value);
+  void number_or(std::string_view key, std::string_view word, std::optional<double>& value);  // `word`: nothing
   void duration(std::string_view key, Duration& value);
   void size(std::string_view key, std::int64_t& bytes);  // 0: nothing
   void texts(std::string_view key, std::vector<std::string>& value);

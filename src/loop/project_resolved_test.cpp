@@ -18,7 +18,7 @@ Project parsed(std::string_view text, std::string_view profile = {}) {
 }
 
 TEST(Resolved, ReadsBackAsTheSameProject) {
-  for (const std::string_view text : {testing::shortest, testing::everything, testing::minimal}) {
+  for (const std::string_view text : {testing::shortest, testing::everything, testing::minimal, testing::by_command}) {
     const Project project = parsed(text);
     const std::string resolved = render_resolved(project);
     EXPECT_EQ(parsed(resolved), project) << resolved;

@@ -42,6 +42,7 @@ struct Key {
   std::string_view fallback = {};  // what holds when it is absent, as TOML; empty: nothing
   std::string_view words = {};  // a text must be one of these, split by '|', or be what `judge` or another form allows
   std::string_view words_later = {};
+  std::string_view also = {};  // what other programs call it, split by '|': hints, never accepted
   double min = -std::numeric_limits<double>::infinity();  // of numbers; of durations in seconds, of sizes in bytes
   double max = std::numeric_limits<double>::infinity();
   Judge judge = nullptr;  // of texts and dates; of the name where the path ends in `*` and the value is a table
@@ -51,6 +52,10 @@ struct Key {
   std::string_view help = {};
   std::string_view example = {};
 };
+
+// Whether [model.trainer] says name = "command": what stands in it besides the command's own keys goes to the command.
+bool is_command_trainer(const Tree& trainer);
+bool is_command_key(std::string_view key);  // name, command, seed, threads
 
 std::span<const Key> keys();  // in the order of the page; a table before its keys
 

@@ -227,8 +227,17 @@ TEST(Project, RefusesInModelAndHead) {
       {"name = \"a\"", "target = \"rows.y\"\ntrainer = \"xgboost\"", bad_value, "\"boosted-trees\""},
       {"name = \"a\"", "target = \"rows.y\"\ntrainer = { name = \"command\" }", missing, "needs command"},
       {"name = \"a\"", "target = \"rows.y\"\ntrainer = { command = \"x\" }", bad_value, "only for name"},
-      {"name = \"a\"", "target = \"rows.y\"\ntrainer = { name = \"command\", command = \"x\", depth = 3 }", bad_value,
-       "only for boosted-trees"},
+      {"name = \"a\"", "target = \"rows.y\"\ntrainer = { name = \"command\", command = \"x\", layers = { a = 1 } }",
+       wrong_type, "model.trainer.layers"},
+      {"name = \"a\"", "target = \"rows.y\"\ntrainer = { dept = 3 }", unknown_key, "did you mean depth?"},
+      {"name = \"a\"", "target = \"rows.y\"\ntrainer = { eta = 0.3 }", unknown_key, "did you mean learning_rate?"},
+      {"name = \"a\"", "target = \"rows.y\"\ntrainer = { scale_pos_weight = 3 }", unknown_key,
+       "did you mean positive_weight?"},
+      {"name = \"a\"", "target = \"rows.y\"\ntrainer = { epochs = 3 }", unknown_key,
+       "unknown key model.trainer.epochs"},
+      {"name = \"a\"", "target = \"rows.y\"\ntrainer = { grow_policy = \"wild\" }", bad_value, "lossguide"},
+      {"name = \"a\"", "target = \"rows.y\"\ntrainer = { positive_weight = \"even\" }", bad_value, "balanced"},
+      {"name = \"a\"", "target = \"rows.y\"\ntrainer = { max_bin = 1 }", bad_value, "from 2"},
       {"name = \"a\"", "target = \"rows.y\"\ntrainer = { depth = 3.5 }", wrong_type, "a whole number"},
       {"name = \"a\"", "target = \"rows.y\"\ntrainer = { depth = 0 }", bad_value, "from 1 to 30"},
       {"name = \"a\"", "target = \"rows.y\"\nsplit = { test = \"30d\" }", not_available, "30d"},
@@ -243,6 +252,19 @@ TEST(Project, RefusesInModelAndHead) {
     EXPECT_EQ(found[0].kind, c.kind) << text << found[0].text();
     EXPECT_NE(found[0].text().find(c.says), std::string::npos) << text << found[0].text();
   }
+}
+
+TEST(Project, ACommandHasParametersOfItsOwn) {
+  const auto project = parse_project(testing::by_command);
+  ASSERT_TRUE(project) << project.error().message;
+  EXPECT_EQ(project->model.trainer.seed, 3);
+  EXPECT_EQ(project->model.trainer.parameters,
+            (std::map<std::string, std::string>{{"depth", "500"},
+                                                {"rate", "0.5"},
+                                                {"optimizer", "\"adam\""},
+                                                {"fast", "true"},
+                                                {"layers", "[64,32]"},
+                                                {"odd name", "\"a \\\"quoted\\\" one\""}}));
 }
 
 TEST(Project, AllProblemsAtOnceByLine) {

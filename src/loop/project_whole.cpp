@@ -138,18 +138,10 @@ class Whole {
   void trainer() {
     const Tree* node = tree_.find_path({"model", "trainer"});
     if (!node || !node->is(Kind::table)) return;
-    const std::string* name = text_at({"model", "trainer", "name"});
-    const bool by_command = name && *name == "command";
+    const bool by_command = is_command_trainer(*node);
     if (by_command && !node->find("command"))
       add({"model", "trainer"}, Problem::Kind::missing,
           "model.trainer needs command, for example: command = \"python train.py\"");
-    if (by_command)
-      for (const auto& member : node->members())
-        if (const std::string_view key = member.key;
-            key != "name" && key != "command" && key != "seed" && key != "threads")
-          add({"model", "trainer", member.key}, Problem::Kind::bad_value,
-              std::format("model.trainer.{}: only for boosted-trees; the command has its own parameters",
-                          toml_key(key)));
     if (!by_command && node->find("command"))
       add({"model", "trainer", "command"}, Problem::Kind::bad_value,
           "model.trainer.command: only for name = \"command\"");

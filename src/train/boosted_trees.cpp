@@ -253,6 +253,7 @@ class BoostedTrees final : public Trainer {
     if (input.nthread < 1) return fail(Code::invalid_argument, "train.bad_parameter", "nthread is at least 1");
     TRY(auto library, model::XgboostLibrary::open(config_.libraries.xgboost));
     TRY(auto prepared, prepare(input, data, task));
+    balance(parameters, prepared.class_rows);
     model::Manifest manifest = start_manifest(input, prepared, "boosted-trees", parameters.resolved);
     manifest.engine = {.name = "xgboost", .file = "model.ubj"};
     const model::Encoder encoder(prepared.fitted.inputs);

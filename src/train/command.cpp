@@ -23,7 +23,7 @@ struct CommandParams {
   std::string target;
   std::vector<std::string> features;
   std::vector<std::string> classes;
-  std::map<std::string, std::string> parameters;
+  std::map<std::string, glz::raw_json> parameters;
   std::uint64_t seed = 0;
   int nthread = 1;
 };
@@ -132,13 +132,15 @@ class Command final : public Trainer {
                       join_path(task.scratch_dir, "output.txt")};
     TRY_VOID(write_side(input, prepared, encoder, data, task, false, paths.train));
     TRY_VOID(write_side(input, prepared, encoder, data, task, true, paths.validation));
+    std::map<std::string, glz::raw_json> parameters;
+    for (const auto& [name, value] : input.parameters) parameters[name] = value;
     TRY_VOID(write_file(task.env.fs, paths.params,
                         json::render(CommandParams{.name = input.name,
                                                    .task = input.task,
                                                    .target = input.target,
                                                    .features = model::feature_names(prepared.fitted.inputs),
                                                    .classes = prepared.classes,
-                                                   .parameters = input.parameters,
+                                                   .parameters = std::move(parameters),
                                                    .seed = input.seed,
                                                    .nthread = input.nthread})));
     if (exists(task.env.fs, paths.output)) TRY_VOID(task.env.fs.remove(paths.output));  // of an earlier attempt

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <span>
@@ -8,7 +9,7 @@
 namespace millrace::train {
 namespace {
 
-enum class Kind { whole, real, choice };
+enum class Kind { whole, real, choice, weight };
 
 struct Parameter {
   const char* name;
@@ -34,20 +35,35 @@ constexpr Parameter kParameters[] = {
     {"alpha", "alpha", Kind::real, "0", 0, 1e9, false, "L1 penalty on leaves"},
     {"subsample", "subsample", Kind::real, "1", 0, 1, true, "share of the rows per tree"},
     {"colsample", "colsample_bytree", Kind::real, "1", 0, 1, true, "share of the features per tree"},
+    {"colsample_level", "colsample_bylevel", Kind::real, "1", 0, 1, true, "share of those per level"},
+    {"colsample_node", "colsample_bynode", Kind::real, "1", 0, 1, true, "share of those per split"},
+    {"max_delta_step", "max_delta_step", Kind::real, "0", 0, 1e9, false, "largest value of a leaf; 0: no bound"},
     {"max_bin", "max_bin", Kind::whole, "256", 2, 65'535, false, "histogram bins per feature"},
-    {"positive_weight", "scale_pos_weight", Kind::real, "1", 0, 1e6, true, "weight of a positive row (binary only)"},
+    {"positive_weight", "scale_pos_weight", Kind::weight, "1", 0, 1e6, true,
+     "weight of a positive row (binary only); balanced: as much as makes both classes weigh the same"},
 };
 
 // What people bring along from other libraries.
 constexpr std::pair<const char*, const char*> kOtherNames[] = {
-    {"eta", "learning_rate"},          {"max_depth", "depth"},
-    {"n_estimators", "rounds"},        {"num_boost_round", "rounds"},
-    {"iterations", "rounds"},          {"num_iterations", "rounds"},
-    {"reg_lambda", "lambda"},          {"reg_alpha", "alpha"},
-    {"colsample_bytree", "colsample"}, {"feature_fraction", "colsample"},
-    {"bagging_fraction", "subsample"}, {"scale_pos_weight", "positive_weight"},
-    {"num_leaves", "max_leaves"},      {"min_split_loss", "gamma"},
+    {"eta", "learning_rate"},
+    {"max_depth", "depth"},
+    {"n_estimators", "rounds"},
+    {"num_boost_round", "rounds"},
+    {"iterations", "rounds"},
+    {"num_iterations", "rounds"},
+    {"reg_lambda", "lambda"},
+    {"reg_alpha", "alpha"},
+    {"colsample_bytree", "colsample"},
+    {"feature_fraction", "colsample"},
+    {"bagging_fraction", "subsample"},
+    {"scale_pos_weight", "positive_weight"},
+    {"num_leaves", "max_leaves"},
+    {"min_split_loss", "gamma"},
+    {"colsample_bylevel", "colsample_level"},
+    {"colsample_bynode", "colsample_node"},
 };
+
+constexpr std::string_view kBalanced = "balanced";
 
 std::string number_text(double value) {
   char text[40];
@@ -56,7 +72,8 @@ std::string number_text(double value) {
 
 std::string accepts(const Parameter& p) {
   if (p.kind == Kind::choice) return p.help;
-  return std::string(p.kind == Kind::whole ? "a whole number" : "a number") + (p.above_min ? " above " : " from ") +
+  return std::string(p.kind == Kind::weight ? "balanced, or " : "") +
+         std::string(p.kind == Kind::whole ? "a whole number" : "a number") + (p.above_min ? " above " : " from ") +
          number_text(p.min) + (p.above_min ? ", at most " : " to ") + number_text(p.max);
 }
 
@@ -69,6 +86,7 @@ Result<std::string> checked(const Parameter& p, const std::string& text) {
     if (text != "depthwise" && text != "lossguide") return bad();
     return text;
   }
+  if (p.kind == Kind::weight && text == kBalanced) return text;
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return bad();
@@ -99,6 +117,8 @@ std::unexpected<Error> unknown(const std::string& name) {
                   (near.empty() ? "; parameters: " + all : "; did you mean '" + near + "'?"));
 }
 
+constexpr const char* kWeight = "positive_weight";
+
 }  // namespace
 
 std::vector<ParameterInfo> boosting_parameters() {
@@ -115,7 +135,7 @@ Result<BoostingParameters> resolve_boosting(const std::map<std::string, std::str
   for (const auto& p : kParameters) {
     const auto found = given.find(p.name);
     TRY(auto value, checked(p, found == given.end() ? p.fallback : found->second));
-    if (std::string_view(p.name) == "positive_weight" && task != model::TaskType::binary) {
+    if (std::string_view(p.name) == kWeight && task != model::TaskType::binary) {
       if (found != given.end()) {
         return fail(Code::invalid_argument, "train.bad_parameter",
                     "parameter 'positive_weight' is for binary targets only");
@@ -128,6 +148,15 @@ Result<BoostingParameters> resolve_boosting(const std::map<std::string, std::str
   out.rounds = std::stoi(out.resolved["rounds"]);
   out.early_stopping_rounds = std::stoi(out.resolved["early_stopping_rounds"]);
   return out;
+}
+
+void balance(BoostingParameters& parameters, std::span<const std::int64_t> class_rows) {
+  const auto found = parameters.resolved.find(kWeight);
+  if (found == parameters.resolved.end() || found->second != kBalanced || class_rows.size() != 2) return;
+  const double weight =
+      static_cast<double>(class_rows[0]) / static_cast<double>(std::max<std::int64_t>(1, class_rows[1]));
+  parameters.engine["scale_pos_weight"] = number_text(weight);
+  found->second = std::string(kBalanced) + " (" + number_text(weight) + ")";
 }
 
 }  // namespace millrace::train

@@ -1,7 +1,9 @@
 // The parameters of boosted-trees: one table that checking, defaults, help and the call to XGBoost are read from.
 #pragma once
 
+#include <cstdint>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -19,5 +21,7 @@ struct BoostingParameters {
 
 std::vector<ParameterInfo> boosting_parameters();
 Result<BoostingParameters> resolve_boosting(const std::map<std::string, std::string>& given, model::TaskType task);
+// What "balanced" means for these rows (negative, positive) takes its place; nothing else changes.
+void balance(BoostingParameters& parameters, std::span<const std::int64_t> class_rows);
 
 }  // namespace millrace::train

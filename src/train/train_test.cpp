@@ -155,6 +155,31 @@ TEST(BoostedTrees, TheSameInputGivesTheSameBytes) {
   EXPECT_FALSE(a->artifact == train(other, one)->artifact) << "the seed matters";
 }
 
+TEST(BoostedTrees, TheWeightOfThePositiveClass) {
+  auto d = data();
+  auto trained = [&](const char* weight) {
+    auto in = input("binary", {{"positive_weight", weight}});
+    auto out = train(in, d);
+    EXPECT_TRUE(out) << out.error().message;
+    return *std::move(out);
+  };
+  auto balanced = trained("balanced");
+  auto read = model::read_artifact(balanced.artifact);
+  ASSERT_TRUE(read);
+  const auto& rows = balanced.facts.class_rows;
+  ASSERT_EQ(2u, rows.size());
+  ASSERT_NE(rows[0], rows[1]);
+  const std::string said = read->manifest.provenance.parameters.at("positive_weight");
+  ASSERT_TRUE(said.starts_with("balanced (")) << said;
+  const std::string number = said.substr(10, said.size() - 11);
+  EXPECT_DOUBLE_EQ(static_cast<double>(rows[0]) / static_cast<double>(rows[1]), std::stod(number));
+  EXPECT_TRUE(read->engine_file == model::read_artifact(trained(number.c_str()).artifact)->engine_file)
+      << "the same as that number by hand";
+  EXPECT_FALSE(read->engine_file == model::read_artifact(trained("1").artifact)->engine_file);
+  auto many = input("multiclass", {{"positive_weight", "balanced"}});
+  EXPECT_EQ("train.bad_parameter", train(many, d).error().reason);
+}
+
 TEST(BoostedTrees, TwoThreadsGiveTheSameTreesWithoutSampling) {
   auto d = data();
   auto in = input("binary");
@@ -170,7 +195,15 @@ TEST(BoostedTrees, ResumedAtAnyRoundTheBytesAreTheSame) {
   const std::map<std::string, std::string> settings[] = {
       {{"rounds", "25"}},
       {{"rounds", "25"}, {"subsample", "0.6"}, {"colsample", "0.5"}},
-      {{"rounds", "60"}, {"learning_rate", "0.6"}, {"early_stopping_rounds", "5"}}};
+      {{"rounds", "60"}, {"learning_rate", "0.6"}, {"early_stopping_rounds", "5"}},
+      {{"rounds", "20"},
+       {"grow_policy", "lossguide"},
+       {"max_leaves", "9"},
+       {"gamma", "0.01"},
+       {"max_bin", "64"},
+       {"max_delta_step", "0.7"},
+       {"colsample_level", "0.7"},
+       {"colsample_node", "0.6"}}};
   for (const std::string task : {"binary", "multiclass", "regression"}) {
     for (const auto& parameters : settings) {
       auto in = input(task, parameters);

@@ -57,7 +57,9 @@ struct InputChoice {
 //   MILLRACE_TRAIN_DATA, MILLRACE_VALID_DATA   Parquet: a float64 column per feature (encoded as the served model will
 //   see
 //                       them, null is missing), and the target: the class's number (int64), or the value (float64)
-//   MILLRACE_PARAMS     JSON: format, name, task, target, features, classes, parameters, seed, nthread
+//   MILLRACE_PARAMS     JSON: format, name, task, target, features, classes, parameters (an object: what
+//   [model.trainer]
+//                       says besides name, command, seed and threads), seed, nthread
 //   MILLRACE_OUTPUT     where it must write its model: XGBoost JSON or UBJSON, or ONNX (one float input of one row per
 //                       prediction; probabilities, or the value)
 // What it prints goes to output.txt in the task's scratch folder.
@@ -82,7 +84,7 @@ struct TrainInput {
   std::vector<InputChoice> inputs;
   std::string key;                                // column that names an entity; may be empty
   std::vector<std::string> ignored;               // columns of the data that requests may carry besides
-  std::map<std::string, std::string> parameters;  // see Trainer::parameters
+  std::map<std::string, std::string> parameters;  // see Trainer::parameters; of a command: each value as JSON
   CommandChoice command;
   std::uint64_t seed = 1;
   int nthread = 1;

@@ -245,6 +245,14 @@ colsample = 0.8
 min_child_weight = 2
 lambda = 1.5
 alpha = 0.1
+colsample_level = 0.9
+colsample_node = 0.7
+gamma = 0.01
+max_leaves = 60
+grow_policy = "lossguide"
+max_bin = 128
+max_delta_step = 1
+positive_weight = "balanced"
 seed = 7
 threads = 2
 
@@ -280,6 +288,24 @@ predictions = "400d"
 listen = "0.0.0.0:7070"
 hosts = ["ml.example.com"]
 data_dir = "/var/lib/millrace"
+)toml";
+
+inline constexpr std::string_view by_command = R"toml([project]
+name = "own"
+[source.rows]
+uri = "upload"
+[model]
+target = "rows.y"
+[model.trainer]
+name = "command"
+command = "python3 train.py --data \"$MILLRACE_TRAIN_DATA\""
+seed = 3
+depth = 500
+rate = 0.5
+optimizer = "adam"
+fast = true
+layers = [64, 32]
+"odd name" = "a \"quoted\" one"
 )toml";
 
 inline constexpr std::string_view minimal = R"toml([project]
