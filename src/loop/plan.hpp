@@ -37,6 +37,7 @@ struct RunPlan {
   std::string rule;
   TrainJob train;
   std::vector<GateText> gates;
+  std::string labels;              // blob of the labels, until they are assembled
   std::int64_t labels_seq = 0;     // labels it looks at: up to this one
   std::int64_t labels_usable = 0;  // how many of them can be used
   std::string model_digest;        // of the parts of the project file that make another model

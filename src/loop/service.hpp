@@ -132,13 +132,20 @@ class Service final : public serve::WantedSource, public train::JobSource {
   Result<void> commit_evaluation(meta::Tx& tx, const flow::Job& job, const std::string& result);
   Result<void> end_run(meta::Tx& tx, const std::string& run, track::RunState state, const std::string& failure);
   Result<void> note_usage(meta::Tx& tx, const flow::Job& job, const train::JobUsage& usage);
-  Result<std::string> labels_blob(const std::string& model, std::int64_t& last_seq);
+  // The model's labels at one moment, as a blob: stored before the transaction that names it.
+  struct StoredLabels {
+    std::string blob;
+    std::int64_t seq = 0;     // of the newest
+    std::int64_t usable = 0;  // of a trusted origin, with a value
+  };
+  Result<StoredLabels> store_labels(const Project& project);
   data::IngestInput read_input(const SourceConfig& source, const Project& project) const;
   Result<std::string> question_of(meta::Reader& reader, const std::string& source);
   Result<std::string> enqueue_ingest(const SourceConfig& source, const std::string& blob, const std::string& name,
                                      const std::string& cause);
   Result<void> nothing_under_way(meta::Reader& reader) const;  // aborted `loop.run_under_way`
-  Result<AssembleJob> assemble_job(const ModelSpec& model, const std::vector<data::ColumnField>& schema);
+  AssembleJob assemble_job(const ModelSpec& model, const std::vector<data::ColumnField>& schema,
+                           const StoredLabels& labels) const;
   void changed() const;
 
   Config config_;

@@ -30,12 +30,14 @@ flow::Pipeline make_pipeline(const ResourcesConfig& resources) {
 
 }  // namespace
 
-Result<AssembleJob> Service::assemble_job(const ModelSpec& model, const std::vector<data::ColumnField>& schema) {
+AssembleJob Service::assemble_job(const ModelSpec& model, const std::vector<data::ColumnField>& schema,
+                                  const StoredLabels& labels) const {
   auto project = this->project();
   AssembleJob job;
   job.model = model.name;
   job.log_dir = config_.paths.log_dir();
-  TRY(job.labels, labels_blob(model.name, job.labels_seq));
+  job.labels = labels.blob;
+  job.labels_seq = labels.seq;
   job.now_us = env_.clock.now().time_since_epoch().count();
   job.mature_us = project->labels.mature.count();
   job.trust = project->labels.trust;
@@ -47,20 +49,27 @@ Result<AssembleJob> Service::assemble_job(const ModelSpec& model, const std::vec
   return job;
 }
 
-// The model's labels as a blob. Written before the transaction that names it.
-Result<std::string> Service::labels_blob(const std::string& model, std::int64_t& last_seq) {
+Result<Service::StoredLabels> Service::store_labels(const Project& project) {
+  label::LabelFilter filter;
+  filter.origins.clear();
+  for (const auto& name : project.labels.trust) {
+    TRY(auto origin, label::parse_origin(name));
+    filter.origins.push_back(origin);
+  }
   TRY(auto writer, blobs_.create());
-  last_seq = 0;
+  StoredLabels stored;
   TRY_VOID(store_.read([&](meta::Reader& reader) -> Result<void> {
+    TRY(stored.usable, label::count(reader, project.name, filter));
     for (;;) {
-      TRY(auto page, label::labels_after(reader, model, last_seq, 10'000));
+      TRY(auto page, label::labels_after(reader, project.name, stored.seq, 10'000));
       if (page.empty()) return {};
       TRY_VOID(writer->append(render_labels(page)));
-      last_seq = page.back().seq;
+      stored.seq = page.back().seq;
     }
   }));
   TRY(auto info, writer->commit());
-  return info.digest.hex();
+  stored.blob = info.digest.hex();
+  return stored;
 }
 
 Result<void> Service::nothing_under_way(meta::Reader& reader) const {
@@ -83,6 +92,11 @@ Result<std::string> Service::start_training(const std::string& rule, const std::
   plan.run = ids_.make().text();
   plan.cause = cause;
   plan.rule = rule;
+  TRY_VOID(store_.read([&](meta::Reader& reader) { return nothing_under_way(reader); }));
+  TRY(auto labels, store_labels(*project));
+  plan.labels = labels.blob;
+  plan.labels_seq = labels.seq;
+  plan.labels_usable = labels.usable;
   TRY_VOID(store_.write([&](meta::Tx& tx) -> Result<void> {
     TRY_VOID(nothing_under_way(tx));
     TRY(auto version, data::newest_usable(tx, source));
@@ -92,13 +106,6 @@ Result<std::string> Service::start_training(const std::string& rule, const std::
           std::format("source '{}' has no dataset version that may be trained on; see: millrace data ls", source));
     }
     TRY(auto model, plan_model(*project, version->content.analysis.inference));
-    label::LabelFilter filter;
-    filter.origins.clear();
-    for (const auto& name : project->labels.trust) {
-      TRY(auto origin, label::parse_origin(name));
-      filter.origins.push_back(origin);
-    }
-    TRY(plan.labels_usable, label::count(tx, model.name, filter));
     plan.model_digest = model_digest(*project).hex();
     TRY(auto stored, newest_project(tx));
     plan.project_number = stored ? stored->number : 0;
@@ -153,14 +160,14 @@ Result<flow::StepPlan> Service::plan_step(meta::Tx& tx, const flow::PipelineRun&
   TRY(auto plan, parse_plan(training->plan));
   if (step.name == "assemble") {
     if (plan.labels_usable == 0) return flow::StepPlan::done(render_job(AssembleResult{}));
-    TRY(auto job, assemble_job(plan.train.model, plan.train.rows.schema));
+    auto job = assemble_job(plan.train.model, plan.train.rows.schema, {plan.labels, plan.labels_seq, plan.labels_usable});
     return flow::StepPlan::run(render_job(job));
   }
   if (step.name == "train") {
     TRY(auto feedback, parse_job<AssembleResult>(results.at("assemble")));
     plan.train.rows.feedback = feedback.parts;
     plan.train.rows.feedback_version = feedback.labels_seq;
-    plan.labels_seq = feedback.labels_seq;
+    plan.labels.clear();  // what was learned from them is in the feedback rows
     plan.train.data_digest = data_digest(plan.train.rows);
     TRY_VOID(update_plan(tx, run.key, render_plan(plan)));
     return flow::StepPlan::run(render_job(plan.train));
@@ -343,7 +350,8 @@ Result<void> Service::look_at_live() {
   }));
   if (!due || !version) return {};
   TRY(auto model, plan_model(*project, version->content.analysis.inference));
-  TRY(auto input, assemble_job(model, version->content.schema));
+  TRY(auto labels, store_labels(*project));
+  auto input = assemble_job(model, version->content.schema, labels);
   flow::NewJob job;
   job.kind = job_kind::live;
   job.key = project->name;
