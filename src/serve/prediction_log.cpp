@@ -3,6 +3,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <charconv>
 #include <format>
 
 #include "base/fault.hpp"
@@ -34,6 +35,16 @@ namespace {
 
 std::string segment_name(std::uint64_t number) { return std::format("{:012}.mpl", number); }
 
+// 0 for a file that is no segment.
+std::uint64_t segment_number(std::string_view name) {
+  constexpr std::string_view ending = ".mpl";
+  if (!name.ends_with(ending)) return 0;
+  name.remove_suffix(ending.size());
+  std::uint64_t number = 0;
+  auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  return error == std::errc() && end == name.data() + name.size() ? number : 0;
+}
+
 void write_value(Writer& out, const table::Value& value) {
   out.number(static_cast<std::uint8_t>(value.index()));
   std::visit(
@@ -59,10 +70,8 @@ void write_value(Writer& out, const table::Value& value) {
 Result<std::unique_ptr<PredictionLog>> PredictionLog::open(const Config& config, Env& env) {
   TRY_VOID(env.fs.make_dirs(config.dir));
   auto log = std::unique_ptr<PredictionLog>(new PredictionLog(config, env));
-  TRY(auto files, env.fs.list(config.dir));
-  for (const auto& file : files) {
-    if (file.name.ends_with(".mpl")) log->number_ = std::max<std::uint64_t>(log->number_, std::stoull(file.name));
-  }
+  TRY(auto segments, list_segments(env.fs, config.dir));
+  log->number_ = std::max(config.numbers_used, segments.empty() ? 0 : segments.back().number);
   return log;
 }
 
@@ -175,6 +184,7 @@ Result<void> PredictionLog::sync() {
   for (auto& segment : unsynced_) {
     // A closed segment whose last writer has gone (nobody else holds it) is complete: this sync is its last.
     bool last = segment != segment_.load() && segment.use_count() == 1;
+    std::atomic_thread_fence(std::memory_order_acquire);  // what that writer wrote comes before this sync
     auto end = std::min(segment->reserved.load(), segment->bytes);
     TRY_VOID(segment->file->sync(0, end));  // only dirty pages are written
     segment->closed_and_synced = last;
@@ -182,12 +192,20 @@ Result<void> PredictionLog::sync() {
   return {};
 }
 
-Result<void> PredictionLog::roll() {
+void PredictionLog::close_segment() {
+  std::lock_guard lock(roll_mutex_);
+  segment_.store(nullptr, std::memory_order_release);
+}
+
+Result<std::uint64_t> PredictionLog::closed_through() {
   TRY_VOID(sync());
-  auto present = segment_.load();
-  if (!present) return {};
-  TRY(auto next, next_segment(present.get()));
-  return sync();
+  std::lock_guard roll_lock(roll_mutex_);
+  std::lock_guard sync_lock(sync_mutex_);
+  auto through = number_;
+  for (const auto& segment : unsynced_) {
+    if (!segment->closed_and_synced) through = std::min(through, segment->number - 1);
+  }
+  return through;
 }
 
 namespace {
@@ -254,6 +272,7 @@ Result<LogReadStats> read_prediction_segment(Fs& fs, const std::string& path, co
   stats.segments = 1;
   TRY(auto content, read_file(fs, path, std::uint64_t{1} << 32));
   SegmentHeader header;
+  if (content.empty()) return stats;  // the machine died while it was made
   if (content.size() < segment_header_bytes) {
     return fail(Code::data_loss, "serve.log_corrupt", path + ": shorter than a segment header; run millrace doctor");
   }
@@ -299,18 +318,36 @@ Result<LogReadStats> read_prediction_segment(Fs& fs, const std::string& path, co
   return stats;
 }
 
-Result<LogReadStats> read_prediction_log(Fs& fs, const std::string& dir, const OnLine& on_line) {
+Result<LogReadStats> read_prediction_log(Fs& fs, const std::string& dir, const OnLine& on_line, std::uint64_t after) {
   LogReadStats all;
-  if (!exists(fs, dir)) return all;
-  TRY(auto files, fs.list(dir));
-  for (const auto& file : files) {
-    if (!file.name.ends_with(".mpl")) continue;
-    TRY(auto stats, read_prediction_segment(fs, join_path(dir, file.name), on_line));
+  TRY(auto segments, list_segments(fs, dir, after));
+  for (const auto& segment : segments) {
+    TRY(auto stats, read_prediction_segment(fs, segment.path, on_line));
     all.segments += stats.segments;
     all.lines += stats.lines;
     all.damaged += stats.damaged;
   }
   return all;
+}
+
+Result<std::vector<SegmentFile>> list_segments(Fs& fs, const std::string& dir, std::uint64_t after) {
+  std::vector<SegmentFile> out;
+  if (!exists(fs, dir)) return out;
+  TRY(auto files, fs.list(dir));
+  for (const auto& file : files) {
+    if (auto number = segment_number(file.name); number > after)
+      out.push_back({number, join_path(dir, file.name), file.size});
+  }
+  std::sort(out.begin(), out.end(), [](const auto& a, const auto& b) { return a.number < b.number; });
+  return out;
+}
+
+Result<std::optional<TimePoint>> segment_made(Fs& fs, const std::string& path) {
+  TRY(auto file, fs.open_read(path));
+  SegmentHeader header{};
+  TRY(auto got, file->read(0, std::as_writable_bytes(std::span(&header, 1))));
+  if (got < sizeof header || header.created_us == 0) return std::nullopt;
+  return TimePoint(Duration(header.created_us));
 }
 
 }  // namespace millrace::serve

@@ -10,6 +10,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -48,6 +49,8 @@ class PredictionLog {
     std::uint64_t segment_bytes = 8u << 20;
     std::uint64_t line_bytes_max = 1u << 20;  // a longer line is refused: resource_exhausted `serve.line_too_long`
     Duration sync_every = std::chrono::seconds(1);
+    // Numbers up to this one are used up, whether their files are there or not: no segment gets one of them again.
+    std::uint64_t numbers_used = 0;
   };
   // One per kind of line; cheap to copy. From schema().
   struct Handle {
@@ -64,8 +67,11 @@ class PredictionLog {
                       std::span<const float> scores, std::int32_t decision, std::span<const table::Value> inputs);
   // Makes everything appended before the call durable.
   Result<void> sync();
-  // Closes the present segment, so that all lines so far are in segments that no longer change.
-  Result<void> roll();
+  // Closes the present segment: the next line goes into another one. Writers in the middle of a line finish it where
+  // they began.
+  void close_segment();
+  // The highest number such that no segment up to it changes any more, and all of it is durable.
+  Result<std::uint64_t> closed_through();
 
   std::uint64_t appended() const { return appended_.load(std::memory_order_relaxed); }
   const Config& config() const { return config_; }
@@ -75,7 +81,6 @@ class PredictionLog {
   PredictionLog(const Config& config, Env& env) : config_(config), env_(env) {}
   Result<std::shared_ptr<Segment>> next_segment(const Segment* full);
   Result<void> put(Segment& segment, std::uint64_t at, std::uint32_t type, std::string_view payload);
-  std::uint64_t next_number() const;
 
   Config config_;
   Env& env_;
@@ -96,7 +101,20 @@ struct LogReadStats {
   std::uint64_t lines = 0;
   std::uint64_t damaged = 0;  // places where bytes that are not a record were stepped over
 };
-Result<LogReadStats> read_prediction_log(Fs& fs, const std::string& dir, const OnLine& on_line);
+// Only segments with numbers above `after`.
+Result<LogReadStats> read_prediction_log(Fs& fs, const std::string& dir, const OnLine& on_line,
+                                         std::uint64_t after = 0);
 Result<LogReadStats> read_prediction_segment(Fs& fs, const std::string& path, const OnLine& on_line);
+
+// A segment's file. Its first line is not older than `made`; absent when its maker died before it said so, and then
+// there is no line in it.
+struct SegmentFile {
+  std::uint64_t number = 0;
+  std::string path;
+  std::uint64_t bytes = 0;
+};
+// Those with numbers above `after`, in order. None when there is no folder.
+Result<std::vector<SegmentFile>> list_segments(Fs& fs, const std::string& dir, std::uint64_t after = 0);
+Result<std::optional<TimePoint>> segment_made(Fs& fs, const std::string& path);
 
 }  // namespace millrace::serve

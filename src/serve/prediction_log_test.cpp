@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <format>
 #include <set>
 #include <thread>
 
@@ -192,6 +193,85 @@ TEST(PredictionLog, SurvivesAPowerCutUpToTheLastSync) {
     }
     for (const auto& id : synced) EXPECT_TRUE(logged.contains(id)) << "seed " << seed;
   }
+}
+
+TEST(PredictionLog, ClosedSegmentsNoLongerChangeAndNumbersAreUsedOnce) {
+  TestEnv t;
+  const float scores[] = {0.5f};
+  IdMaker ids(t.clock, t.rng);
+  auto fresh = [&](std::uint64_t used) {
+    auto settings = config(t);
+    settings.numbers_used = used;
+    return *PredictionLog::open(settings, t.env);
+  };
+  {
+    auto log = fresh(0);
+    auto handle = log->schema(schema_a);
+    auto line = [&] { ASSERT_TRUE(log->append(handle, ids.make(), t.clock.now(), "", scores, 1, row_a)); };
+    EXPECT_EQ(*log->closed_through(), 0u);
+    line();
+    EXPECT_EQ(*log->closed_through(), 0u) << "it is being written";
+    log->close_segment();
+    log->close_segment();
+    EXPECT_EQ(*log->closed_through(), 1u);
+    EXPECT_EQ(list_segments(t.env.fs, t.path("log"))->size(), 1u) << "closing makes no file";
+    line();
+    EXPECT_EQ(*log->closed_through(), 1u);
+    EXPECT_EQ(list_segments(t.env.fs, t.path("log"))->back().number, 2u);
+    EXPECT_EQ(list_segments(t.env.fs, t.path("log"), 1)->size(), 1u);
+    EXPECT_EQ(**segment_made(t.env.fs, t.path("log/000000000002.mpl")), t.clock.now());
+  }
+  ASSERT_TRUE(write_file(t.env.fs, t.path("log/notes.mpl"), "not ours"));
+  ASSERT_TRUE(write_file(t.env.fs, t.path("log/000000000003.mpl"), ""));
+  EXPECT_EQ(read_all(t).size(), 2u) << "an empty file holds nothing; another one is none of ours";
+  EXPECT_FALSE(*segment_made(t.env.fs, t.path("log/000000000003.mpl")));
+  for (int number : {1, 2, 3}) ASSERT_TRUE(t.env.fs.remove(t.path(std::format("log/{:012}.mpl", number))));
+  {
+    auto log = fresh(7);  // all of them are elsewhere, and were removed
+    EXPECT_EQ(*log->closed_through(), 7u);
+    auto handle = log->schema(schema_a);
+    ASSERT_TRUE(log->append(handle, ids.make(), t.clock.now(), "", scores, 1, row_a));
+    EXPECT_EQ(list_segments(t.env.fs, t.path("log"))->front().number, 8u);
+  }
+  EXPECT_EQ(*fresh(7)->closed_through(), 8u) << "whoever wrote it is gone";
+}
+
+TEST(PredictionLog, NothingClosedIsStillBeingWritten) {
+  TestEnv t;
+  auto log = *PredictionLog::open(config(t, 1 << 20), t.env);
+  auto handle = log->schema(schema_a);
+  IdMaker ids(t.clock, t.rng);
+  std::atomic<bool> stop{false};
+  std::atomic<std::uint64_t> answered{0};
+  std::vector<std::jthread> writers;
+  for (int w = 0; w < 4; ++w) {
+    writers.emplace_back([&] {
+      const float scores[] = {0.5f};
+      while (!stop) {
+        ASSERT_TRUE(log->append(handle, ids.make(), t.clock.now(), "", scores, 1, row_a));
+        ++answered;
+      }
+    });
+  }
+  std::uint64_t through = 0, lines = 0;
+  auto read_on = [&](std::uint64_t now_through) {  // each segment exactly once, when it is closed
+    for (const auto& segment : *list_segments(t.env.fs, t.path("log"), through)) {
+      if (segment.number > now_through) break;
+      auto stats = read_prediction_segment(t.env.fs, segment.path, [](const auto&, auto&&) { return Result<void>(); });
+      ASSERT_TRUE(stats);
+      lines += stats->lines;
+    }
+    through = now_through;
+  };
+  for (int i = 0; i < 30; ++i) {
+    log->close_segment();
+    read_on(*log->closed_through());
+  }
+  stop = true;
+  writers.clear();
+  log->close_segment();
+  read_on(*log->closed_through());
+  EXPECT_EQ(lines, answered.load());
 }
 
 TEST(PredictionLog, ALineThatDoesNotFitIsRefused) {
