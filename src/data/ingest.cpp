@@ -265,13 +265,13 @@ class PartRows final : public table::BatchReader {
   std::optional<table::Batch> ahead_;
 };
 
-Result<Part> write_part(const Task& task, blob::Store& store, PartRows& rows) {
+Result<Part> write_part(blob::Store& store, table::BatchReader& rows, Faults* faults) {
   TRY(auto writer, store.create());
   BlobFile file(*writer);
   TRY(const std::uint64_t written, table::write_parquet(rows.schema(), rows, file));
-  TRY_VOID(task.env.faults.reach("data.ingest.before_part"));
+  if (faults) TRY_VOID(faults->reach("data.ingest.before_part"));
   TRY(const blob::BlobInfo info, writer->commit());
-  TRY_VOID(task.env.faults.reach("data.ingest.after_part"));
+  if (faults) TRY_VOID(faults->reach("data.ingest.after_part"));
   return Part{info.digest.hex(), static_cast<std::int64_t>(written), static_cast<std::int64_t>(info.size)};
 }
 
@@ -307,6 +307,15 @@ Result<void> add_parent(const Task& task, blob::Store& store, const IngestInput&
 }
 
 }  // namespace
+
+Result<Part> store_part(blob::Store& store, table::BatchReader& rows) { return write_part(store, rows, nullptr); }
+
+Result<std::unique_ptr<table::BatchReader>> open_part(blob::Store& store, const Part& part,
+                                                      const std::vector<std::string>& columns) {
+  TRY(const Digest digest, Digest::parse(part.digest));
+  TRY(auto file, store.open(digest));
+  return table::open_parquet(std::move(file), columns);
+}
 
 Result<std::unique_ptr<table::BatchReader>> read_parts(blob::Store& store, const std::vector<ColumnField>& schema,
                                                        const std::vector<Part>& parts) {
@@ -348,7 +357,7 @@ Result<IngestOutput> ingest(const Task& task, blob::Store& store, const IngestIn
   while (true) {
     TRY(const bool more, rows.begin_part());
     if (!more) break;
-    TRY(auto part, write_part(task, store, rows));
+    TRY(auto part, write_part(store, rows, &task.env.faults));
     out.new_parts++;
     out.new_rows += part.rows;
     out.parts.push_back(std::move(part));

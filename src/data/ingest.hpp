@@ -82,9 +82,15 @@ struct AnalyseInput {
 };
 Result<Analysis> analyse(const Task& task, blob::Store& store, const AnalyseInput& input);
 
+// All rows of `rows` as one part. Equal rows are equal blobs.
+Result<Part> store_part(blob::Store& store, table::BatchReader& rows);
+
 // The rows of a version, in order, in exactly this schema (table::conform).
 Result<std::unique_ptr<table::BatchReader>> read_parts(blob::Store& store, const std::vector<ColumnField>& schema,
                                                        const std::vector<Part>& parts);
+// One part as it is stored, with its own types. With `columns` those of them that it has, in the file's order.
+Result<std::unique_ptr<table::BatchReader>> open_part(blob::Store& store, const Part& part,
+                                                      const std::vector<std::string>& columns = {});
 
 // JSON, for the job's spec and result files. invalid_argument `json.malformed`.
 Result<IngestInput> parse_ingest_input(std::string_view json);

@@ -31,7 +31,7 @@ std::string_view sql_type(table::Type type) {
 // The parts as one table of exactly the version's columns: found by name, widened, null where a part lacks one.
 Result<std::string> view_sql(const QueryInput& input) {
   TRY(const auto schema, schema_of(input.schema));
-  std::string columns, files;
+  std::string columns, nulls, files;
   std::set<std::string> lower;
   for (const table::Field& field : schema.fields) {
     std::string l = field.name;
@@ -41,9 +41,11 @@ Result<std::string> view_sql(const QueryInput& input) {
                   "SQL does not tell upper from lower case in names, and two columns are called '" + field.name + "'");
     }
     const std::string name = table::sql_name(field.name);
-    columns +=
-        (columns.empty() ? "" : ", ") + ("CAST(" + name + " AS ") + std::string(sql_type(field.type)) + ") AS " + name;
+    const std::string as = " AS " + std::string(sql_type(field.type)) + ") AS " + name;
+    columns += (columns.empty() ? "CAST(" : ", CAST(") + name + as;
+    nulls += (nulls.empty() ? "CAST(NULL" : ", CAST(NULL") + as;
   }
+  if (input.parts.empty()) return "CREATE VIEW data AS SELECT " + nulls + " WHERE false";
   for (const Part& part : input.parts) files += (files.empty() ? "" : ", ") + table::sql_text("blob:" + part.digest);
   return "CREATE VIEW data AS SELECT " + columns + " FROM read_parquet([" + files + "], union_by_name = true)";
 }
@@ -51,7 +53,7 @@ Result<std::string> view_sql(const QueryInput& input) {
 }  // namespace
 
 Result<QueryOutput> query(const Task& task, blob::Store& store, const QueryInput& input) {
-  if (input.parts.empty()) return fail(Code::invalid_argument, "data.bad_input", "the version has no parts");
+  if (input.schema.empty()) return fail(Code::invalid_argument, "data.bad_input", "the version has no columns");
   const auto open_blob = [&store](const std::string& name) -> Result<std::shared_ptr<const ReadableFile>> {
     TRY(const Digest digest, Digest::parse(name));
     return store.open(digest);

@@ -35,6 +35,11 @@ TEST(Query, RowsOfAllPartsInTheVersionsTypes) {
   EXPECT_EQ(reason_of(run("SELECT nope FROM data")), "table.bad_sql");
   EXPECT_FALSE(run("SELECT * FROM read_csv('/etc/passwd')"));
   EXPECT_EQ(reason_of(query(p.task, p.blobs, {.sql = "SELECT 1"})), "data.bad_input");
+  // A version whose parts were all let go still has its columns.
+  const auto none = query(p.task, p.blobs, {.sql = "SELECT *, count(*) OVER () FROM data", .schema = second.schema});
+  ASSERT_TRUE(none) << none.error().message;
+  EXPECT_EQ(none->columns.size(), second.schema.size() + 1);
+  EXPECT_TRUE(none->rows.empty());
   const auto again = parse_query_output(render(*all));
   ASSERT_TRUE(again);
   EXPECT_EQ(again->rows, all->rows);

@@ -45,6 +45,17 @@ CREATE TABLE data_acceptances (
   PRIMARY KEY (dataset, number),
   FOREIGN KEY (dataset, number) REFERENCES data_versions (dataset, number)
 );
+)sql"},
+          {"data", 2, R"sql(
+CREATE TABLE data_parts_gone (
+  digest TEXT NOT NULL,
+  dataset TEXT NOT NULL,
+  row_count BIGINT NOT NULL,
+  reason TEXT NOT NULL,
+  since_version BIGINT NOT NULL,
+  gone_us BIGINT NOT NULL,
+  PRIMARY KEY (digest, dataset)
+);
 )sql"}};
 }
 
@@ -247,6 +258,56 @@ Result<std::vector<std::string>> sources_of(meta::Reader& reader, const std::str
 Result<bool> has_part(meta::Reader& reader, const std::string& digest) {
   TRY(const auto row, reader.query_one("SELECT 1 FROM data_parts WHERE digest = $1 LIMIT 1", {digest}));
   return row.has_value();
+}
+
+Result<void> let_parts_go(meta::Tx& tx, const std::string& dataset, const std::vector<std::string>& digests,
+                          const std::string& reason, TimePoint now) {
+  TRY(auto newest, newest_version(tx, dataset));
+  if (!newest) return fail(Code::not_found, "data.no_version", "there is no dataset '" + dataset + "'");
+  IngestOutput content = newest->content;
+  std::vector<Part> gone;
+  std::erase_if(content.parts, [&](const Part& part) {
+    const bool goes = std::ranges::find(digests, part.digest) != digests.end();
+    if (goes) gone.push_back(part);
+    return goes;
+  });
+  if (gone.empty()) return {};
+  for (const Part& part : gone) content.analysis.rows -= part.rows;
+  content.mode = "replace";
+  content.new_parts = 0;
+  content.new_rows = 0;
+  content.notes = {"let go: " + reason};
+  if (content.parts.empty()) content.analysis.columns.clear();
+  TRY(const auto added, add_version(tx, dataset, std::move(content), reason, now));
+  for (const Part& part : gone) {
+    TRY_VOID(tx.exec("DELETE FROM data_parts WHERE digest = $1 AND dataset = $2", {part.digest, dataset}));
+    TRY_VOID(
+        tx.exec("INSERT INTO data_parts_gone (digest, dataset, row_count, reason, since_version, gone_us) VALUES "
+                "($1, $2, $3, $4, $5, $6)",
+                {part.digest, dataset, part.rows, reason, added.number, meta::value(now)}));
+  }
+  return {};
+}
+
+Result<void> check_readable(meta::Reader& reader, const DatasetVersion& version) {
+  TRY(const auto rows,
+      reader.query("SELECT digest, reason, since_version, gone_us FROM data_parts_gone WHERE dataset = "
+                   "$1 ORDER BY since_version",
+                   {version.dataset}));
+  std::int64_t gone = 0, since = 0;
+  std::string why;
+  for (const meta::Row& row : rows) {
+    const auto part = std::ranges::find(version.content.parts, row.text(0), &Part::digest);
+    if (part == version.content.parts.end()) continue;
+    gone += part->rows;
+    since = row.integer(2);
+    if (why.find(row.text(1)) == std::string::npos)
+      why += (why.empty() ? "" : "; ") + format_time(row.time(3)).substr(0, 10) + " " + row.text(1);
+  }
+  if (gone == 0) return {};
+  return fail(Code::failed_precondition, "data.rows_gone",
+              std::format("{} of the {} rows of {}@{} were let go: {}. Read {}@{} or a later one", gone, version.rows,
+                          version.dataset, version.number, why, version.dataset, since));
 }
 
 Result<DatasetName> parse_dataset_name(std::string_view text) {

@@ -67,6 +67,14 @@ Result<std::vector<std::string>> sources_of(meta::Reader& reader, const std::str
 // Is this blob a part of some version? For blob::Store::collect_garbage.
 Result<bool> has_part(meta::Reader& reader, const std::string& digest);
 
+// Retention and erasure: a new version without these parts of the newest one, with `reason` in its notes. Their blobs
+// lose their reference; older versions stay as records, and check_readable() says what of them is gone. Digests that
+// the newest version does not have are passed over.
+Result<void> let_parts_go(meta::Tx& tx, const std::string& dataset, const std::vector<std::string>& digests,
+                          const std::string& reason, TimePoint now);
+// failed_precondition `data.rows_gone`, with how many, why and since when, for a version whose rows are not all there.
+Result<void> check_readable(meta::Reader& reader, const DatasetVersion& version);
+
 // "customers@3" -> {"customers", 3}; "customers" -> {"customers", nullopt}. invalid_argument `data.bad_name`.
 struct DatasetName {
   std::string dataset;

@@ -64,6 +64,39 @@ class RecordsTest : public testing::Test {
   }
 };
 
+TEST_F(RecordsTest, PartsThatAreLetGoLeaveARecord) {
+  ASSERT_TRUE(add(output({"a"}, "one")));
+  ASSERT_TRUE(add(output({"a", "b"}, "two")));
+  const std::string a(64, 'a'), b(64, 'b');
+  const auto let_go = [&](const std::vector<std::string>& digests) {
+    return store->write([&](meta::Tx& tx) { return let_parts_go(tx, "customers", digests, "too old", noon); });
+  };
+  ASSERT_TRUE(let_go({a, std::string(64, 'x')}));
+  ASSERT_TRUE(let_go({a})) << "a second time changes nothing";
+  const auto version = [&](std::int64_t number) {
+    return store->read([&](meta::Reader& r) { return get_version(r, "customers", number); }).value();
+  };
+  const auto readable = [&](std::int64_t number) {
+    return store->read([&](meta::Reader& r) { return check_readable(r, version(number)); });
+  };
+  EXPECT_EQ(version(3).rows, 100);
+  EXPECT_EQ(version(3).content.parts.size(), 1u);
+  EXPECT_EQ(version(3).by, "too old");
+  EXPECT_EQ(store->read([&](meta::Reader& r) { return newest_version(r, "customers"); }).value()->number, 3);
+  EXPECT_FALSE(store->read([&](meta::Reader& r) { return has_part(r, a); }).value()) << "nothing refers to its blob";
+  EXPECT_TRUE(store->read([&](meta::Reader& r) { return has_part(r, b); }).value());
+  EXPECT_EQ(reason_of(readable(1)), "data.rows_gone");
+  EXPECT_NE(readable(2).error().message.find("100 of the 200 rows of customers@2 were let go: 1970-01-01 too old"),
+            std::string::npos)
+      << readable(2).error().message;
+  EXPECT_TRUE(readable(3));
+  EXPECT_TRUE(add(output({"b", "c"}, "three"))) << "what is appended goes on top of what is left";
+  ASSERT_TRUE(let_go({b, std::string(64, 'c')}));
+  EXPECT_EQ(version(5).rows, 0);
+  EXPECT_TRUE(version(5).content.parts.empty());
+  EXPECT_EQ(version(5).content.schema.size(), 2u);
+}
+
 TEST_F(RecordsTest, NumbersWithoutGapsAndReadsBack) {
   EXPECT_EQ(add(output({"a"}, "s1"))->number, 1);
   EXPECT_EQ(add(output({"a", "b"}, "s2"))->number, 2);

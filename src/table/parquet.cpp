@@ -6,6 +6,7 @@
 #include <parquet/exception.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "table/arrow_internal.hpp"
 #include "table/file_internal.hpp"
@@ -210,6 +211,11 @@ Result<std::uint64_t> write_parquet(const Schema& schema, BatchReader& reader, W
 }
 
 Result<std::unique_ptr<BatchReader>> open_parquet(std::shared_ptr<const ReadableFile> file, std::int64_t batch_rows) {
+  return open_parquet(std::move(file), {}, batch_rows);
+}
+
+Result<std::unique_ptr<BatchReader>> open_parquet(std::shared_ptr<const ReadableFile> file,
+                                                  const std::vector<std::string>& columns, std::int64_t batch_rows) {
   constexpr std::string_view doing = "reading Parquet";
   try {
     parquet::arrow::FileReaderBuilder builder;
@@ -225,9 +231,17 @@ Result<std::unique_ptr<BatchReader>> open_parquet(std::shared_ptr<const Readable
     std::shared_ptr<arrow::Schema> schema;
     ARROW_OK(doing, Code::invalid_argument, "table.bad_file", reader->GetSchema(&schema));
     reader->set_batch_size(std::min(batch_rows, rows_per_batch(static_cast<std::size_t>(schema->num_fields()))));
+    std::vector<int> groups(static_cast<std::size_t>(reader->num_row_groups())), leaves;
+    std::iota(groups.begin(), groups.end(), 0);
+    const auto& file_schema = *reader->parquet_reader()->metadata()->schema();
+    for (int leaf = 0; leaf < file_schema.num_columns(); leaf++) {
+      const auto& field = file_schema.GetColumnRoot(leaf)->name();
+      if (columns.empty() || std::ranges::find(columns, field) != columns.end()) leaves.push_back(leaf);
+    }
     ARROW_TRY(std::shared_ptr<arrow::RecordBatchReader> batches, doing, Code::invalid_argument, "table.bad_file",
-              reader->GetRecordBatchReader());
-    return std::make_unique<ArrowReader>(schema_of(*schema), [reader, batches] { return batches->Next(); }, "Parquet");
+              reader->GetRecordBatchReader(groups, leaves));
+    return std::make_unique<ArrowReader>(
+        schema_of(*batches->schema()), [reader, batches] { return batches->Next(); }, "Parquet");
   } catch (const parquet::ParquetException& error) {
     return fail(Code::invalid_argument, "table.bad_file", std::string(doing) + ": " + error.what());
   }

@@ -89,6 +89,10 @@ Result<std::uint64_t> write_parquet(const Schema& schema, BatchReader& reader,
                                     WritableFile& to);  // rows written; not synced
 Result<std::unique_ptr<BatchReader>> open_parquet(std::shared_ptr<const ReadableFile> file,
                                                   std::int64_t batch_rows = 65536);
+// Only those of these columns that the file has, in the file's order; the others are not read. Empty: all.
+Result<std::unique_ptr<BatchReader>> open_parquet(std::shared_ptr<const ReadableFile> file,
+                                                  const std::vector<std::string>& columns,
+                                                  std::int64_t batch_rows = 65536);
 
 struct CsvOptions {
   std::optional<char> delimiter;   // absent: sniffed (one of , ; tab |)
