@@ -13,6 +13,7 @@
 #include "blob/local.hpp"
 #include "flow/relay.hpp"
 #include "loop/controller.hpp"
+#include "loop/log_records.hpp"
 #include "meta/sqlite.hpp"
 #include "net/server.hpp"
 #include "queue/local.hpp"
@@ -64,7 +65,10 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
   impl->jobs = std::make_unique<flow::Jobs>(env, *impl->store);
   impl->service = std::make_unique<loop::Service>(loop::Service::Config{paths, config.cores}, env, *impl->store,
                                                   *impl->blobs, *impl->jobs);
-  TRY(impl->log, serve::PredictionLog::open({paths.log_dir()}, env));
+  serve::PredictionLog::Config log{paths.log_dir()};
+  TRY(log.numbers_used, impl->store->read([](meta::Reader& reader) { return loop::rolled_through(reader); }));
+  TRY(impl->log, serve::PredictionLog::open(log, env));
+  impl->service->use_log(*impl->log);
   impl->predictor =
       std::make_unique<serve::Predictor>(serve::Predictor::Config{}, env, *impl->service, *impl->blobs, *impl->log);
   train::Worker::Config worker;
@@ -72,7 +76,7 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
   worker.scratch_dir = paths.scratch_dir();
   worker.output_dir = paths.output_dir();
   worker.program = self_program("millrace-job");
-  worker.slots = {{loop::slow_kinds()}, {loop::quick_kinds()}};
+  worker.slots = {{loop::slow_kinds()}, {loop::quick_kinds()}, {loop::asked_kinds()}};
   if (config.worker) impl->worker = std::make_unique<train::Worker>(worker, env, *impl->service, impl->processes);
   impl->controller =
       std::make_unique<loop::Controller>(env, *impl->service, *impl->predictor, *impl->log, impl->worker.get());

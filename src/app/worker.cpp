@@ -38,7 +38,8 @@ Result<cli::Output> worker(const std::string& server, const std::string& data_di
   config.output_dir = join_path(config.data_dir, "runs");
   config.program = self_program("millrace-job");
   auto kinds = loop::quick_kinds();
-  for (const auto& kind : loop::slow_kinds()) kinds.push_back(kind);
+  for (const auto& some : {loop::slow_kinds(), loop::asked_kinds()})
+    kinds.insert(kinds.end(), some.begin(), some.end());
   config.slots = {{kinds}};
   train::Worker worker(config, env, source, processes);
   worker.start();

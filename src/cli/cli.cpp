@@ -143,7 +143,13 @@ class Program {
         [this] { return local_.schema(project_file_, json_); });
     auto* explain =
         add("explain", "every key of the project file with its default; --loop: each step of the loop and its rule",
-            [this] { return local_.explain(project_file_, loop_, json_); });
+            [this]() -> Result<Output> {
+              // The running server knows more than the file: which hours are quiet, say.
+              if (loop_) {
+                if (auto known = remote([this](Client& c) { return show_loop(c, json_); })()) return known;
+              }
+              return local_.explain(project_file_, loop_, json_);
+            });
     explain->add_flag("--loop", loop_, "the loop's steps: automatic, by approval or by hand");
     explain->add_option("--project", project_file_, "project file")->capture_default_str();
     auto* demo = add(
@@ -264,7 +270,7 @@ class Program {
 
     auto* give =
         add("label", "send true labels: a JSON file, or one by options", remote([this](Client& c) -> Result<Output> {
-              if (queue_ > 0) return label_queue(c, name_, queue_, json_);
+              if (!queue_.empty()) return label_queue(c, name_, queue_ == "today" ? "" : queue_, json_);
               if (!value_.empty()) {
                 label_.value = value_;
                 return label(c, name_, api::render(std::vector<api::Label>{label_}), json_);
@@ -285,8 +291,9 @@ class Program {
         ->capture_default_str()
         ->check(CLI::IsMember({"human", "system", "model"}));
     give->add_option("--author", label_.author, "who says so");
-    give->add_option("--queue", queue_, "list this many predictions that are worth a label")
-        ->check(CLI::Range(1, 1000));
+    give->add_option("--queue", queue_, "list predictions that are worth a label: so many, or what is left of today's")
+        ->expected(0, 1)
+        ->default_str("today");
     add("why", "why a prediction came out as it did", remote([this](Client& c) { return why(c, name_, json_); }))
         ->add_option("prediction", name_, "id from the answer")
         ->required();
@@ -317,7 +324,7 @@ class Program {
   std::string project_file_ = "millrace.toml";
   bool json_ = false, detach_ = false, dry_run_ = false, loop_ = false, verify_ = false;
   std::int64_t rows_ = 100;
-  int queue_ = 0;
+  std::string queue_;
   UpOptions up_;
   InitOptions init_;
   DemoOptions demo_;

@@ -63,7 +63,8 @@ Result<Output> rollback(Client& client, const std::string& model, const std::str
 
 Result<Output> predict(Client& client, const std::string& model, const std::string& body, bool csv);
 Result<Output> label(Client& client, const std::string& model, const std::string& labels_json, bool json);
-Result<Output> label_queue(Client& client, const std::string& model, int count, bool json);
+// `count` empty: what is left of [labels] queue.per_day today.
+Result<Output> label_queue(Client& client, const std::string& model, const std::string& count, bool json);
 Result<Output> why(Client& client, const std::string& prediction, bool json);
 
 // Looks at the job until it ends. Its result JSON, or the Error of its failure.

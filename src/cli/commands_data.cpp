@@ -174,7 +174,9 @@ Result<Output> ingest(Client& client, const std::string& source, const std::stri
                       bool json) {
   api::JobAnswer job;
   if (file.empty()) {
-    TRY(job, (client.post<api::JobAnswer>("/api/v1/ingest", api::IngestRequest{source})));
+    auto posted = client.post<api::JobAnswer>("/api/v1/ingest", api::IngestRequest{source});
+    if (!posted && posted.error().reason == "loop.nothing_to_roll") return Output{posted.error().message + "\n", 4};
+    TRY(job, std::move(posted));
   } else {
     TRY(auto body, client.upload("/api/v1/datasets/" + percent_encoded(source) +
                                      "/upload?name=" + percent_encoded(file.substr(file.rfind('/') + 1)),

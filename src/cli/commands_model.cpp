@@ -210,6 +210,14 @@ Result<Output> models_show(Client& client, const std::string& text, bool json) {
     }
     out += table.text();
   }
+  for (const auto& live : v.live) {
+    out +=
+        std::format("live     {} {}{} on {} of {} predictions, {} wait for a label\n", live.metric,
+                    live.value ? short_number(*live.value) : "unknown (" + live.why + ")",
+                    live.low && live.high ? std::format(" [{}, {}]", short_number(*live.low), short_number(*live.high))
+                                          : std::string(),
+                    with_thousands(live.labelled), with_thousands(live.predictions), with_thousands(live.waiting));
+  }
   for (const auto& [what, value] : v.lineage) out += std::format("from     {} = {}\n", what, value);
   return Output{out};
 }
@@ -255,11 +263,16 @@ Result<Output> label(Client& client, const std::string& model, const std::string
   return Output{std::format("{} labels taken, {} known already\n", answer.accepted, answer.already_known)};
 }
 
-Result<Output> label_queue(Client& client, const std::string& model, int count, bool json) {
+Result<Output> label_queue(Client& client, const std::string& model, const std::string& count, bool json) {
   TRY(auto name, only_model(client, model));
-  TRY(auto answer, client.get<api::LabelQueue>("/api/v1/models/" + percent_encoded(name) +
-                                               "/label-queue?count=" + std::to_string(count)));
+  TRY(auto answer, client.get<api::LabelQueue>("/api/v1/models/" + percent_encoded(name) + "/label-queue" +
+                                               (count.empty() ? "" : "?count=" + percent_encoded(count))));
   if (json) return Output{api::render(answer) + "\n"};
+  if (answer.entries.empty() && count.empty() && answer.labels_today >= answer.per_day) {
+    return Output{std::format("{} labels came today, {} are wanted ([labels] queue.per_day); more: --queue N\n",
+                              answer.labels_today, answer.per_day),
+                  4};
+  }
   if (answer.entries.empty()) return Output{"no predictions to label\n", 4};
   Table table({"prediction", "certainty", "decision", "inputs"}, {false, true});
   for (const auto& entry : answer.entries) {

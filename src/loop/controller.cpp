@@ -76,10 +76,12 @@ void Controller::look() {
     std::lock_guard lock(mutex_);
     waiting_ = decision ? decision->waiting : std::vector<std::string>();
     for (const auto& [what, message] : failures) waiting_.push_back(what + ": " + message);
+    if (auto why = service_.roll_waiting(); !why.empty()) waiting_.push_back(why);
   }
   if (service_.project()) {
     attempt("live", service_.look_at_live());
     attempt("retention", service_.look_at_retention());
+    attempt("rolling the log", service_.look_at_log());
   }
   failures_ = std::move(failures);
   if (worker_) worker_->wake();

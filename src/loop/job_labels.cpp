@@ -3,10 +3,12 @@
 #include <format>
 
 #include "base/fault.hpp"
+#include "data/ingest.hpp"
 #include "eval/live.hpp"
 #include "label/join.hpp"
 #include "loop/job_run.hpp"
 #include "loop/labels_text.hpp"
+#include "loop/log_read.hpp"
 #include "serve/prediction_log.hpp"
 #include "table/table.hpp"
 
@@ -14,33 +16,41 @@ namespace millrace::loop {
 
 namespace {
 
+// The lines without their inputs, and what the labels say about them.
 struct Logged {
   std::vector<serve::LogSchema> schemas;  // each kind once
-  std::vector<std::size_t> schema_of;     // by line
-  std::vector<serve::LoggedPrediction> lines;
+  std::vector<std::uint32_t> schema_of;   // by line
+  std::vector<float> scores;              // of all lines, one after the other
+  std::vector<std::size_t> scores_begin;  // by line, and the end
+  std::vector<label::Prediction> predictions;
   label::Joined joined;
+
+  const serve::LogSchema& schema(std::size_t line) const { return schemas[schema_of[line]]; }
+  std::span<const float> scores_of(std::size_t line) const {
+    return std::span(scores).subspan(scores_begin[line], scores_begin[line + 1] - scores_begin[line]);
+  }
 };
 
 Result<Logged> read_and_join(const AssembleJob& job, JobContext& context) {
   Logged logged;
-  std::vector<label::Prediction> predictions;
   auto on_line = [&](const serve::LogSchema& schema, serve::LoggedPrediction&& line) -> Result<void> {
-    if (schema.model != job.model) return {};
     auto same = [&](const serve::LogSchema& one) {
-      return one.version == schema.version && one.inputs == schema.inputs;
+      return one.version == schema.version && one.classes == schema.classes;
     };
     auto known = std::find_if(logged.schemas.rbegin(), logged.schemas.rend(), same);
     if (known == logged.schemas.rend()) {
-      logged.schemas.push_back(schema);
+      logged.schemas.push_back({schema.model, schema.version, {}, schema.classes});
       known = logged.schemas.rbegin();
     }
-    logged.schema_of.push_back(static_cast<std::size_t>(logged.schemas.rend() - known) - 1);
-    predictions.push_back({line.id, line.key, line.time, schema.model, schema.version});
-    logged.lines.push_back(std::move(line));
+    logged.schema_of.push_back(static_cast<std::uint32_t>(logged.schemas.rend() - known) - 1);
+    logged.scores_begin.push_back(logged.scores.size());
+    logged.scores.insert(logged.scores.end(), line.scores.begin(), line.scores.end());
+    logged.predictions.push_back({line.id, std::move(line.key), line.time, schema.model, schema.version});
     return {};
   };
-  TRY_VOID(serve::read_prediction_log(context.task.env.fs, job.log_dir, on_line));
-  context.task.progress({"join", -1, static_cast<std::int64_t>(logged.lines.size()), {}, ""});
+  TRY(auto lines, read_log_lines(job.log, context, on_line));
+  logged.scores_begin.push_back(logged.scores.size());
+  context.task.progress({"join", -1, lines, {}, ""});
   TRY(auto digest, Digest::parse(job.labels));
   TRY(auto text, context.blobs.read(digest, std::uint64_t{1} << 32));
   TRY(auto labels, parse_labels_text(text));
@@ -52,7 +62,7 @@ Result<Logged> read_and_join(const AssembleJob& job, JobContext& context) {
     options.trust.push_back(origin);
   }
   options.now = TimePoint(Duration(job.now_us));
-  logged.joined = label::join(predictions, labels, options);
+  logged.joined = label::join(logged.predictions, labels, options);
   return logged;
 }
 
@@ -96,40 +106,57 @@ Result<AssembleResult> run_assemble(const AssembleJob& job, JobContext& context)
     return fail(Code::failed_precondition, "loop.no_target", "the data has no column '" + job.spec.target + "'");
   AssembleResult result;
   result.labels_seq = job.labels_seq;
-  result.predictions = static_cast<std::int64_t>(logged.lines.size());
-  std::vector<table::Row> rows;
+  result.predictions = static_cast<std::int64_t>(logged.predictions.size());
+  // In the order of the join: by time, then id. Only these lines are read with their inputs.
+  std::vector<std::pair<Id, std::size_t>> wanted;
+  std::vector<std::pair<table::Value, std::optional<table::Row>>> found;  // the truth, and the row once it is read
   for (const auto& joined : logged.joined.rows) {
     if (!joined.truth()) continue;
-    const auto& line = logged.lines[joined.prediction];
-    const auto& line_schema = logged.schemas[logged.schema_of[joined.prediction]];
-    table::Row row(schema.fields.size());
     auto truth = table::from_text(*joined.truth(), schema.fields[static_cast<std::size_t>(target)].type);
-    bool usable = truth && !table::is_null(*truth);
-    for (std::size_t i = 0; usable && i < line_schema.inputs.size(); ++i) {
+    if (!truth || table::is_null(*truth)) {
+      ++result.unusable;
+      continue;
+    }
+    wanted.emplace_back(logged.predictions[joined.prediction].id, found.size());
+    found.emplace_back(*std::move(truth), std::nullopt);
+  }
+  std::ranges::sort(wanted);
+  std::vector<Id> ids;
+  for (const auto& one : wanted) ids.push_back(one.first);
+  auto take = [&](const serve::LogSchema& line_schema, serve::LoggedPrediction&& line) -> Result<void> {
+    auto& [truth, place] =
+        found[std::ranges::lower_bound(wanted, line.id, {}, &std::pair<Id, std::size_t>::first)->second];
+    table::Row row(schema.fields.size());
+    for (std::size_t i = 0; i < line_schema.inputs.size(); ++i) {
       auto at = schema.index_of(line_schema.inputs[i].name);
       if (at < 0) continue;  // a column that the data has no more
       auto value = convert(line.inputs[i], schema.fields[static_cast<std::size_t>(at)].type);
-      usable = value.has_value();
-      if (usable) row[static_cast<std::size_t>(at)] = *std::move(value);
-    }
-    if (!usable) {
-      ++result.unusable;
-      continue;
+      if (!value) return {};
+      row[static_cast<std::size_t>(at)] = *std::move(value);
     }
     if (key >= 0 && !line.key.empty()) {
       if (auto value = table::from_text(line.key, schema.fields[static_cast<std::size_t>(key)].type))
         row[static_cast<std::size_t>(key)] = *std::move(value);
     }
-    row[static_cast<std::size_t>(target)] = *std::move(truth);
-    rows.push_back(std::move(row));
+    row[static_cast<std::size_t>(target)] = truth;
+    place = std::move(row);
+    return {};
+  };
+  TRY_VOID(read_log_inputs(job.log, ids, context, take));
+  std::vector<table::Row> rows;
+  for (auto& [truth, row] : found) {
+    if (row) {
+      rows.push_back(*std::move(row));
+    } else {
+      ++result.unusable;
+    }
   }
   result.rows = static_cast<std::int64_t>(rows.size());
   if (rows.empty()) return result;
   RowsReader reader(schema, std::move(rows));
-  TRY(auto parquet, table::write_parquet(schema, reader));
   TRY_VOID(context.task.env.faults.reach("loop.assemble.before_blob"));
-  TRY(auto blob, context.blobs.put(parquet));
-  result.parts.push_back({blob.digest.hex(), result.rows, static_cast<std::int64_t>(blob.size)});
+  TRY(auto part, data::store_part(context.blobs, reader));
+  result.parts.push_back(std::move(part));
   return result;
 }
 
@@ -143,18 +170,18 @@ Result<LiveResult> run_live(const AssembleJob& job, JobContext& context) {
   std::vector<eval::LivePrediction> live;
   LiveResult result;
   for (const auto& joined : logged.joined.rows) {
-    const auto& line = logged.lines[joined.prediction];
-    const auto& schema = logged.schemas[logged.schema_of[joined.prediction]];
+    const auto& schema = logged.schema(joined.prediction);
+    const auto scores = logged.scores_of(joined.prediction);
     eval::LivePrediction one;
     one.version = std::format("{}:{}", schema.model, schema.version);
     one.waiting = joined.state == label::State::waiting;
     if (task.task != eval::TaskType::multiclass) {
-      one.scores.assign(line.scores.begin(), line.scores.end());
+      one.scores.assign(scores.begin(), scores.end());
     } else {  // in the task's order of classes; a version may know fewer
       one.scores.assign(task.classes.size(), 0.0);
-      for (std::size_t i = 0; i < schema.classes.size() && i < line.scores.size(); ++i) {
+      for (std::size_t i = 0; i < schema.classes.size() && i < scores.size(); ++i) {
         auto at = std::find(task.classes.begin(), task.classes.end(), schema.classes[i]);
-        if (at != task.classes.end()) one.scores[static_cast<std::size_t>(at - task.classes.begin())] = line.scores[i];
+        if (at != task.classes.end()) one.scores[static_cast<std::size_t>(at - task.classes.begin())] = scores[i];
       }
     }
     if (const auto* truth = joined.truth()) {

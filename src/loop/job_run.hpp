@@ -30,6 +30,7 @@ Result<RebuildResult> run_rebuild(const RebuildJob& job, JobContext& context);
 Result<EvaluateResult> run_evaluate(const EvaluateJob& job, JobContext& context);
 Result<AssembleResult> run_assemble(const AssembleJob& job, JobContext& context);
 Result<LiveResult> run_live(const AssembleJob& job, JobContext& context);
+Result<RollResult> run_roll(const RollJob& job, JobContext& context);
 
 // Any of them by kind: input and result as JSON. invalid_argument `loop.unknown_job`.
 Result<std::string> run_job(std::string_view kind, std::string_view input, JobContext& context);

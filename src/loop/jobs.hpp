@@ -12,6 +12,7 @@
 #include "base/result.hpp"
 #include "data/dataset.hpp"
 #include "data/ingest.hpp"
+#include "loop/log_layout.hpp"
 
 namespace millrace::loop {
 
@@ -24,9 +25,11 @@ inline constexpr std::string_view evaluate = "evaluate";  // a fresh process pro
 inline constexpr std::string_view rebuild = "rebuild";    // a training again, to compare the bytes
 inline constexpr std::string_view query = "query";        // data::QueryInput -> data::QueryOutput
 inline constexpr std::string_view live = "live";          // live quality from the log and the labels
+inline constexpr std::string_view roll = "roll";          // closed log segments become parts of a dataset
 }  // namespace job_kind
 std::vector<std::string> slow_kinds();   // may take hours
 std::vector<std::string> quick_kinds();  // seconds; they have a slot of their own
+std::vector<std::string> asked_kinds();  // somebody waits for the answer: they have one too
 
 // kind "ingest": what to read, on top of which version.
 struct ReadJob {
@@ -135,9 +138,50 @@ struct EvaluateResult {
   std::int64_t current_version = 0;
 };
 
+// The prediction log of a model at one moment: rows of Parquet parts, and after them the lines of all segments with
+// numbers above `after`. Each line is in one of them.
+struct LogView {
+  std::string dir;
+  std::string model;
+  std::uint64_t after = 0;
+  std::vector<data::Part> parts;
+  LogLayout layout;
+};
+
+// kind "roll": closed segments (after, through] become rows of the datasets MODEL.predictions.
+struct RollJob {
+  std::string dir;
+  std::uint64_t after = 0;
+  std::uint64_t through = 0;
+  std::map<std::string, LogLayout> layouts;  // by model, as they are before
+  std::int64_t part_rows = 262'144;          // a part ends with the segment that reaches it
+};
+struct HourRows {
+  std::int64_t hour = 0;  // since 1970-01-01T00:00Z
+  std::int64_t rows = 0;
+};
+struct RolledPart {
+  data::Part part;
+  std::int64_t first_us = 0;  // of its lines
+  std::int64_t last_us = 0;
+  std::vector<HourRows> hours;
+};
+struct RolledModel {
+  std::string model;
+  LogLayout layout;
+  std::vector<RolledPart> parts;
+  std::vector<data::ColumnProfile> columns;  // statistics of these rows
+};
+struct RollResult {
+  std::int64_t segments = 0;
+  std::int64_t lines = 0;
+  std::int64_t damaged = 0;  // places that were stepped over
+  std::vector<RolledModel> models;
+};
+
 struct AssembleJob {
   std::string model;
-  std::string log_dir;
+  LogView log;
   std::string labels;           // blob: one label per line
   std::int64_t labels_seq = 0;  // the newest label that it holds
   std::int64_t now_us = 0;

@@ -7,8 +7,10 @@ std::vector<std::string> slow_kinds() { return {std::string(job_kind::train), st
 
 std::vector<std::string> quick_kinds() {
   return {std::string(job_kind::ingest), std::string(job_kind::assemble), std::string(job_kind::evaluate),
-          std::string(job_kind::query), std::string(job_kind::live)};
+          std::string(job_kind::live), std::string(job_kind::roll)};
 }
+
+std::vector<std::string> asked_kinds() { return {std::string(job_kind::query)}; }
 
 #define MILLRACE_JOB(T)                        \
   template <>                                  \
@@ -28,6 +30,10 @@ MILLRACE_JOB(EvaluateResult)
 MILLRACE_JOB(AssembleJob)
 MILLRACE_JOB(AssembleResult)
 MILLRACE_JOB(LiveResult)
+MILLRACE_JOB(RollJob)
+MILLRACE_JOB(RollResult)
+MILLRACE_JOB(LogLayout)
+MILLRACE_JOB(std::vector<HourRows>)
 MILLRACE_JOB(RebuildJob)
 MILLRACE_JOB(RebuildResult)
 MILLRACE_JOB(RowSet)

@@ -30,6 +30,34 @@ CREATE TABLE loop_live (
   result TEXT NOT NULL,
   at_us BIGINT NOT NULL
 );
+)sql"},
+          {"loop", 2, R"sql(
+CREATE TABLE loop_rolls (
+  through BIGINT PRIMARY KEY,
+  after_segment BIGINT NOT NULL,
+  segments BIGINT NOT NULL,
+  line_count BIGINT NOT NULL,
+  damaged BIGINT NOT NULL,
+  cause TEXT NOT NULL,
+  at_us BIGINT NOT NULL
+);
+CREATE TABLE loop_log_parts (
+  model TEXT NOT NULL,
+  digest TEXT NOT NULL,
+  through BIGINT NOT NULL,
+  place BIGINT NOT NULL,
+  row_count BIGINT NOT NULL,
+  bytes BIGINT NOT NULL,
+  first_us BIGINT NOT NULL,
+  last_us BIGINT NOT NULL,
+  hours TEXT NOT NULL,
+  let_go_us BIGINT,
+  PRIMARY KEY (model, digest)
+);
+CREATE TABLE loop_log_layouts (
+  model TEXT PRIMARY KEY,
+  layout TEXT NOT NULL
+);
 )sql"}};
 }
 

@@ -37,7 +37,11 @@ Service::Service(const Config& config, Env& env, meta::Store& store, blob::Store
 
 Service::~Service() = default;
 
-void Service::changed() const {
+void Service::changed() {
+  {
+    std::lock_guard lock(over_mutex_);
+  }  // whoever waits is before its look or in its wait
+  over_.notify_all();
   if (on_change_) on_change_();
 }
 
@@ -236,6 +240,7 @@ Result<std::string> Service::ingest(const std::string& name, const std::string& 
                                     const std::string& by) {
   auto project = this->project();
   const auto* source = project ? project->source(name) : nullptr;
+  if (!source && project && blob.empty() && name == predictions_dataset(project->name)) return roll_now(by);
   if (!source) {
     std::string names;
     if (project) {
@@ -255,6 +260,7 @@ Result<std::string> Service::query(const std::string& dataset, std::int64_t numb
                                    std::int64_t rows_max) {
   TRY(auto id, store_.write([&](meta::Tx& tx) -> Result<std::string> {
     TRY(auto version, data::get_version(tx, dataset, number));
+    TRY_VOID(data::check_readable(tx, version));
     data::QueryInput query{sql, rows_max, version.content.parts, version.content.schema};
     flow::NewJob job;
     job.kind = job_kind::query;
@@ -316,7 +322,11 @@ Result<RetrainDecision> Service::look_at_rules() {
     policy.schedule_text = project->retrain.schedule->text;
     policy.schedule_due = flow::next_fire(*project->retrain.schedule, snapshot.last->started, zone);
   }
-  auto start = flow::may_start(project->retrain.window, snapshot.now, zone);
+  flow::QuietHours quiet;
+  if (project->retrain.window.kind == flow::Window::Kind::quietest) {
+    TRY(quiet, quiet_hours());
+  }
+  auto start = flow::may_start(project->retrain.window, snapshot.now, zone, quiet);
   snapshot.window_open = start.yes;
   snapshot.window_reason = start.why;
   auto decision = decide_retrain(policy, snapshot);

@@ -3,11 +3,14 @@
 // leaves the same record. Thread-safe.
 #pragma once
 
+#include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,6 +22,7 @@
 #include "data/records.hpp"
 #include "flow/jobs.hpp"
 #include "flow/pipelines.hpp"
+#include "flow/window.hpp"
 #include "label/parse.hpp"
 #include "label/records.hpp"
 #include "loop/decide.hpp"
@@ -96,6 +100,24 @@ class Service final : public serve::WantedSource, public train::JobSource {
   Result<void> look_at_retention();
   Result<void> look_at_pipelines();  // runs whose jobs are over go on
 
+  // ---- the prediction log
+  // Before start; the log outlives every call.
+  void use_log(serve::PredictionLog& log) { log_ = &log; }
+  // Everything that was logged so far becomes rows of MODEL.predictions. The job's id. failed_precondition
+  // `loop.nothing_to_roll`; aborted `loop.roll_under_way` when an earlier one is unfinished that does not take it all.
+  Result<std::string> roll_now(const std::string& by);
+  // Removes segments that are in Parquet and that nobody reads any more, rolls what is due, lets rows go as
+  // [retention] says.
+  Result<void> look_at_log();
+  std::string roll_waiting() const;  // why a roll that is due does not begin; "" when there is nothing to say
+  // The log of a model at this moment; the segments that it names stay while `fn` runs.
+  Result<void> with_log(const std::string& model, const std::function<Result<void>(const LogView&)>& fn);
+  // Rows of the Parquet part of a log, by SQL over them as table `data`: a job, waited for. resource_exhausted
+  // `loop.too_many_questions` while others ask; deadline_exceeded `loop.job_unfinished`.
+  Result<std::vector<table::Row>> ask_log(const LogView& view, const std::string& sql, std::int64_t rows_max);
+  // The hours in which few predictions were asked for, from the rolled log.
+  Result<flow::QuietHours> quiet_hours();
+
   // ---- models
   Result<registry::Promotion> promote(const std::string& model, std::int64_t version, const registry::Actor& by);
   Result<registry::Promotion> rollback(const std::string& model, const registry::Actor& by);
@@ -112,6 +134,9 @@ class Service final : public serve::WantedSource, public train::JobSource {
   Result<void> fail(const train::JobLease& lease, const train::JobFailure& failure,
                     const train::JobUsage& usage) override;
   Result<void> give_back(const train::JobLease& lease, const std::string& checkpoint) override;
+
+  // Returns when the job is over. deadline_exceeded `loop.job_unfinished` after `patience`.
+  Result<flow::Job> wait_for_job(const std::string& id, Duration patience);
 
   // Called after anything changed that somebody may wait for: aliases, jobs, datasets. Must not block.
   void on_change(std::function<void()> call) { on_change_ = std::move(call); }
@@ -144,9 +169,12 @@ class Service final : public serve::WantedSource, public train::JobSource {
   Result<std::string> enqueue_ingest(const SourceConfig& source, const std::string& blob, const std::string& name,
                                      const std::string& cause);
   Result<void> nothing_under_way(meta::Reader& reader) const;  // aborted `loop.run_under_way`
-  AssembleJob assemble_job(const ModelSpec& model, const std::vector<data::ColumnField>& schema,
-                           const StoredLabels& labels) const;
-  void changed() const;
+  Result<AssembleJob> assemble_job(meta::Reader& reader, const ModelSpec& model,
+                                   const std::vector<data::ColumnField>& schema, const StoredLabels& labels) const;
+  Result<std::optional<std::string>> roll(bool asked, const std::string& cause);
+  Result<void> remove_rolled();
+  Result<void> commit_roll(meta::Tx& tx, const flow::Job& job, const std::string& result);
+  void changed();
 
   Config config_;
   Env& env_;
@@ -159,6 +187,14 @@ class Service final : public serve::WantedSource, public train::JobSource {
   std::shared_ptr<const Project> project_;
   std::map<std::string, std::string> read_last_;  // source -> what its file looked like when it was last read
   std::function<void()> on_change_;
+  serve::PredictionLog* log_ = nullptr;
+  std::mutex roll_mutex_;                           // one decision at a time
+  std::shared_mutex segments_mutex_;                // shared: segments are read here; alone: they are removed
+  std::string roll_waiting_;                        // guarded by mutex_
+  std::pair<std::string, flow::QuietHours> quiet_;  // what it was computed from; guarded by mutex_
+  std::mutex over_mutex_;
+  std::condition_variable over_;  // some job ended
+  std::atomic<int> asking_{0};
 };
 
 }  // namespace millrace::loop

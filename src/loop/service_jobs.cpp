@@ -80,6 +80,7 @@ Result<void> Service::complete(const train::JobLease& lease, const std::string& 
   TRY_VOID(env_.faults.reach("loop.complete.before_commit"));
   TRY_VOID(jobs_.complete(flow_lease(lease), result, [&](meta::Tx& tx) { return commit(tx, job, result, usage); }));
   TRY_VOID(env_.faults.reach("loop.complete.after_commit"));
+  if (job.kind == job_kind::roll) TRY_VOID(env_.faults.reach("loop.roll.after_commit"));
   if (job.pipeline_run) TRY_VOID(pipelines_.advance(*job.pipeline_run));
   changed();
   return {};
@@ -90,6 +91,7 @@ Result<void> Service::commit(meta::Tx& tx, const flow::Job& job, const std::stri
   if (job.kind == job_kind::ingest) return commit_ingest(tx, job, result);
   if (job.kind == job_kind::evaluate) return commit_evaluation(tx, job, result);
   if (job.kind == job_kind::train) return note_usage(tx, job, usage);
+  if (job.kind == job_kind::roll) return commit_roll(tx, job, result);
   if (job.kind == job_kind::live) {
     TRY(auto live, parse_job<LiveResult>(result));
     return put_live(tx, {job.key, live.labels_seq, result, env_.clock.now()});

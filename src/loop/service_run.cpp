@@ -8,6 +8,7 @@
 #include "base/log.hpp"
 #include "eval/gates.hpp"
 #include "loop/labels_text.hpp"
+#include "loop/log_records.hpp"
 #include "loop/service.hpp"
 
 namespace millrace::loop {
@@ -30,12 +31,14 @@ flow::Pipeline make_pipeline(const ResourcesConfig& resources) {
 
 }  // namespace
 
-AssembleJob Service::assemble_job(const ModelSpec& model, const std::vector<data::ColumnField>& schema,
-                                  const StoredLabels& labels) const {
+// In the transaction that enqueues the job: from then on the segments that it will read stay.
+Result<AssembleJob> Service::assemble_job(meta::Reader& reader, const ModelSpec& model,
+                                          const std::vector<data::ColumnField>& schema,
+                                          const StoredLabels& labels) const {
   auto project = this->project();
   AssembleJob job;
   job.model = model.name;
-  job.log_dir = config_.paths.log_dir();
+  TRY(job.log, log_view(reader, model.name, config_.paths.log_dir()));
   job.labels = labels.blob;
   job.labels_seq = labels.seq;
   job.now_us = env_.clock.now().time_since_epoch().count();
@@ -160,7 +163,8 @@ Result<flow::StepPlan> Service::plan_step(meta::Tx& tx, const flow::PipelineRun&
   TRY(auto plan, parse_plan(training->plan));
   if (step.name == "assemble") {
     if (plan.labels_usable == 0) return flow::StepPlan::done(render_job(AssembleResult{}));
-    auto job = assemble_job(plan.train.model, plan.train.rows.schema, {plan.labels, plan.labels_seq, plan.labels_usable});
+    TRY(auto job,
+        assemble_job(tx, plan.train.model, plan.train.rows.schema, {plan.labels, plan.labels_seq, plan.labels_usable}));
     return flow::StepPlan::run(render_job(job));
   }
   if (step.name == "train") {
@@ -343,6 +347,10 @@ Result<void> Service::look_at_live() {
     TRY(auto live, get_live(reader, project->name));
     TRY(auto seq, label::last_seq(reader, project->name));
     due = seq > (live ? live->labels_seq : 0);
+    for (auto state : {flow::JobState::queued, flow::JobState::running}) {
+      TRY(auto asked, jobs_.list(reader, {.state = state, .kind = std::string(job_kind::live), .max = 1}));
+      if (!asked.empty()) due = false;  // one is under way; what came since is seen by the next
+    }
     if (due) {
       TRY(version, data::newest_usable(reader, project->model.target.source));
     }
@@ -351,15 +359,18 @@ Result<void> Service::look_at_live() {
   if (!due || !version) return {};
   TRY(auto model, plan_model(*project, version->content.analysis.inference));
   TRY(auto labels, store_labels(*project));
-  auto input = assemble_job(model, version->content.schema, labels);
-  flow::NewJob job;
-  job.kind = job_kind::live;
-  job.key = project->name;
-  job.input = render_job(input);
-  job.cause = "new labels";
-  job.priority = -5;
-  TRY_VOID(jobs_.enqueue(job));
-  return {};
+  return store_.write([&](meta::Tx& tx) -> Result<void> {
+    TRY(auto input, assemble_job(tx, model, version->content.schema, labels));
+    flow::NewJob job;
+    job.kind = job_kind::live;
+    job.key = project->name;
+    job.input = render_job(input);
+    job.cause = "new labels";
+    job.priority = -5;
+    TRY(auto id, jobs_.enqueue(tx, job));
+    (void)id;
+    return {};
+  });
 }
 
 Result<void> Service::look_at_retention() {

@@ -204,7 +204,7 @@ std::vector<label::RawLabel> from_wire(const std::vector<Label>& labels) {
   return out;
 }
 
-LoopAnswer loop_of(const loop::Project& project) {
+LoopAnswer loop_of(const loop::Project& project, const flow::QuietHours& quiet) {
   LoopAnswer answer;
   auto add = [&](std::string step, std::string how, std::string rule) {
     answer.steps.push_back({std::move(step), std::move(how), std::move(rule)});
@@ -218,12 +218,22 @@ LoopAnswer loop_of(const loop::Project& project) {
   std::string when = "the first version";
   if (project.retrain.schedule) when += "; schedule " + project.retrain.schedule->text;
   for (const auto& rule : project.retrain.when) when += "; " + rule.text;
-  add("train", "automatic", when + " (" + flow::describe(project.retrain.window) + ")");
+  auto window = flow::describe(project.retrain.window);
+  if (project.retrain.window.kind == flow::Window::Kind::quietest)
+    window += quiet.reason.empty()
+                  ? ", by the log of the running server"
+                  : std::format(", from {:02}:00 {}: {}", quiet.start_hour, project.timezone, quiet.reason);
+  add("train", "automatic", when + " (" + window + ")");
   add("gate", "automatic",
       project.gates.empty() ? "the default gates of the task"
                             : std::format("{} gates of [gates]", project.gates.size()));
   add("release", "automatic", "a version that passed answers at once; a failed one only by: millrace promote --reason");
   add("log predictions", "automatic", "each answer, before it is sent");
+  auto dataset = loop::predictions_dataset(project.name);
+  auto kept = project.retention.predictions ? "kept for " + format_duration(*project.retention.predictions) : "kept";
+  add("roll the log", "automatic",
+      std::format("into {} when 64 MiB are closed or a line is a day old, or: millrace ingest {}; {}", dataset, dataset,
+                  kept));
   add("take labels", "by hand", "POST /labels/" + project.name + ", or: millrace label");
   add("go back", "by hand", "millrace rollback " + project.name);
   return answer;

@@ -5,6 +5,7 @@
 #include "base/result.hpp"
 #include "data/records.hpp"
 #include "flow/jobs.hpp"
+#include "flow/window.hpp"
 #include "loop/service.hpp"
 #include "registry/registry.hpp"
 #include "track/track.hpp"
@@ -18,8 +19,8 @@ JobState to_wire(const flow::Job& job);
 Result<Run> to_wire(const track::Run& run, const std::vector<track::MetricPoint>& metrics,
                     const std::vector<flow::JobEvent>& events);
 std::vector<label::RawLabel> from_wire(const std::vector<Label>& labels);
-// What an automatic step is, by the project file.
-LoopAnswer loop_of(const loop::Project& project);
+// What an automatic step is, by the project file and the hours that are quiet.
+LoopAnswer loop_of(const loop::Project& project, const flow::QuietHours& quiet = {});
 std::string age_text(Duration age);  // "3h", "2d"
 
 }  // namespace millrace::api

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -34,6 +35,6 @@ void add_run_routes(net::Server& server, Context& c);
 void add_model_routes(net::Server& server, Context& c);
 void add_worker_routes(net::Server& server, Context& c);
 Result<Why> why_of(Context& c, const std::string& prediction);
-Result<LabelQueue> label_queue_of(Context& c, const std::string& model, std::int64_t count);
+Result<LabelQueue> label_queue_of(Context& c, const std::string& model, std::optional<std::int64_t> count);
 
 }  // namespace millrace::api

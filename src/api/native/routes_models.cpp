@@ -7,6 +7,19 @@ namespace millrace::api {
 
 namespace {
 
+// The newest live quality by version, "churn:3".
+Result<std::map<std::string, std::vector<LiveQuality>>> live_of(meta::Reader& reader, const std::string& model) {
+  std::map<std::string, std::vector<LiveQuality>> out;
+  TRY(auto live, loop::get_live(reader, model));
+  if (!live) return out;
+  TRY(auto result, loop::parse_job<loop::LiveResult>(live->result));
+  for (const auto& line : result.versions) {
+    out[line.version].push_back({line.metric, line.value, line.low, line.high, line.predictions, line.labelled,
+                                 line.waiting, line.why_undefined});
+  }
+  return out;
+}
+
 Result<Model> model_of(Context& c, const std::string& name, bool whole) {
   return c.service.store().read([&](meta::Reader& reader) -> Result<Model> {
     Model model;
@@ -20,8 +33,10 @@ Result<Model> model_of(Context& c, const std::string& name, bool whole) {
     TRY(auto previous, registry::alias(reader, name, registry::previous_alias));
     if (current) model.current = current->version;
     if (previous) model.previous = previous->version;
+    TRY(auto live, live_of(reader, name));
     for (const auto& version : versions) {
       TRY(auto wire, to_wire(version, false));
+      wire.live = live[std::format("{}:{}", name, version.number)];
       if (model.current == version.number) wire.aliases.emplace_back(registry::current_alias);
       if (model.previous == version.number) wire.aliases.emplace_back(registry::previous_alias);
       model.versions.push_back(std::move(wire));
@@ -71,6 +86,8 @@ void add_model_routes(net::Server& server, Context& c) {
       TRY(auto number, number_of(r.path_parameter("version"), "version"));
       TRY(auto version, registry::get_version(reader, r.path_parameter("model"), number));
       TRY(auto wire, to_wire(version, true));
+      TRY(auto live, live_of(reader, version.model));
+      wire.live = live[std::format("{}:{}", version.model, number)];
       for (auto name : {registry::current_alias, registry::previous_alias}) {
         TRY(auto move, registry::alias(reader, version.model, name));
         if (move && move->version == number) wire.aliases.emplace_back(name);
@@ -100,8 +117,10 @@ void add_model_routes(net::Server& server, Context& c) {
     return answer(rebuild(), 202);
   });
   server.pooled("GET", "/api/v1/models/{model}/label-queue", [&c](const Request& r) {
-    auto count = query_number(r, "count", 20, 1000);
-    return count ? answer(label_queue_of(c, r.path_parameter("model"), *count)) : net::error_response(count.error());
+    auto count = query_number(r, "count", 0, 1000);
+    if (!count) return net::error_response(count.error());
+    return answer(
+        label_queue_of(c, r.path_parameter("model"), r.query("count") ? std::optional(*count) : std::nullopt));
   });
   server.pooled("GET", "/api/v1/predictions/{prediction}",
                 [&c](const Request& r) { return answer(why_of(c, r.path_parameter("prediction"))); });

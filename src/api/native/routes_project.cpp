@@ -126,7 +126,9 @@ void add_project_routes(net::Server& server, Context& c) {
   });
   server.pooled("GET", "/api/v1/loop", [&c](const Request&) {
     auto project = c.service.project();
-    return project ? answer(Result<LoopAnswer>(loop_of(*project))) : answer(Result<LoopAnswer>(LoopAnswer{}));
+    if (!project) return answer(Result<LoopAnswer>(LoopAnswer{}));
+    auto quiet = c.service.quiet_hours();
+    return quiet ? answer(Result<LoopAnswer>(loop_of(*project, *quiet))) : net::error_response(quiet.error());
   });
   server.pooled("GET", "/api/v1/openapi.json", [&c](const Request&) { return net::json_response(openapi(c.version)); });
   server.fast("POST", "/api/v1/shutdown", [&c](const Request&) {

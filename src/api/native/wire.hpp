@@ -219,6 +219,17 @@ struct GateLine {
   bool passed = false;
   std::string why;
 };
+// What a version's predictions turned out to be worth, when the labels were looked at last.
+struct LiveQuality {
+  std::string metric;
+  std::optional<double> value;
+  std::optional<double> low;  // 95 % interval
+  std::optional<double> high;
+  std::int64_t predictions = 0;
+  std::int64_t labelled = 0;
+  std::int64_t waiting = 0;  // without a label that may still come
+  std::string why;           // when there is no value
+};
 struct ModelVersion {
   std::string model;
   std::int64_t number = 0;
@@ -230,6 +241,7 @@ struct ModelVersion {
   std::map<std::string, double> metrics;
   std::map<std::string, double> current_metrics;  // of what was current then, on the same rows
   std::map<std::string, double> baseline_metrics;
+  std::vector<LiveQuality> live;  // of this version, the primary metric first
   std::int64_t compared_rows = 0;
   std::string compared_digest;
   std::int64_t bytes = 0;
@@ -296,6 +308,8 @@ struct QueueEntry {
 };
 struct LabelQueue {
   std::vector<QueueEntry> entries;
+  std::int64_t per_day = 0;       // [labels] queue.per_day: how many are wanted when nobody says
+  std::int64_t labels_today = 0;  // that came already, since midnight in the project's time zone
 };
 struct Contribution {
   std::string input;
