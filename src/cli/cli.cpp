@@ -170,10 +170,10 @@ class Program {
 
   void data_commands() {
     auto* take = add("ingest", "read a source again, or upload a file to it",
-                     remote([this](Client& c) { return ingest(c, source_, file_, waiting(), json_); }),
+                     remote([this](Client& c) { return ingest(c, source_, upload_, waiting(), json_); }),
                      "millrace ingest customers new.csv");
     take->add_option("source", source_, "source's name in the project file")->required();
-    take->add_option("file", file_, "file to upload; none: the source's own uri");
+    take->add_option("file", upload_, "file to upload; none: the source's own uri");
     take->add_flag("--detach", detach_, "do not wait");
 
     auto* data = app_.add_subcommand("data", "dataset versions: ls, show, diff, query, accept");
@@ -320,7 +320,8 @@ class Program {
   Run chosen_;
   bool progress_shown_ = false;
 
-  std::string server_, server_data_, source_, file_, version_, other_, sql_, reason_, name_, worker_name_, value_;
+  std::string server_, server_data_, source_, upload_, file_, version_, other_, sql_, reason_, name_, worker_name_,
+      value_;
   std::string project_file_ = "millrace.toml";
   bool json_ = false, detach_ = false, dry_run_ = false, loop_ = false, verify_ = false;
   std::int64_t rows_ = 100;
