@@ -87,6 +87,17 @@ TEST(Parquet, RoundTripAndEqualBytes) {
   EXPECT_TRUE(all_rows(open_file(memory_file(bytes))) == rows);
 }
 
+TEST(Parquet, OnlySomeColumns) {
+  const auto rows = sample_rows(70'000);
+  const std::string bytes = write_parquet(six, *reader_of(rows, 70'000)).value();
+  const std::vector<std::string> wanted = {six.fields[4].name, "not there", six.fields[1].name};
+  auto reader = open_parquet(memory_file(bytes), wanted).value();
+  EXPECT_EQ(reader->schema(), (Schema{{six.fields[1], six.fields[4]}})) << "in the file's order";
+  const auto some = all_rows(*reader);
+  ASSERT_EQ(some.size(), rows.size());
+  for (std::size_t r = 0; r < rows.size(); r++) ASSERT_EQ(some[r], (Row{rows[r][1], rows[r][4]}));
+}
+
 TEST(Parquet, EmptyTableAndBrokenFile) {
   const std::string bytes = write_parquet(six, *reader_of({}, 1)).value();
   auto reader = open_parquet(memory_file(bytes)).value();
