@@ -192,6 +192,166 @@ TEST(SimFs, FullDisk) {
   EXPECT_EQ(*t.env.fs.free_bytes(t.dir), 10u);
 }
 
+// A database's file: `n` pages, each full of one letter.
+constexpr std::size_t page = 4'096;
+
+void write_page(RandomFile& file, std::size_t number, char letter) {
+  ASSERT_TRUE(file.write(number * page, as_bytes(std::string(page, letter))));
+}
+
+std::unique_ptr<RandomFile> synced_pages(TestEnv& t, std::string_view letters) {
+  auto file = *t.sim_fs().open_random(t.path("d"), true);
+  for (std::size_t i = 0; i < letters.size(); ++i) write_page(*file, i, letters[i]);
+  EXPECT_TRUE(file->sync());
+  EXPECT_TRUE(t.env.fs.sync_dir(t.dir));
+  return file;
+}
+
+// A letter for a page that is whole, '?' for another, nothing for what is past the end.
+std::string pages(TestEnv& t) {
+  const auto text = content(t, "d");
+  std::string out;
+  for (std::size_t at = 0; at < text.size(); at += page) {
+    const auto one = text.substr(at, page);
+    const bool whole = one.size() == page && one.find_first_not_of(one[0]) == one.npos;
+    out += !whole ? '?' : one[0] == 0 ? '0' : one[0];
+  }
+  return out;
+}
+
+TEST(SimFsRandom, ReadsWhatWasWrittenAnywhere) {
+  TestEnv t(TestEnv::Disk::sim);
+  EXPECT_EQ(t.sim_fs().open_random(t.path("d"), false).error().reason, "fs.not_found");
+  auto file = *t.sim_fs().open_random(t.path("d"), true);
+  auto other = *t.sim_fs().open_random(t.path("d"), false);
+  ASSERT_TRUE(file->write(5, as_bytes("hello")));
+  ASSERT_TRUE(file->write(6, as_bytes("E")));
+  EXPECT_EQ(*other->size(), 10u);
+  std::string text(8, '?');
+  EXPECT_EQ(*other->read(4, std::as_writable_bytes(std::span(text))), 6u);
+  EXPECT_EQ(text, std::string("\0hEllo??", 8)) << "a hole is zeros; a read is short at the end";
+  EXPECT_EQ(*other->read(10, std::as_writable_bytes(std::span(text))), 0u);
+  ASSERT_TRUE(other->truncate(7));
+  ASSERT_TRUE(other->truncate(9));
+  EXPECT_EQ(content(t, "d"), std::string("\0\0\0\0\0hE\0\0", 9));
+  ASSERT_TRUE(file->sync());
+  t.sim_fs().kill();
+  EXPECT_EQ(file->size().error().reason, "fs.crashed");
+  EXPECT_EQ(content(t, "d").size(), 9u);
+}
+
+TEST(SimFsRandom, WhatWasSyncedIsWhole) {
+  const auto seen = after_crash([](TestEnv& t) { synced_pages(t, "abc"); }, pages);
+  EXPECT_EQ(seen, std::set<std::string>{"abc"});
+}
+
+TEST(SimFsRandom, AnySubsetOfUnsyncedPagesIsThere) {
+  const auto seen = after_crash(
+      [](TestEnv& t) {
+        const auto file = synced_pages(t, "abc");
+        write_page(*file, 0, 'A');
+        write_page(*file, 2, 'C');
+      },
+      pages);
+  for (const char* possible : {"abc", "Abc", "abC", "AbC", "?bc", "ab?"})
+    EXPECT_TRUE(seen.contains(possible)) << possible;
+  for (const auto& text : seen) EXPECT_EQ(text.substr(1, 1), "b") << "nobody wrote there";
+}
+
+TEST(SimFsRandom, AnEarlierWriteMayOutliveALaterOne) {
+  const auto seen = after_crash(
+      [](TestEnv& t) {
+        const auto file = synced_pages(t, "a");
+        write_page(*file, 0, 'b');
+        write_page(*file, 0, 'c');
+      },
+      pages);
+  EXPECT_TRUE(seen.contains("a"));
+  EXPECT_TRUE(seen.contains("b"));
+  EXPECT_TRUE(seen.contains("c"));
+}
+
+TEST(SimFsRandom, AnUnsyncedTruncationMayBeUndone) {
+  const auto seen = after_crash([](TestEnv& t) { ASSERT_TRUE(synced_pages(t, "abc")->truncate(page)); }, pages);
+  EXPECT_EQ(seen, (std::set<std::string>{"a", "abc"}));
+  const auto grown = after_crash([](TestEnv& t) { write_page(*synced_pages(t, "a"), 1, 'b'); }, pages);
+  EXPECT_TRUE(grown.contains("a"));
+  EXPECT_TRUE(grown.contains("a0")) << "the size reached the disk, the page did not";
+  EXPECT_TRUE(grown.contains("ab"));
+}
+
+TEST(SimFsRandom, ATornPageKeepsItsSectors) {
+  int torn = 0, spoiled = 0;
+  for (const bool damage : {false, true}) {
+    for (std::uint64_t seed = 0; seed < seeds; ++seed) {
+      TestEnv t(TestEnv::Disk::sim, seed);
+      t.sim_fs().set_sector_damage(damage);
+      auto file = synced_pages(t, "a");
+      ASSERT_TRUE(file->write(256, as_bytes(std::string(1'000, 'b'))));
+      t.sim_fs().crash(t.rng);
+      const auto text = content(t, "d");
+      ASSERT_EQ(text.size(), page);
+      EXPECT_EQ(text.find_first_not_of('a', 1'536), text.npos) << "another sector was never touched";
+      const bool neighbours = text.substr(0, 256).find_first_not_of('a') != text.npos ||
+                              text.substr(1'256, 280).find_first_not_of('a') != text.npos;
+      if (!damage) EXPECT_FALSE(neighbours) << "bytes beside the write";
+      spoiled += neighbours;
+      torn += text[256] == 'a' && text[1'255] == 'b';
+    }
+  }
+  EXPECT_GT(torn, 0);
+  EXPECT_GT(spoiled, 0);
+}
+
+TEST(SimFsRandom, AFailedSyncIsNotMadeGoodByTheNext) {
+  const auto seen = after_crash(
+      [](TestEnv& t) {
+        const auto file = synced_pages(t, "abc");
+        write_page(*file, 0, 'A');
+        write_page(*file, 1, 'B');
+        t.sim_fs().fail_at(0);
+        ASSERT_EQ(file->sync().error().reason, "fs.io");
+        write_page(*file, 1, 'B');  // again
+        write_page(*file, 2, 'C');
+        ASSERT_TRUE(file->sync());
+      },
+      pages);
+  EXPECT_TRUE(seen.contains("aBC"));
+  EXPECT_TRUE(seen.contains("ABC"));
+  for (const auto& text : seen) EXPECT_EQ(text.substr(1), "BC") << "written after the failure and synced";
+}
+
+TEST(SimFsRandom, FaultsActOnIt) {
+  TestEnv t(TestEnv::Disk::sim);
+  const auto file = synced_pages(t, "a");
+  t.sim_fs().set_capacity(page + 10);
+  EXPECT_EQ(file->write(page, as_bytes(std::string(11, 'x'))).error().reason, "fs.disk_full");
+  EXPECT_EQ(file->truncate(2 * page).error().reason, "fs.disk_full");
+  EXPECT_TRUE(file->write(0, as_bytes(std::string(page + 10, 'x'))));
+  t.sim_fs().clear_faults();
+  t.sim_fs().fail_at(0);
+  EXPECT_EQ(file->truncate(0).error().reason, "fs.io");
+  EXPECT_EQ(*file->size(), page + 10);
+  t.sim_fs().die_at(1);
+  ASSERT_TRUE(file->truncate(0));
+  EXPECT_EQ(file->write(0, as_bytes("12345678")).error().reason, "fs.crashed");
+  t.sim_fs().kill();
+  EXPECT_EQ(content(t, "d"), "1234") << "the write at which it died is half done";
+}
+
+TEST(SimFsRandom, TakesOverFromAnAppender) {
+  const auto seen = after_crash(
+      [](TestEnv& t) {
+        put(t, "d", std::string(page, 'a'), WriteMode::truncate, true);
+        put(t, "d", std::string(page, 'b'));
+        auto file = *t.sim_fs().open_random(t.path("d"), false);
+        write_page(*file, 1, 'c');
+      },
+      pages);
+  EXPECT_TRUE(seen.contains("a"));
+  EXPECT_TRUE(seen.contains("bc"));
+}
+
 // write_file's promise: at whatever operation the power goes, the reader finds what was there before or what was
 // written, whole; and what was acknowledged is never lost.
 TEST(WriteFile, IsAtomicAndDurableAtEveryMoment) {
