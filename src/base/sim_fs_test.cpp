@@ -321,6 +321,21 @@ TEST(SimFsRandom, AFailedSyncIsNotMadeGoodByTheNext) {
   for (const auto& text : seen) EXPECT_EQ(text.substr(1), "BC") << "written after the failure and synced";
 }
 
+TEST(SimFsRandom, ASyncInWhichTheProcessIsKilledLosesNothing) {
+  const auto seen = after_crash(
+      [](TestEnv& t) {
+        auto file = synced_pages(t, "a");
+        write_page(*file, 0, 'b');
+        t.sim_fs().die_at(0);
+        ASSERT_FALSE(file->sync());
+        t.sim_fs().kill();
+        file = *t.sim_fs().open_random(t.path("d"), false);
+        ASSERT_TRUE(file->sync());
+      },
+      pages);
+  EXPECT_EQ(seen, std::set<std::string>{"b"});
+}
+
 TEST(SimFsRandom, FaultsActOnIt) {
   TestEnv t(TestEnv::Disk::sim);
   const auto file = synced_pages(t, "a");

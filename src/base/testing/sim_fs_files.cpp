@@ -43,7 +43,9 @@ void SimFs::Node::synced() {
   if (!doubts) changes.clear();
 }
 
-void SimFs::Node::sync_failed() {
+// Not when the caller died in it: then the pages wait for the next one.
+void SimFs::Node::sync_failed(const Error& error) {
+  if (error.reason != "fs.io") return;
   lost = !random;
   for (auto& change : changes) {
     if (change.fate == Change::pending) change.fate = Change::doubtful;
@@ -94,7 +96,7 @@ class SimFs::Writable final : public WritableFile {
     if (broken_) return io_error("sync (an earlier sync failed)", path_);
     if (auto done = fs_.operation("sync", path_, boot_); !done) {
       broken_ = true;
-      node_->sync_failed();
+      node_->sync_failed(done.error());
       return done;
     }
     node_->synced();
@@ -153,7 +155,7 @@ class SimFs::Random final : public RandomFile {
   Result<void> sync() override {
     std::lock_guard lock(fs_.mutex_);
     if (auto done = fs_.operation("sync", path_, boot_); !done) {
-      node_->sync_failed();
+      node_->sync_failed(done.error());
       return done;
     }
     node_->synced();
@@ -191,7 +193,7 @@ class SimFs::Mapped final : public MappedFile {
     auto& durable = node_->durable;
     if (offset > live.size() || length > live.size() - offset) return io_error("sync past the end of", path_);
     if (auto done = fs_.operation("sync", path_, boot_); !done) {
-      node_->lost = true;
+      node_->sync_failed(done.error());
       return done;
     }
     if (node_->lost) return io_error("sync (an earlier sync failed)", path_);

@@ -55,7 +55,7 @@ struct SimFs::Node {
   void change(Change made);  // to `live`
   void become_random();
   void synced();
-  void sync_failed();
+  void sync_failed(const Error& error);
 };
 
 struct SimFs::Place {
