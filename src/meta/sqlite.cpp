@@ -145,6 +145,7 @@ SqliteSession::Options session_options(const SqliteConfig& config, bool read_onl
           config.power_safe,
           config.busy_timeout,
           config.bytes_max,
+          config.checkpoint_pages,
           config.vfs};
 }
 

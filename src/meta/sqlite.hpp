@@ -28,7 +28,8 @@ struct SqliteConfig {
   std::int64_t bytes_max = 0;                       // the file's bound (meta.disk_full above it); 0: the disk's
   // Off: what was acknowledged survives the process, not a power cut. For tests, and for data that nobody keeps.
   bool power_safe = true;
-  std::string vfs;  // SQLite's own file layer by name; a test puts one here that fails
+  std::int64_t checkpoint_pages = 1000;  // so many in the write-ahead log, and they move into the file
+  std::string vfs;                       // SQLite's own file layer by name; testing/sim_vfs.hpp has one that crashes
 };
 
 // Opens or makes the folder (see folder.hpp for its refusals), then the database, and runs what is missing of

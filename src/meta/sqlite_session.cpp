@@ -226,6 +226,7 @@ Result<std::unique_ptr<SqliteSession>> SqliteSession::open(const Options& option
                 "SQLite's write-ahead log can't be used in " + options.path + " (a network file system?)");
   TRY_VOID(session->control(options.power_safe ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = OFF"));
   TRY_VOID(session->control("PRAGMA foreign_keys = ON"));
+  TRY_VOID(session->control(("PRAGMA wal_autocheckpoint = " + std::to_string(options.checkpoint_pages)).c_str()));
   if (options.bytes_max > 0) {
     TRY(auto page, session->pragma("PRAGMA page_size"));
     TRY(auto set,

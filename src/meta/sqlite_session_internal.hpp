@@ -24,6 +24,7 @@ class SqliteSession {
     bool power_safe = true;
     Duration busy_timeout{};
     std::int64_t bytes_max = 0;
+    std::int64_t checkpoint_pages = 1000;
     std::string vfs;
   };
   static Result<std::unique_ptr<SqliteSession>> open(const Options& options);

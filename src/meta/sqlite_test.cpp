@@ -17,14 +17,15 @@
 
 namespace millrace::meta {
 
-INSTANTIATE_TEST_SUITE_P(Sqlite, StorePromises,
-                         testing::Values(StoreFactory{
-                             "sqlite",
-                             [](Env env, const std::string& place, Executor& writer,
-                                std::span<const Migration> migrations) {
-                               return open_sqlite(env, {.folder = place, .writes_waiting_max = 16}, writer, migrations);
-                             }}),
-                         store_name);
+namespace {
+const StoreFactory on_disk{
+    "sqlite", [](Env env, const std::string& place, Executor& writer, std::span<const Migration> migrations) {
+      return open_sqlite(env, {.folder = place, .writes_waiting_max = 16}, writer, migrations);
+    }};
+}  // namespace
+
+INSTANTIATE_TEST_SUITE_P(Sqlite, StorePromises, testing::Values(on_disk), store_name);
+INSTANTIATE_TEST_SUITE_P(Sqlite, StoreKillPromises, testing::Values(on_disk), store_name);
 
 namespace {
 

@@ -98,6 +98,7 @@ class Held {
 
 // Programs that link this library for TempStore alone do not run the suite.
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(StorePromises);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(StoreKillPromises);
 
 TEST_P(StorePromises, ValuesComeBackAsTheyWent) {
   World w(GetParam());
@@ -431,11 +432,11 @@ void survive_kill(const StoreFactory& factory, const std::string& faults_spec) {
   EXPECT_TRUE(w.store->verify());
 }
 
-TEST_P(StorePromises, AcknowledgedWritesSurviveAKill) { survive_kill(GetParam(), ""); }
-TEST_P(StorePromises, AKillBeforeTheCommit) { survive_kill(GetParam(), "meta.commit.before=kill@40"); }
-TEST_P(StorePromises, AKillAfterTheCommit) { survive_kill(GetParam(), "meta.commit.after=kill@40"); }
+TEST_P(StoreKillPromises, AcknowledgedWritesSurviveAKill) { survive_kill(GetParam(), ""); }
+TEST_P(StoreKillPromises, AKillBeforeTheCommit) { survive_kill(GetParam(), "meta.commit.before=kill@40"); }
+TEST_P(StoreKillPromises, AKillAfterTheCommit) { survive_kill(GetParam(), "meta.commit.after=kill@40"); }
 
-TEST_P(StorePromises, AKillInsideAMigration) {
+TEST_P(StoreKillPromises, AKillInsideAMigration) {
   TempDir dir;
   RealFs fs;
   SystemClock clock;

@@ -25,6 +25,9 @@ struct StoreFactory {
 };
 
 class StorePromises : public testing::TestWithParam<StoreFactory> {};
+// Those about a process that is killed, for what a process leaves behind: instantiated too by every backend whose data
+// outlives the process.
+class StoreKillPromises : public testing::TestWithParam<StoreFactory> {};
 
 // Naming it is also what pulls the tests out of their static library.
 std::string store_name(const testing::TestParamInfo<StoreFactory>& test);
