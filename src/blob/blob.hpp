@@ -79,6 +79,7 @@ struct GcReport {
   std::vector<BlobInfo> removed;  // or what a dry run would remove
   std::uint64_t bytes = 0;        // plain bytes of `removed`
   std::uint64_t uploads = 0;      // abandoned temporary files removed
+  std::uint64_t quarantined = 0;  // damaged blobs removed from the quarantine
   std::uint64_t kept_reachable = 0;
   std::uint64_t kept_young = 0;    // written within the grace
   std::uint64_t kept_pinned = 0;   // pinned, or committed again, within the grace
@@ -115,9 +116,12 @@ class Store {
   virtual Result<void> pin(const Digest& digest) = 0;
 
   // Removes blobs that `reachable` does not know and that were neither written nor pinned within `grace`, and abandoned
-  // uploads older than that. `reachable` is asked again after a blob was set aside and before it is removed, so it must
-  // look at the current records, not at a copy; when in doubt it answers true. The grace must be longer than the
-  // longest time between a commit and its reference. failed_precondition `blob.gc_running` while another one runs.
+  // uploads and quarantined blobs of that age (quarantine: of its own, longer one). `reachable` may look at the current
+  // records or at a set of digests that was collected from them before this call; when in doubt it answers true. The
+  // set is enough because a reference that it does not know is one to a blob which was written or pinned after it was
+  // collected, and that is looked at again after a blob was set aside and before it is removed. So the grace must be
+  // longer than the longest time between a commit or pin and its reference, and longer than the collection.
+  // failed_precondition `blob.gc_running` while another one runs.
   virtual Result<GcReport> collect_garbage(const std::function<bool(const Digest&)>& reachable, Duration grace,
                                            bool dry_run) = 0;
 };

@@ -16,8 +16,9 @@
 namespace millrace::blob {
 
 struct LocalConfig {
-  std::string dir;          // made when missing
-  KeyRing* keys = nullptr;  // none: every sealed blob is refused
+  std::string dir;                                   // made when missing
+  KeyRing* keys = nullptr;                           // none: every sealed blob is refused
+  Duration quarantine_keep = std::chrono::days(30);  // how long collect_garbage leaves damaged blobs in the quarantine
 };
 
 // Any number of processes may open the same folder.

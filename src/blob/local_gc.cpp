@@ -107,6 +107,25 @@ Result<void> LocalStore::expire_pins(Collection& c) {
   return ok();
 }
 
+// A rename keeps the time of writing, so the age is that of the note beside it, written at the move.
+Result<void> LocalStore::expire_quarantine(Collection& c) {
+  TRY(auto files, env_.fs.list(in("quarantine")));
+  const TimePoint before = env_.clock.now() - config_.quarantine_keep;
+  for (const FileInfo& file : files) {
+    if (file.name.ends_with(".txt")) continue;
+    const std::string path = join_path(in("quarantine"), file.name), note = path + ".txt";
+    const auto noted = env_.fs.info(note);
+    if ((noted ? noted->modified : file.modified) > before) continue;
+    ++c.report.quarantined;
+    if (c.dry_run) continue;
+    for (const std::string& each : {path, note}) {
+      auto removed = env_.fs.remove(each);
+      if (!removed && removed.error().code != Code::not_found) return removed;
+    }
+  }
+  return ok();
+}
+
 Result<GcReport> LocalStore::collect_garbage(const std::function<bool(const Digest&)>& reachable, Duration grace,
                                              bool dry_run) {
   std::unique_lock single(gc_mutex_, std::try_to_lock);
@@ -132,9 +151,11 @@ Result<GcReport> LocalStore::collect_garbage(const std::function<bool(const Dige
     }
   }
   TRY_VOID(expire_pins(c));
+  TRY_VOID(expire_quarantine(c));
   env_.log.info("blob_garbage_collected", {{"removed", c.report.removed.size()},
                                            {"bytes", c.report.bytes},
                                            {"uploads", c.report.uploads},
+                                           {"quarantined", c.report.quarantined},
                                            {"kept_by_race", c.report.kept_by_race},
                                            {"dry_run", dry_run}});
   return std::move(c.report);

@@ -73,6 +73,7 @@ class LocalStore final : public Store {
   Result<void> collect_uploads(Collection& c);
   Result<void> collect_object(Collection& c, const Digest& digest, const FileInfo& info);
   Result<void> expire_pins(Collection& c);
+  Result<void> expire_quarantine(Collection& c);
   bool pinned(const Digest& digest, const Collection& c);
 
   Env env_;

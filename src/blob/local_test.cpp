@@ -117,6 +117,27 @@ TEST(LocalBlobs, EveryKindOfDamageIsQuarantinedWithANote) {
   }
 }
 
+TEST(LocalBlobs, TheQuarantineIsEmptiedInTime) {
+  TestEnv t(TestEnv::Disk::sim);
+  auto store = open(t);
+  const Digest digest = sha256("damaged");
+  ASSERT_TRUE(store->put("damaged"));
+  t.clock.advance(std::chrono::days(100));  // an old blob, found to be damaged only now
+  overwrite(t, object_path(t, digest), "no more");
+  EXPECT_FALSE(store->open(digest));
+  const auto collect = [&](bool dry_run) {
+    return store->collect_garbage([](const Digest&) { return true; }, std::chrono::hours(24), dry_run)->quarantined;
+  };
+  EXPECT_EQ(collect(false), 0u);
+  t.clock.advance(std::chrono::days(29));
+  EXPECT_EQ(collect(false), 0u);
+  t.clock.advance(std::chrono::days(2));
+  EXPECT_EQ(collect(true), 1u);
+  EXPECT_EQ(names_in(t, "quarantine").size(), 2u) << "a dry run changes nothing";
+  EXPECT_EQ(collect(false), 1u);
+  EXPECT_TRUE(names_in(t, "quarantine").empty());
+}
+
 TEST(LocalBlobs, QuarantineKeepsEveryDamagedCopy) {
   TestEnv t(TestEnv::Disk::sim);
   auto store = open(t);

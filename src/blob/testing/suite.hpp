@@ -265,15 +265,19 @@ TYPED_TEST_P(StorePromises, AReferenceMadeDuringACollectionIsSeen) {
   auto report = this->store().collect_garbage(
       [&](const Digest& digest) {
         asked.insert(digest);
+        // Given a reference that a set collected before does not know: pinned before it is named.
+        if (digest == pinned.digest && asked.count(digest) == 1) {
+          EXPECT_TRUE(this->store().pin(digest));
+        }
         // Referenced between the first look and the second.
         return digest == raced.digest && asked.count(digest) == 2;
       },
       this->day, false);
   ASSERT_TRUE(report) << report.error().message;
-  EXPECT_EQ(report->kept_by_race, 1u);
+  EXPECT_EQ(report->kept_by_race, 2u);
   EXPECT_EQ(this->get(raced.digest), "raced");
+  EXPECT_EQ(this->get(pinned.digest), "pinned in the race");
   EXPECT_EQ(this->reason(gone.digest), "blob.not_found");
-  EXPECT_EQ(this->reason(pinned.digest), "blob.not_found");
 }
 
 TYPED_TEST_P(StorePromises, OneCollectionAtATime) {
