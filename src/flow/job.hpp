@@ -33,8 +33,9 @@ struct NewJob {
   std::string kind;  // what a worker must be able to do: "train", "ingest"
   // At most one unfinished job per (kind, key): asking again answers the one that is there.
   std::string key;
-  std::string input = "{}";  // JSON
-  int priority = 0;          // higher first
+  std::string input = "{}";               // JSON
+  std::optional<std::string> checkpoint;  // of another job, whose work the first attempt takes up
+  int priority = 0;                       // higher first
   int attempts_max = 3;
   Duration timeout{};            // of one attempt; zero: none
   std::string resources = "{}";  // JSON, for whoever runs it

@@ -57,11 +57,11 @@ Result<std::string> Jobs::enqueue(meta::Tx& tx, const NewJob& wanted) {
   TRY_VOID(
       tx.exec("INSERT INTO flow_jobs (id, kind, job_key, state, input, priority, attempts, attempts_max, timeout_us, "
               "resources, "
-              "cause, pipeline_run, step, queued_at, run_after, token, lease_us) "
-              "VALUES ($1, $2, $3, 'queued', $4, $5, 0, $6, $7, $8, $9, $10, $11, $12, $13, 0, 0)",
+              "cause, pipeline_run, step, queued_at, run_after, token, lease_us, checkpoint) "
+              "VALUES ($1, $2, $3, 'queued', $4, $5, 0, $6, $7, $8, $9, $10, $11, $12, $13, 0, 0, $14)",
               {job.id, job.kind, job.key, wanted.input, wanted.priority, wanted.attempts_max, micros(wanted.timeout),
                wanted.resources, wanted.cause, value(job.pipeline_run), value(job.step), value(now),
-               value(wanted.run_after.value_or(now))}));
+               value(wanted.run_after.value_or(now)), value(wanted.checkpoint)}));
   TRY_VOID(record(tx, job.id, "queued", 0, "", wanted.cause));
   TRY_VOID(tx.emit({"job.queued", job.id, event_payload(job, JobState::queued)}));
   return job.id;

@@ -279,6 +279,7 @@ Result<void> Pipelines::begin_step(meta::Tx& tx, Book& book, const Step& step) {
   TRY(record.job, jobs_.enqueue(tx, {.kind = step.kind,
                                      .key = book.run.id + "/" + step.name,
                                      .input = std::move(plan.text),
+                                     .checkpoint = std::move(plan.checkpoint),
                                      .priority = step.priority,
                                      .attempts_max = step.attempts_max,
                                      .timeout = step.timeout,

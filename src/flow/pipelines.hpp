@@ -70,11 +70,14 @@ struct StartRun {
 struct StepPlan {
   enum class Kind { run, done, stop } kind = Kind::run;
   std::string text;
-  static StepPlan run(std::string input_json) { return {Kind::run, std::move(input_json)}; }
+  std::optional<std::string> checkpoint;  // of a job of an earlier run, that this step's job takes up
+  static StepPlan run(std::string input_json, std::optional<std::string> checkpoint = {}) {
+    return {Kind::run, std::move(input_json), std::move(checkpoint)};
+  }
   // It is done without a job; the result is JSON.
-  static StepPlan done(std::string result_json) { return {Kind::done, std::move(result_json)}; }
+  static StepPlan done(std::string result_json) { return {Kind::done, std::move(result_json), {}}; }
   // The run ends here, successfully: nothing is left to do ("the gate refused the candidate").
-  static StepPlan stop(std::string why) { return {Kind::stop, std::move(why)}; }
+  static StepPlan stop(std::string why) { return {Kind::stop, std::move(why), {}}; }
 };
 
 // Given by the owner of the pipelines. Runs inside of the transaction that takes the step on, so it may read and write

@@ -239,6 +239,15 @@ TEST(Pipelines, RunsAndTheirJobsAreFoundByKey) {
   EXPECT_EQ(b.jobs.list({.kind = "train", .run_key = "run-2"})->size(), 0u);
 }
 
+TEST(Pipelines, AStepMayTakeUpAnEarlierCheckpoint) {
+  Bench b;
+  b.answers["ingest"] = [] { return StepPlan::run("{}", "half way"); };
+  (void)b.start();
+  const auto claimed = **b.jobs.claim("w", {"ingest"}, lease);
+  EXPECT_EQ(claimed.job.checkpoint, "half way");
+  EXPECT_EQ(claimed.attempt, 1);
+}
+
 TEST(Pipelines, ABadPipelineIsRefused) {
   Bench b;
   const auto refused = b.pipelines.start({"p", {step("a", {"b"})}}, {});
