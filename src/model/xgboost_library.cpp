@@ -68,10 +68,11 @@ Result<void> Booster::set(const std::string& name, const std::string& value) {
   return library_->check(library_->XGBoosterSetParam(handle_, name.c_str(), value.c_str()), "setting " + name);
 }
 
-Result<std::string> Booster::save_ubj() const {
+Result<std::string> Booster::save(const std::string& format) const {
   bst_ulong length = 0;
   const char* bytes = nullptr;
-  TRY_VOID(library_->check(library_->XGBoosterSaveModelToBuffer(handle_, R"({"format":"ubj"})", &length, &bytes),
+  const std::string config = R"({"format":")" + format + R"("})";
+  TRY_VOID(library_->check(library_->XGBoosterSaveModelToBuffer(handle_, config.c_str(), &length, &bytes),
                            "saving the trees"));
   return std::string(bytes, length);
 }

@@ -76,7 +76,8 @@ class Booster {
   // A booster that remembers its predictions on these matrices.
   static Result<Booster> create(XgboostPtr library, std::span<const DMatrixHandle> cached);
   Result<void> set(const std::string& name, const std::string& value);
-  Result<std::string> save_ubj() const;
+  Result<std::string> save_ubj() const { return save("ubj"); }
+  Result<std::string> save(const std::string& format) const;  // ubj, json
 
  private:
   XgboostPtr library_;
