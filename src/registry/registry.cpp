@@ -150,6 +150,16 @@ Result<std::vector<ModelVersion>> list_versions(meta::Reader& reader, std::strin
   return versions;
 }
 
+Result<std::vector<ModelVersion>> list_heads(meta::Reader& reader, std::string_view model) {
+  TRY(auto rows,
+      reader.query("SELECT model, number, run, artifact, bytes, bytes_kept, verdict, '', override_by, override_reason, "
+                   "'', '', quick, created_us FROM registry_versions WHERE model = $1 ORDER BY number DESC",
+                   {std::string(model)}));
+  std::vector<ModelVersion> versions;
+  for (const auto& row : rows) versions.push_back(version_from(row));
+  return versions;
+}
+
 Result<std::vector<std::string>> list_models(meta::Reader& reader) {
   TRY(auto rows, reader.query("SELECT DISTINCT model FROM registry_versions ORDER BY model"));
   std::vector<std::string> models;
@@ -230,6 +240,14 @@ std::vector<std::int64_t> to_let_go(const std::vector<ModelVersion>& versions, s
     }
   }
   return gone;
+}
+
+Result<std::vector<KeptArtifact>> kept_artifacts(meta::Reader& reader) {
+  TRY(auto rows, reader.query("SELECT model, number, run, artifact, bytes FROM registry_versions WHERE bytes_kept = 1 "
+                              "ORDER BY model, number"));
+  std::vector<KeptArtifact> out;
+  for (const auto& row : rows) out.push_back({row.text(0), row.integer(1), row.text(2), row.text(3), row.integer(4)});
+  return out;
 }
 
 Result<void> let_bytes_go(meta::Tx& tx, std::string_view model, std::int64_t number) {

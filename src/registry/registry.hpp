@@ -60,6 +60,8 @@ Result<ModelVersion> add_version(meta::Tx& tx, ModelVersion version, bool baseli
 // not_found `registry.no_model` / `registry.no_version`, naming what exists.
 Result<ModelVersion> get_version(meta::Reader& reader, std::string_view model, std::int64_t number);
 Result<std::vector<ModelVersion>> list_versions(meta::Reader& reader, std::string_view model);  // newest first
+// The same without verdict lines, report and lineage: cheap, for whoever looks often.
+Result<std::vector<ModelVersion>> list_heads(meta::Reader& reader, std::string_view model);
 Result<std::vector<std::string>> list_models(meta::Reader& reader);
 
 // Where an alias points; nullopt when it points nowhere.
@@ -83,6 +85,15 @@ Result<Promotion> rollback(meta::Tx& tx, std::string_view model, const Actor& by
 // Pure.
 std::vector<std::int64_t> to_let_go(const std::vector<ModelVersion>& versions, std::optional<std::int64_t> current,
                                     std::optional<std::int64_t> previous, std::optional<std::int64_t> keep);
+// Versions whose artifact is kept, of all models: what garbage collection must leave.
+struct KeptArtifact {
+  std::string model;
+  std::int64_t number = 0;
+  std::string run;
+  std::string artifact;
+  std::int64_t bytes = 0;
+};
+Result<std::vector<KeptArtifact>> kept_artifacts(meta::Reader& reader);
 Result<void> let_bytes_go(meta::Tx& tx, std::string_view model, std::int64_t number);
 
 // "churn:3" -> {"churn", 3}; "churn" -> {"churn", nullopt}; "churn:baseline" -> {"churn", 0}. invalid_argument

@@ -114,6 +114,13 @@ Result<std::vector<Run>> list_runs(meta::Reader& reader, std::string_view projec
   return runs;
 }
 
+Result<std::vector<std::string>> output_paths(meta::Reader& reader) {
+  TRY(auto rows, reader.query("SELECT output_path FROM track_runs WHERE output_path <> ''"));
+  std::vector<std::string> out;
+  for (const auto& row : rows) out.push_back(row.text(0));
+  return out;
+}
+
 Result<void> log_metrics(meta::Tx& tx, std::string_view run, std::span<const MetricPoint> points) {
   for (const auto& point : points) {
     // SQLite stores NaN as NULL, so the bits are kept.

@@ -51,6 +51,8 @@ Result<void> update_run(meta::Tx& tx, const Run& run);
 Result<Run> get_run(meta::Reader& reader, std::string_view id);  // the id or a prefix of it that fits one run only
 // Newest first.
 Result<std::vector<Run>> list_runs(meta::Reader& reader, std::string_view project, int limit, int offset);
+// Every output_path that a run names.
+Result<std::vector<std::string>> output_paths(meta::Reader& reader);
 // The same name and step again replaces: a resumed run repeats its last steps.
 Result<void> log_metrics(meta::Tx& tx, std::string_view run, std::span<const MetricPoint> points);
 // By name, then step.
