@@ -25,6 +25,7 @@ std::span<const std::string_view> fault_points() {
       "loop.checkpoint.after_commit",
       "loop.complete.after_commit",
       "loop.complete.before_commit",
+      "loop.gc.after_snapshot",
       "loop.ingest.before_commit",
       "loop.promote.after_commit",
       "loop.register.after_number",

@@ -172,9 +172,10 @@ std::string Server::news() {
   if (!project) return "";
   std::string out;
   (void)impl.service->store().read([&](meta::Reader& reader) -> Result<void> {
-    TRY(auto data, data::newest_version(reader, project->model.target.source));
-    if (data && data->number > impl.dataset_seen) {
-      impl.dataset_seen = data->number;
+    TRY(auto head, data::newest_head(reader, project->model.target.source));
+    if (head && head->number > impl.dataset_seen) {
+      impl.dataset_seen = head->number;
+      TRY(auto data, data::newest_version(reader, head->dataset));
       const auto& checks = data->content.analysis.checks.results;
       auto ok_count = std::count_if(checks.begin(), checks.end(), [](const auto& c) { return c.level != "error"; });
       out += std::format("data      {}@{}   {} rows   checks {}/{} ok\n", data->dataset, data->number, data->rows,

@@ -80,6 +80,15 @@ class Program {
     };
   }
 
+  // After the server was gone: it may listen elsewhere.
+  std::function<Result<void>(Client&)> find_again() {
+    return [this](Client& client) -> Result<void> {
+      TRY(auto address, find_server(env_.fs, terminal_.environment, terminal_.folder, server_, server_data_));
+      client.move_to(std::move(address));
+      return {};
+    };
+  }
+
   Waiting waiting() {
     return {[this](const std::string& line) {
               progress_shown_ = true;
@@ -176,17 +185,18 @@ class Program {
     take->add_option("file", upload_, "file to upload; none: the source's own uri");
     take->add_flag("--detach", detach_, "do not wait");
 
-    auto* data = app_.add_subcommand("data", "dataset versions: ls, show, diff, query, accept");
+    auto* data = app_.add_subcommand("data", "dataset versions: ls, show, diff, query, checkout, check, accept");
     data->require_subcommand(1);
-    add(*data, "ls", "versions", remote([this](Client& c) {
-      return data_ls(c, version_, json_);
-    }))->add_option("dataset", version_, "only this one");
+    add(*data, "ls", "versions", remote([this](Client& c) { return data_ls(c, version_, json_); }),
+        "millrace data ls customers")
+        ->add_option("dataset", version_, "only this one");
     add(*data, "show", "columns, statistics, checks of a version",
-        remote([this](Client& c) { return data_show(c, version_, json_); }))
+        remote([this](Client& c) { return data_show(c, version_, json_); }), "millrace data show customers@2")
         ->add_option("version", version_, "DATASET or DATASET@N")
         ->required();
     auto* diff = add(*data, "diff", "what differs between two versions",
-                     remote([this](Client& c) { return data_diff(c, version_, other_, json_); }));
+                     remote([this](Client& c) { return data_diff(c, version_, other_, json_); }),
+                     "millrace data diff customers@1 customers@2");
     diff->add_option("one", version_, "DATASET@N")->required();
     diff->add_option("other", other_, "DATASET@M")->required();
     auto* query = add(*data, "query", "SQL over a version's rows, as table data",
@@ -195,8 +205,22 @@ class Program {
     query->add_option("version", version_, "DATASET or DATASET@N")->required();
     query->add_option("sql", sql_, "a SELECT")->required();
     query->add_option("--rows", rows_, "at most")->capture_default_str()->check(CLI::Range(1, 10000));
+    auto* checkout =
+        add(*data, "checkout", "all rows of a version as a file; sensitive columns are masked",
+            remote([this](Client& c) { return data_checkout(c, version_, file_, force_, waiting(), json_); }),
+            "millrace data checkout customers@2 --to customers.parquet");
+    checkout->add_option("version", version_, "DATASET or DATASET@N")->required();
+    checkout->add_option("--to", file_, "file to write: .csv or .parquet")->required();
+    checkout->add_flag("--force", force_, "replace an existing file");
+    auto* check =
+        add(*data, "check",
+            "the checks of the project file in use on a version's rows; stores nothing. Exit status 2: failed",
+            remote([this](Client& c) { return data_check(c, version_, waiting(), json_); }),
+            "millrace data check customers@2");
+    check->add_option("version", version_, "DATASET or DATASET@N")->required();
     auto* accept = add(*data, "accept", "let a version be trained on though a check failed",
-                       remote([this](Client& c) { return data_accept(c, version_, reason_, json_); }));
+                       remote([this](Client& c) { return data_accept(c, version_, reason_, json_); }),
+                       "millrace data accept customers@2 --reason \"children are customers too\"");
     accept->add_option("version", version_, "DATASET@N")->required();
     accept->add_option("--reason", reason_, "recorded")->required();
   }
@@ -214,35 +238,87 @@ class Program {
     retrain->add_option("--reason", train_.reason, "recorded as the run's cause");
     retrain->add_flag("--detach", detach_, "do not wait");
 
-    auto* runs = app_.add_subcommand("runs", "runs: ls, show, logs, cancel");
+    auto* runs = app_.add_subcommand("runs", "runs: ls, show, follow, logs, diff, cancel, resume, repeat");
     runs->require_subcommand(1);
-    add(*runs, "ls", "newest first", remote([this](Client& c) { return runs_ls(c, static_cast<int>(rows_), json_); }))
+    add(*runs, "ls", "newest first", remote([this](Client& c) { return runs_ls(c, static_cast<int>(rows_), json_); }),
+        "millrace runs ls --max 20")
         ->add_option("--max", rows_, "at most")
         ->check(CLI::Range(1, 1000));
     add(*runs, "show", "cause, parameters, metrics, resources, history",
-        remote([this](Client& c) { return runs_show(c, name_, json_); }))
+        remote([this](Client& c) { return runs_show(c, name_, json_); }), "millrace runs show 06F3X")
         ->add_option("run", name_, "id or the beginning of it")
         ->required();
-    add(*runs, "logs", "what the run printed", remote([this](Client& c) { return runs_logs(c, name_); }))
-        ->add_option("run", name_, "id")
+    add(*runs, "logs", "what the run printed", remote([this](Client& c) { return runs_logs(c, name_); }),
+        "millrace runs logs 06F3X")
+        ->add_option("run", name_, "id or the beginning of it")
         ->required();
-    add(*runs, "cancel", "stop a run", remote([this](Client& c) { return runs_cancel(c, name_); }))
-        ->add_option("run", name_, "id")
+    add(*runs, "cancel", "stop a run", remote([this](Client& c) { return runs_cancel(c, name_, json_); }),
+        "millrace runs cancel 06F3X")
+        ->add_option("run", name_, "id or the beginning of it")
         ->required();
 
-    auto* models = app_.add_subcommand("models", "model versions: ls, show, rebuild");
+    auto* runs_diff_command =
+        add(*runs, "diff", "what differs between two runs: outcome, parameters, metrics, inputs, project keys",
+            remote([this](Client& c) { return runs_diff(c, name_, other_, json_); }), "millrace runs diff 06F3X 06F3Y");
+    runs_diff_command->add_option("one", name_, "id or the beginning of it")->required();
+    runs_diff_command->add_option("other", other_, "id or the beginning of it")->required();
+    auto* follow = add(
+        *runs, "follow", "its progress until it ends; the exit status is the run's",
+        remote([this](Client& c) { return runs_follow(c, name_, waiting(), {terminal_.out, find_again()}, json_); }),
+        "millrace runs follow 06F3X");
+    follow->add_option("run", name_, "id or the beginning of it")->required();
+    for (const char* verb : {"resume", "repeat"}) {
+      const std::string how = verb;
+      auto* command =
+          add(*runs, how,
+              how == "resume" ? "a failed or cancelled training goes on from its last checkpoint, as a new run"
+                              : "the same plan and rows again as a new run, and whether the same bytes came out",
+              remote([this, how](Client& c) { return runs_again(c, how, name_, waiting(), json_); }),
+              "millrace runs " + how + " 06F3X");
+      command->add_option("run", name_, "id or the beginning of it")->required();
+      command->add_flag("--detach", detach_, "do not wait");
+    }
+
+    auto* models = app_.add_subcommand("models", "model versions: ls, show, diff, export, import, rebuild, gc");
     models->require_subcommand(1);
-    add(*models, "ls", "versions with metrics and bytes", remote([this](Client& c) {
-      return models_ls(c, name_, json_);
-    }))->add_option("model", name_, "only this one");
+    add(*models, "ls", "versions with metrics and bytes",
+        remote([this](Client& c) { return models_ls(c, name_, json_); }), "millrace models ls churn")
+        ->add_option("model", name_, "only this one");
     add(*models, "show", "gates, metrics, lineage of a version",
-        remote([this](Client& c) { return models_show(c, name_, json_); }))
+        remote([this](Client& c) { return models_show(c, name_, json_); }), "millrace models show churn:3")
         ->add_option("version", name_, "NAME or NAME:N")
         ->required();
     auto* rebuild = add(*models, "rebuild", "train a version again from its records and compare the bytes",
-                        remote([this](Client& c) { return models_rebuild(c, name_, waiting(), json_); }));
+                        remote([this](Client& c) { return models_rebuild(c, name_, waiting(), json_); }),
+                        "millrace models rebuild churn:3 --verify");
     rebuild->add_option("version", name_, "NAME:N")->required();
     rebuild->add_flag("--verify", verify_, "say whether the digest is the same (always done)");
+    auto* models_diff_command =
+        add(*models, "diff", "what differs between two versions: verdict, gates, metrics, parameters, inputs, bytes",
+            remote([this](Client& c) { return models_diff(c, name_, other_, json_); }),
+            "millrace models diff churn:1 churn:2");
+    models_diff_command->add_option("one", name_, "NAME:N")->required();
+    models_diff_command->add_option("other", other_, "NAME:M")->required();
+    auto* give_out = add(*models, "export", "a version's archive as a file, or the engine's own file out of it",
+                         remote([this](Client& c) { return models_export(c, name_, file_, format_, force_, json_); }),
+                         "millrace models export churn:3 --to churn-3.zip\n"
+                         "  millrace models export churn:3 --to churn-3.json --format xgboost-json");
+    give_out->add_option("version", name_, "NAME or NAME:N")->required();
+    give_out->add_option("--to", file_, "file to write")->required();
+    give_out->add_option("--format", format_, "archive, ubj or xgboost-json")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"archive", "ubj", "xgboost-json"}));
+    give_out->add_flag("--force", force_, "replace an existing file");
+    auto* take_in = add(*models, "import",
+                        "a candidate from an archive: proven, measured and judged like one that was trained here",
+                        remote([this](Client& c) { return models_import(c, file_, name_, waiting(), json_); }),
+                        "millrace models import churn-3.zip");
+    take_in->add_option("file", file_, "an archive that models export wrote")->required();
+    take_in->add_option("--name", name_, "model (default: the project's)");
+    take_in->add_flag("--detach", detach_, "do not wait");
+    auto* gc = add(*models, "gc", "let old versions go as [retention] says, then remove what no record needs",
+                   remote([this](Client& c) { return models_gc(c, dry_run_, json_); }), "millrace models gc --dry-run");
+    gc->add_flag("--dry-run", dry_run_, "only say what would go, and what stays why");
     add("eval", "the verdict of a version on its test rows",
         remote([this](Client& c) { return models_show(c, name_, json_); }))
         ->add_option("version", name_, "NAME or NAME:N")
@@ -322,8 +398,8 @@ class Program {
 
   std::string server_, server_data_, source_, upload_, file_, version_, other_, sql_, reason_, name_, worker_name_,
       value_;
-  std::string project_file_ = "millrace.toml";
-  bool json_ = false, detach_ = false, dry_run_ = false, loop_ = false, verify_ = false;
+  std::string project_file_ = "millrace.toml", format_ = "archive";
+  bool json_ = false, detach_ = false, dry_run_ = false, force_ = false, loop_ = false, verify_ = false;
   std::int64_t rows_ = 100;
   std::string queue_;
   UpOptions up_;

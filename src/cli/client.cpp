@@ -54,8 +54,13 @@ Client::Client(Env& env, ServerAddress address)
     : env_(env), address_(std::move(address)), http_(make_http_client(env.fs, {.user_agent = "millrace-cli"})) {}
 
 Result<std::string> Client::send(HttpRequest request) {
+  TRY(auto response, exchange(std::move(request)));
+  return std::move(response.body);
+}
+
+Result<HttpResponse> Client::exchange(HttpRequest request) {
   if (!address_.token.empty()) request.headers.emplace_back("Authorization", "Bearer " + address_.token.reveal());
-  request.response_bytes_max = 1u << 30;
+  if (request.to_file.empty()) request.response_bytes_max = 1u << 30;
   auto response = http_->send(request);
   if (!response) {
     if (response.error().code == Code::unavailable) {
@@ -64,7 +69,7 @@ Result<std::string> Client::send(HttpRequest request) {
     }
     return fail(std::move(response).error());
   }
-  if (response->ok()) return std::move(response->body);
+  if (response->ok()) return response;
   if (auto answer = api::parse_error(response->body)) {
     auto message = answer->error.message;
     if (!answer->error.field.empty())
@@ -98,6 +103,62 @@ Result<std::string> Client::upload(const std::string& path, const std::string& f
   request.headers.emplace_back("Content-Type", "application/octet-stream");
   request.deadline = std::chrono::hours(12);
   return send(std::move(request));
+}
+
+Result<void> Client::follow(const std::string& path, const std::function<Result<void>(const std::string& line)>& take,
+                            const std::function<bool()>& cancelled) {
+  std::string rest;
+  HttpRequest request;
+  request.url = address_.url + path;
+  request.deadline = std::chrono::hours(12);
+  request.cancelled = cancelled;
+  request.to_function = [&](std::span<const std::byte> piece) -> Result<void> {
+    rest.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+    for (auto end = rest.find('\n'); end != std::string::npos; end = rest.find('\n')) {
+      auto line = rest.substr(0, end);
+      rest.erase(0, end + 1);
+      if (!line.empty()) TRY_VOID(take(line));
+    }
+    return {};
+  };
+  TRY(auto done, exchange(std::move(request)));
+  (void)done;
+  return {};
+}
+
+Result<void> Client::may_write(const std::string& file, bool replace) const {
+  if (auto there = env_.fs.info(file)) {
+    if (there->is_dir)
+      return fail(Code::invalid_argument, "client.file_is_folder", std::format("{} is a folder: name a file", file));
+    if (!replace)
+      return fail(Code::already_exists, "client.file_exists",
+                  std::format("{} is there already; to replace it: --force", file));
+  }
+  auto folder = parent_path(file);
+  if (!folder.empty() && !exists(env_.fs, folder))
+    return fail(Code::not_found, "client.no_folder",
+                std::format("{} can't be written: there is no folder {}", file, folder));
+  return {};
+}
+
+Result<std::uint64_t> Client::download(const std::string& path, const std::string& file, bool replace) {
+  TRY_VOID(may_write(file, replace));
+  // Beside it first: what is there stays whole until all has come.
+  const auto part = file + ".part";
+  HttpRequest request;
+  request.url = address_.url + path;
+  request.deadline = std::chrono::hours(12);
+  request.response_bytes_max = std::uint64_t{1} << 42;
+  request.to_file = part;
+  auto done = exchange(std::move(request));
+  if (!done) {
+    if (done.error().reason.starts_with("fs."))
+      return fail(done.error().code, "client.file_not_written",
+                  std::format("{} could not be written: {}", file, done.error().message));
+    return fail(std::move(done).error());
+  }
+  TRY_VOID(env_.fs.rename(part, file));
+  return done->body_bytes;
 }
 
 std::string percent_encoded(std::string_view text) {

@@ -44,10 +44,20 @@ class Client {
     TRY(auto body, call("POST", path, api::render(request)));
     return api::parse<T>(body);
   }
+  // Lines of a follow route, each as it comes, until the stream ends; what `take` fails with ends it at once.
+  // unavailable `client.unreachable` when it broke off.
+  Result<void> follow(const std::string& path, const std::function<Result<void>(const std::string& line)>& take,
+                      const std::function<bool()>& cancelled);
+  // Whether download() may make this file: what it would refuse.
+  Result<void> may_write(const std::string& file, bool replace) const;
+  // Into a file that must not be there yet, but with `replace`: already_exists `client.file_exists`. Its size.
+  Result<std::uint64_t> download(const std::string& path, const std::string& file, bool replace);
+  void move_to(ServerAddress address) { address_ = std::move(address); }  // the server came back elsewhere
   const std::string& url() const { return address_.url; }
 
  private:
   Result<std::string> send(HttpRequest request);
+  Result<HttpResponse> exchange(HttpRequest request);
 
   Env& env_;
   ServerAddress address_;

@@ -41,6 +41,10 @@ Result<Output> data_show(Client& client, const std::string& version,
 Result<Output> data_diff(Client& client, const std::string& one, const std::string& other, bool json);
 Result<Output> data_query(Client& client, const std::string& version, const std::string& sql, std::int64_t rows_max,
                           const Waiting& waiting, bool json);
+// The file's ending says the format: .csv or .parquet.
+Result<Output> data_checkout(Client& client, const std::string& version, const std::string& file, bool force,
+                             const Waiting& waiting, bool json);
+Result<Output> data_check(Client& client, const std::string& version, const Waiting& waiting, bool json);
 Result<Output> data_accept(Client& client, const std::string& version, const std::string& reason, bool json);
 Result<Output> ingest(Client& client, const std::string& source, const std::string& file, const Waiting& waiting,
                       bool json);
@@ -54,10 +58,28 @@ Result<Output> train(Client& client, const TrainOptions& options, const Waiting&
 Result<Output> runs_ls(Client& client, int limit, bool json);
 Result<Output> runs_show(Client& client, const std::string& run, bool json);
 Result<Output> runs_logs(Client& client, const std::string& run);
-Result<Output> runs_cancel(Client& client, const std::string& run);
+Result<Output> runs_cancel(Client& client, const std::string& run, bool json);
 Result<Output> models_ls(Client& client, const std::string& model, bool json);
 Result<Output> models_show(Client& client, const std::string& version, bool json);
 Result<Output> models_rebuild(Client& client, const std::string& version, const Waiting& waiting, bool json);
+Result<Output> runs_diff(Client& client, const std::string& one, const std::string& other, bool json);
+// `how`: resume or repeat.
+Result<Output> runs_again(Client& client, const std::string& how, const std::string& run, const Waiting& waiting,
+                          bool json);
+// What a live view needs besides: where lines of JSON go as they come, and how the server is found again after it was
+// gone.
+struct Following {
+  std::function<void(const std::string&)> out;
+  std::function<Result<void>(Client&)> find_again;
+};
+Result<Output> runs_follow(Client& client, const std::string& run, const Waiting& waiting, const Following& following,
+                           bool json);
+Result<Output> models_diff(Client& client, const std::string& one, const std::string& other, bool json);
+Result<Output> models_export(Client& client, const std::string& version, const std::string& file,
+                             const std::string& format, bool force, bool json);
+Result<Output> models_import(Client& client, const std::string& file, const std::string& model, const Waiting& waiting,
+                             bool json);
+Result<Output> models_gc(Client& client, bool dry_run, bool json);
 Result<Output> promote(Client& client, const std::string& version, const std::string& reason, bool json);
 Result<Output> rollback(Client& client, const std::string& model, const std::string& reason, bool json);
 
@@ -69,6 +91,13 @@ Result<Output> why(Client& client, const std::string& prediction, bool json);
 
 // Looks at the job until it ends. Its result JSON, or the Error of its failure.
 Result<api::JobState> wait_for_job(Client& client, const std::string& job, const Waiting& waiting);
+// "churn:3" in two; without a number, the newest; "baseline" is 0. invalid_argument `cli.bad_version`.
+struct VersionName {
+  std::string model;
+  std::string number;
+};
+Result<VersionName> split_name(Client& client, const std::string& text);
+std::string difference_text(const api::Difference& difference);
 // The only model of the server when `model` is empty; invalid_argument `cli.which_model` when there are several.
 Result<std::string> only_model(Client& client, const std::string& model);
 

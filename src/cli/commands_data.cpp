@@ -163,6 +163,37 @@ Result<Output> data_query(Client& client, const std::string& version, const std:
   return Output{table.text() + (answer.more ? std::format("(the first {} rows; more with --rows)\n", rows_max) : "")};
 }
 
+Result<Output> data_checkout(Client& client, const std::string& version, const std::string& file, bool force,
+                             const Waiting& waiting, bool json) {
+  const auto format = file.ends_with(".csv") ? "csv" : file.ends_with(".parquet") ? "parquet" : "";
+  if (*format == '\0') {
+    return fail(Code::invalid_argument, "cli.bad_ending",
+                std::format("'{}' ends neither in .csv nor in .parquet, which says the format", file));
+  }
+  TRY_VOID(client.may_write(file, force));  // before the work is done for nothing
+  TRY(auto path, version_path(client, version));
+  TRY(auto job, (client.post<api::JobAnswer>(path + "/checkout", api::CheckoutRequest{format})));
+  TRY(auto state, wait_for_job(client, job.job, waiting));
+  TRY(auto made, api::parse<api::CheckoutAnswer>(state.result));
+  TRY(auto bytes, client.download("/api/v1/blobs/" + made.digest, file, force));
+  (void)bytes;
+  if (json) return Output{api::render(made) + "\n"};
+  return Output{std::format("{}: {} rows, {}\n", file, with_thousands(made.rows), format_size(made.bytes))};
+}
+
+Result<Output> data_check(Client& client, const std::string& version, const Waiting& waiting, bool json) {
+  TRY(auto path, version_path(client, version));
+  TRY(auto job, (client.post<api::JobAnswer>(path + "/check", api::Empty{})));
+  TRY(auto state, wait_for_job(client, job.job, waiting));
+  TRY(auto report, api::parse<api::CheckAnswer>(state.result));
+  const int exit_code = report.passed ? 0 : 2;
+  if (json) return Output{api::render(report) + "\n", exit_code};
+  if (report.lines.empty()) return Output{"the project file has no checks for it; add some: [check.NAME]\n"};
+  Table table({"level", "column", "rule", "what"});
+  for (const auto& line : report.lines) table.add({line.level, line.column, line.rule, line.message});
+  return Output{table.text() + (report.passed ? "passed\n" : "failed\n"), exit_code};
+}
+
 Result<Output> data_accept(Client& client, const std::string& version, const std::string& reason, bool json) {
   TRY(auto path, version_path(client, version));
   TRY(auto answer, (client.post<api::DatasetVersion>(path + "/accept", api::AcceptRequest{reason})));

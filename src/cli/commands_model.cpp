@@ -10,30 +10,6 @@ namespace millrace::cli {
 
 namespace {
 
-struct Name {
-  std::string model;
-  std::string number;
-};
-
-Result<Name> split_name(Client& client, const std::string& text) {
-  auto colon = text.rfind(':');
-  Name name{text.substr(0, colon), colon == std::string::npos ? "" : text.substr(colon + 1)};
-  if (name.number == "baseline") name.number = "0";
-  if (name.number.empty()) {
-    TRY(auto model, client.get<api::Model>("/api/v1/models/" + percent_encoded(name.model)));
-    if (model.versions.empty()) {
-      return fail(Code::not_found, "cli.no_version",
-                  "model '" + name.model + "' has no version yet; train one with: millrace train");
-    }
-    name.number = std::to_string(model.versions.front().number);
-  }
-  if (name.number.find_first_not_of("0123456789") != std::string::npos) {
-    return fail(Code::invalid_argument, "cli.bad_version",
-                "'" + text + "' is not a model version: write NAME:NUMBER, as in churn:3");
-  }
-  return name;
-}
-
 std::string aliases_of(const api::Model& model, const api::ModelVersion& version) {
   std::string out;
   if (model.current == version.number) out = "current";
@@ -67,6 +43,25 @@ std::string gate_table(const api::ModelVersion& v) {
 }
 
 }  // namespace
+
+Result<VersionName> split_name(Client& client, const std::string& text) {
+  auto colon = text.rfind(':');
+  VersionName name{text.substr(0, colon), colon == std::string::npos ? "" : text.substr(colon + 1)};
+  if (name.number == "baseline") name.number = "0";
+  if (name.number.empty()) {
+    TRY(auto model, client.get<api::Model>("/api/v1/models/" + percent_encoded(name.model)));
+    if (model.versions.empty()) {
+      return fail(Code::not_found, "cli.no_version",
+                  "model '" + name.model + "' has no version yet; train one with: millrace train");
+    }
+    name.number = std::to_string(model.versions.front().number);
+  }
+  if (name.number.find_first_not_of("0123456789") != std::string::npos) {
+    return fail(Code::invalid_argument, "cli.bad_version",
+                "'" + text + "' is not a model version: write NAME:NUMBER, as in churn:3");
+  }
+  return name;
+}
 
 Result<std::string> only_model(Client& client, const std::string& model) {
   if (!model.empty()) return model;
@@ -161,8 +156,9 @@ Result<Output> runs_logs(Client& client, const std::string& id) {
   return Output{text};
 }
 
-Result<Output> runs_cancel(Client& client, const std::string& id) {
+Result<Output> runs_cancel(Client& client, const std::string& id, bool json) {
   TRY_VOID(client.call("POST", "/api/v1/runs/" + percent_encoded(id) + "/cancel", "{}"));
+  if (json) return Output{"{}\n"};
   return Output{"asked to stop; see: millrace runs show " + id + "\n"};
 }
 

@@ -6,6 +6,7 @@
 #include "base/fault.hpp"
 #include "base/fs.hpp"
 #include "blob/blob.hpp"
+#include "data/blob_file_internal.hpp"
 #include "data/check.hpp"
 #include "data/infer.hpp"
 #include "data/profile.hpp"
@@ -52,23 +53,6 @@ Result<Digest> digest_of(const ReadableFile& file) {
     at += got;
   }
 }
-
-// A blob being written, as a file that Parquet can be written to.
-class BlobFile final : public WritableFile {
- public:
-  explicit BlobFile(blob::Writer& writer) : writer_(writer) {}
-  Result<void> append(std::span<const std::byte> data) override {
-    TRY_VOID(writer_.append(data));
-    size_ += data.size();
-    return {};
-  }
-  Result<void> sync() override { return {}; }  // commit() does
-  std::uint64_t size() const override { return size_; }
-
- private:
-  blob::Writer& writer_;
-  std::uint64_t size_ = 0;
-};
 
 struct Source {
   std::shared_ptr<const ReadableFile> file;

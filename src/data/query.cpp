@@ -1,9 +1,12 @@
 #include "data/query.hpp"
 
+#include <algorithm>
+#include <atomic>
 #include <set>
 
 #include "base/digest.hpp"
 #include "blob/blob.hpp"
+#include "data/mask.hpp"
 #include "table/table.hpp"
 
 namespace millrace::data {
@@ -41,20 +44,33 @@ Result<std::string> view_sql(const QueryInput& input) {
                   "SQL does not tell upper from lower case in names, and two columns are called '" + field.name + "'");
     }
     const std::string name = table::sql_name(field.name);
-    const std::string as = " AS " + std::string(sql_type(field.type)) + ") AS " + name;
-    columns += (columns.empty() ? "CAST(" : ", CAST(") + name + as;
-    nulls += (nulls.empty() ? "CAST(NULL" : ", CAST(NULL") + as;
+    const std::string as = " AS " + std::string(sql_type(field.type)) + ")";
+    const std::string shown =
+        std::ranges::find(input.masked, field.name) == input.masked.end()
+            ? "CAST(" + name + as
+            : "CASE WHEN " + name + " IS NULL THEN NULL ELSE " + table::sql_text(mask_text) + " END";
+    columns += (columns.empty() ? "" : ", ") + shown + " AS " + name;
+    nulls += (nulls.empty() ? "CAST(NULL" : ", CAST(NULL") + as + " AS " + name;
   }
   if (input.parts.empty()) return "CREATE VIEW data AS SELECT " + nulls + " WHERE false";
   for (const Part& part : input.parts) files += (files.empty() ? "" : ", ") + table::sql_text("blob:" + part.digest);
-  return "CREATE VIEW data AS SELECT " + columns + " FROM read_parquet([" + files + "], union_by_name = true)";
+  // A view names its files, and SQL may read what a view names: where something is masked, `data` is a copy of the rows
+  // (in memory, then on disk), and the files are closed to what comes after.
+  return std::string(input.masked.empty() ? "CREATE VIEW" : "CREATE TABLE") + " data AS SELECT " + columns +
+         " FROM read_parquet([" + files + "], union_by_name = true)";
 }
 
 }  // namespace
 
 Result<QueryOutput> query(const Task& task, blob::Store& store, const QueryInput& input) {
   if (input.schema.empty()) return fail(Code::invalid_argument, "data.bad_input", "the version has no columns");
-  const auto open_blob = [&store](const std::string& name) -> Result<std::shared_ptr<const ReadableFile>> {
+  // The version's own parts and no other blob, whatever name the SQL comes up with.
+  std::set<std::string> parts;
+  for (const Part& part : input.parts) parts.insert(part.digest);
+  std::atomic<bool> closed = false;
+  const auto open_blob = [&](const std::string& name) -> Result<std::shared_ptr<const ReadableFile>> {
+    if (closed || !parts.contains(name))
+      return fail(Code::permission_denied, "data.not_a_part", "a query reads the table `data`, not blobs by name");
     TRY(const Digest digest, Digest::parse(name));
     return store.open(digest);
   };
@@ -67,6 +83,7 @@ Result<QueryOutput> query(const Task& task, blob::Store& store, const QueryInput
   TRY(auto made, engine->query(view));
   TRY(const auto nothing, table::collect(*made));
   static_cast<void>(nothing);
+  closed = !input.masked.empty();
 
   TRY(auto reader, engine->query(input.sql));
   QueryOutput out;

@@ -22,6 +22,7 @@ struct QueryInput {
   std::int64_t rows_max = 100;
   std::vector<Part> parts;
   std::vector<ColumnField> schema;
+  std::vector<std::string> masked;  // these columns are text there, and masked (mask.hpp), whatever the SQL does
   std::int64_t memory_bytes = 512LL << 20;
   int threads = 1;
 };

@@ -106,6 +106,16 @@ Result<std::optional<DatasetVersion>> first_of(meta::Reader& reader, std::string
   return std::optional(std::move(out));
 }
 
+Result<std::optional<DatasetVersion>> first_head(meta::Reader& reader, std::string_view rest, meta::Params params) {
+  TRY(const auto row, reader.query_one(std::format("SELECT {} {} {}", columns, tables, rest), std::move(params)));
+  if (!row) return std::optional<DatasetVersion>();
+  return std::optional(head_from(*row));
+}
+
+constexpr std::string_view newest_of = "WHERE v.dataset = $1 ORDER BY v.number DESC LIMIT 1";
+constexpr std::string_view newest_usable_of =
+    "WHERE v.dataset = $1 AND (v.passed = 1 OR a.accepted_by IS NOT NULL) ORDER BY v.number DESC LIMIT 1";
+
 // "age: min: 312 of 7,120 values below 16 ...; and 2 more"
 std::string failure_of(const CheckReport& checks) {
   const auto broken = [](const CheckResult& r) { return r.level == "error"; };
@@ -218,13 +228,19 @@ Result<DatasetVersion> get_version(meta::Reader& reader, const std::string& data
 }
 
 Result<std::optional<DatasetVersion>> newest_version(meta::Reader& reader, const std::string& dataset) {
-  return first_of(reader, "WHERE v.dataset = $1 ORDER BY v.number DESC LIMIT 1", {dataset});
+  return first_of(reader, newest_of, {dataset});
 }
 
 Result<std::optional<DatasetVersion>> newest_usable(meta::Reader& reader, const std::string& dataset) {
-  return first_of(reader,
-                  "WHERE v.dataset = $1 AND (v.passed = 1 OR a.accepted_by IS NOT NULL) ORDER BY v.number DESC LIMIT 1",
-                  {dataset});
+  return first_of(reader, newest_usable_of, {dataset});
+}
+
+Result<std::optional<DatasetVersion>> newest_head(meta::Reader& reader, const std::string& dataset) {
+  return first_head(reader, newest_of, {dataset});
+}
+
+Result<std::optional<DatasetVersion>> newest_usable_head(meta::Reader& reader, const std::string& dataset) {
+  return first_head(reader, newest_usable_of, {dataset});
 }
 
 Result<std::optional<DatasetVersion>> version_at(meta::Reader& reader, const std::string& dataset, TimePoint at) {
@@ -255,9 +271,19 @@ Result<std::vector<std::string>> sources_of(meta::Reader& reader, const std::str
   return out;
 }
 
-Result<bool> has_part(meta::Reader& reader, const std::string& digest) {
-  TRY(const auto row, reader.query_one("SELECT 1 FROM data_parts WHERE digest = $1 LIMIT 1", {digest}));
-  return row.has_value();
+Result<std::vector<std::string>> part_digests(meta::Reader& reader) {
+  TRY(const auto rows, reader.query("SELECT DISTINCT digest FROM data_parts"));
+  std::vector<std::string> out;
+  out.reserve(rows.size());
+  for (const meta::Row& row : rows) out.push_back(row.text(0));
+  return out;
+}
+
+Result<std::vector<std::string>> datasets_of_part(meta::Reader& reader, const std::string& digest) {
+  TRY(const auto rows, reader.query("SELECT dataset FROM data_parts WHERE digest = $1 ORDER BY dataset", {digest}));
+  std::vector<std::string> out;
+  for (const meta::Row& row : rows) out.push_back(row.text(0));
+  return out;
 }
 
 Result<void> let_parts_go(meta::Tx& tx, const std::string& dataset, const std::vector<std::string>& digests,

@@ -57,6 +57,9 @@ Result<DatasetVersion> get_version(meta::Reader& reader, const std::string& data
 Result<std::optional<DatasetVersion>> newest_version(meta::Reader& reader, const std::string& dataset);
 // The newest that may be trained on.
 Result<std::optional<DatasetVersion>> newest_usable(meta::Reader& reader, const std::string& dataset);
+// The same two without their content (as in lists): cheap, for whoever looks every second.
+Result<std::optional<DatasetVersion>> newest_head(meta::Reader& reader, const std::string& dataset);
+Result<std::optional<DatasetVersion>> newest_usable_head(meta::Reader& reader, const std::string& dataset);
 // As the dataset was at a moment: the newest version recorded by then, accepted or not.
 Result<std::optional<DatasetVersion>> version_at(meta::Reader& reader, const std::string& dataset, TimePoint at);
 // Newest first; of all datasets, by name, when `dataset` is empty.
@@ -64,8 +67,11 @@ Result<std::vector<DatasetVersion>> list_versions(meta::Reader& reader, const st
 
 // Digests of the sources whose rows a version has: its own, then its ancestors' back to the last replacement.
 Result<std::vector<std::string>> sources_of(meta::Reader& reader, const std::string& dataset, std::int64_t number);
-// Is this blob a part of some version? For blob::Store::collect_garbage.
-Result<bool> has_part(meta::Reader& reader, const std::string& digest);
+// The blobs that are parts of some version, each once, in no order. For blob::Store::collect_garbage.
+Result<std::vector<std::string>> part_digests(meta::Reader& reader);
+
+// Datasets that have this blob as a part.
+Result<std::vector<std::string>> datasets_of_part(meta::Reader& reader, const std::string& digest);
 
 // Retention and erasure: a new version without these parts of the newest one, with `reason` in its notes. Their blobs
 // lose their reference; older versions stay as records, and check_readable() says what of them is gone. Digests that

@@ -52,6 +52,18 @@ void Controller::run() {
   }
 }
 
+// On a thread of its own: it may take minutes, and the loop goes on meanwhile.
+void Controller::look_at_garbage() {
+  if (collecting_ || !service_.garbage_is_due()) return;
+  collecting_ = true;
+  auto posted = chores_.post([this] {
+    if (auto done = service_.collect_garbage(false); !done && done.error().reason != "blob.gc_running")
+      env_.log.warn("gc_failed", {{"reason", done.error().reason}, {"error", done.error().message}});
+    collecting_ = false;
+  });
+  if (!posted) collecting_ = false;
+}
+
 // Each part is tried whatever became of the one before; what fails is tried again at the next look.
 void Controller::look() {
   std::map<std::string, std::string> failures;
@@ -83,6 +95,7 @@ void Controller::look() {
     attempt("retention", service_.look_at_retention());
     attempt("rolling the log", service_.look_at_log());
   }
+  look_at_garbage();
   failures_ = std::move(failures);
   if (worker_) worker_->wake();
 }

@@ -3,6 +3,7 @@
 // the next.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "base/env.hpp"
+#include "base/executor.hpp"
 #include "loop/service.hpp"
 #include "serve/predictor.hpp"
 #include "train/worker.hpp"
@@ -32,6 +34,7 @@ class Controller {
  private:
   void run();
   void look();
+  void look_at_garbage();
 
   Env& env_;
   Service& service_;
@@ -45,6 +48,8 @@ class Controller {
   std::vector<std::string> waiting_;
   std::map<std::string, std::string> failures_;  // of the last look, by part; only a new one is logged
   std::thread thread_;
+  std::atomic<bool> collecting_ = false;
+  ThreadExecutor chores_{"chores", 4};
 };
 
 }  // namespace millrace::loop

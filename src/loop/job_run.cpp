@@ -3,6 +3,7 @@
 
 #include <format>
 
+#include "data/checkout.hpp"
 #include "data/ingest.hpp"
 #include "data/query.hpp"
 
@@ -37,6 +38,16 @@ Result<std::string> run_job(std::string_view kind, std::string_view input, JobCo
     query.threads = context.threads;
     TRY(auto output, data::query(context.task, context.blobs, query));
     return data::render(output);
+  }
+  if (kind == job_kind::checkout) {
+    TRY(auto asked, data::parse_checkout_input(input));
+    TRY(auto output, data::checkout(context.task, context.blobs, asked));
+    return data::render(output);
+  }
+  if (kind == job_kind::check) {
+    TRY(auto asked, data::parse_check_input(input));
+    TRY(auto report, data::check_rows(context.task, context.blobs, asked));
+    return data::render(report);
   }
   return fail(Code::invalid_argument, "loop.unknown_job",
               std::format("this program does not know jobs of kind '{}'", kind));

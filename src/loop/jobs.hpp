@@ -24,6 +24,8 @@ inline constexpr std::string_view train = "train";
 inline constexpr std::string_view evaluate = "evaluate";  // a fresh process proves the archive and measures it
 inline constexpr std::string_view rebuild = "rebuild";    // a training again, to compare the bytes
 inline constexpr std::string_view query = "query";        // data::QueryInput -> data::QueryOutput
+inline constexpr std::string_view checkout = "checkout";  // data::CheckoutInput -> data::CheckoutOutput
+inline constexpr std::string_view check = "check";        // data::CheckInput -> data::CheckReport
 inline constexpr std::string_view live = "live";          // live quality from the log and the labels
 inline constexpr std::string_view roll = "roll";          // closed log segments become parts of a dataset
 }  // namespace job_kind

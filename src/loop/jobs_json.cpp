@@ -6,8 +6,9 @@ namespace millrace::loop {
 std::vector<std::string> slow_kinds() { return {std::string(job_kind::train), std::string(job_kind::rebuild)}; }
 
 std::vector<std::string> quick_kinds() {
-  return {std::string(job_kind::ingest), std::string(job_kind::assemble), std::string(job_kind::evaluate),
-          std::string(job_kind::live), std::string(job_kind::roll)};
+  return {std::string(job_kind::ingest),   std::string(job_kind::assemble), std::string(job_kind::evaluate),
+          std::string(job_kind::checkout), std::string(job_kind::check),    std::string(job_kind::live),
+          std::string(job_kind::roll)};
 }
 
 std::vector<std::string> asked_kinds() { return {std::string(job_kind::query)}; }

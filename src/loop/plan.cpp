@@ -33,13 +33,11 @@ Result<ModelSpec> plan_model(const Project& project, const data::Inference& infe
   model.positive = config.positive.empty() ? inference.positive : config.positive;
   const auto* source = project.source(config.target.source);
   model.key = source && !source->key.empty() ? source->key : "";
-  const auto* check = project.check(config.target.source);
+  const auto hidden = sensitive_columns(project, config.target.source);
   for (const auto& column : inference.columns) {
     if (column.name == model.target) continue;
     bool named = has(config.inputs, column.name);
-    bool sensitive = check && std::any_of(check->columns.begin(), check->columns.end(), [&](const ColumnCheck& c) {
-                       return c.column == column.name && !c.sensitive.empty();
-                     });
+    bool sensitive = hidden.contains(column.name);
     bool fit = config.inputs.empty() ? column.role == "input" : named;
     if (fit && !sensitive && !has(config.exclude, column.name) && (column.name != model.key || named)) {
       model.inputs.push_back({column.name, column.encoding});
@@ -66,6 +64,16 @@ Result<ModelSpec> plan_model(const Project& project, const data::Inference& infe
   model.ignored.push_back(model.target);
   std::erase(model.ignored, model.key);
   return model;
+}
+
+data::ColumnNames sensitive_columns(const Project& project, std::string_view dataset) {
+  data::ColumnNames out;
+  const auto* check = project.check(dataset);
+  if (!check) return out;
+  for (const auto& column : check->columns) {
+    if (!column.sensitive.empty()) out.insert(column.column);
+  }
+  return out;
 }
 
 SplitSpec plan_split(const Project& project, const ModelSpec& model) {

@@ -8,6 +8,7 @@
 
 #include "base/result.hpp"
 #include "data/dataset.hpp"
+#include "data/mask.hpp"
 #include "loop/jobs.hpp"
 #include "loop/project.hpp"
 
@@ -18,6 +19,9 @@ namespace millrace::loop {
 // made for another target than the project's (the data must be read again), not_found `loop.no_column` for a named
 // input.
 Result<ModelSpec> plan_model(const Project& project, const data::Inference& inference);
+
+// Columns of a dataset whose values are not shown ([check.NAME] COLUMN.sensitive).
+data::ColumnNames sensitive_columns(const Project& project, std::string_view dataset);
 
 // "" where the source has a key, or by content.
 SplitSpec plan_split(const Project& project, const ModelSpec& model);
@@ -42,6 +46,12 @@ struct RunPlan {
   std::int64_t labels_usable = 0;  // how many of them can be used
   std::string model_digest;        // of the parts of the project file that make another model
   std::int64_t project_number = 0;
+  // Of a run that goes on from, or repeats, an earlier one: that run. Its rows are settled from the start.
+  std::string resumes;
+  std::string repeats;
+  std::string checkpoint;  // where it goes on
+  std::string trained;     // TrainResult of that run, when only what follows is left
+  std::string imported;    // of a version that came as a file: the file's name; nothing was trained
 };
 std::string render_plan(const RunPlan& plan);
 Result<RunPlan> parse_plan(std::string_view json);

@@ -58,6 +58,17 @@ CREATE TABLE loop_log_layouts (
   model TEXT PRIMARY KEY,
   layout TEXT NOT NULL
 );
+)sql"},
+          {"loop", 3, R"sql(
+CREATE TABLE loop_questions (
+  dataset TEXT PRIMARY KEY,
+  question TEXT NOT NULL
+);
+CREATE TABLE loop_chores (
+  name TEXT PRIMARY KEY,
+  result TEXT NOT NULL,
+  at_us BIGINT NOT NULL
+);
 )sql"}};
 }
 
@@ -75,6 +86,14 @@ Result<std::optional<StoredProject>> newest_project(meta::Reader& reader) {
   TRY(auto row,
       reader.query_one(
           "SELECT number, name, text, digest, applied_us, applied_by FROM loop_projects ORDER BY number DESC LIMIT 1"));
+  if (!row) return std::nullopt;
+  return StoredProject{row->integer(0), row->text(1), row->text(2), row->text(3), row->time(4), row->text(5)};
+}
+
+Result<std::optional<StoredProject>> get_project(meta::Reader& reader, std::int64_t number) {
+  TRY(auto row,
+      reader.query_one("SELECT number, name, text, digest, applied_us, applied_by FROM loop_projects WHERE number = $1",
+                       {number}));
   if (!row) return std::nullopt;
   return StoredProject{row->integer(0), row->text(1), row->text(2), row->text(3), row->time(4), row->text(5)};
 }
@@ -117,6 +136,18 @@ Result<std::optional<Training>> training_of(meta::Reader& reader, std::string_vi
   return training_from(row);
 }
 
+Result<void> each_training(meta::Reader& reader, const std::function<void(const Training&)>& visit) {
+  std::string after;
+  for (;;) {
+    TRY(auto rows, reader.query("SELECT " + std::string(training_columns) +
+                                    " FROM loop_trainings WHERE run > $1 ORDER BY run LIMIT 200",
+                                {after}));
+    if (rows.empty()) return {};
+    for (const auto& row : rows) visit(*training_from(row));
+    after = rows.back().text(0);
+  }
+}
+
 Result<void> put_live(meta::Tx& tx, const StoredLive& live) {
   TRY_VOID(
       tx.exec("INSERT INTO loop_live (model, labels_seq, result, at_us) VALUES ($1, $2, $3, $4) "
@@ -131,6 +162,34 @@ Result<std::optional<StoredLive>> get_live(meta::Reader& reader, std::string_vie
                                  {std::string(model)}));
   if (!row) return std::nullopt;
   return StoredLive{row->text(0), row->integer(1), row->text(2), row->time(3)};
+}
+
+Result<void> put_question(meta::Tx& tx, std::string_view dataset, std::string_view question) {
+  TRY_VOID(
+      tx.exec("INSERT INTO loop_questions (dataset, question) VALUES ($1, $2) ON CONFLICT (dataset) DO UPDATE SET "
+              "question = excluded.question",
+              {std::string(dataset), std::string(question)}));
+  return {};
+}
+
+Result<std::optional<std::string>> get_question(meta::Reader& reader, std::string_view dataset) {
+  TRY(auto row, reader.query_one("SELECT question FROM loop_questions WHERE dataset = $1", {std::string(dataset)}));
+  if (!row) return std::nullopt;
+  return row->text(0);
+}
+
+Result<void> put_chore(meta::Tx& tx, const StoredChore& chore) {
+  TRY_VOID(
+      tx.exec("INSERT INTO loop_chores (name, result, at_us) VALUES ($1, $2, $3) ON CONFLICT (name) DO UPDATE SET "
+              "result = excluded.result, at_us = excluded.at_us",
+              {chore.name, chore.result, meta::value(chore.at)}));
+  return {};
+}
+
+Result<std::optional<StoredChore>> get_chore(meta::Reader& reader, std::string_view name) {
+  TRY(auto row, reader.query_one("SELECT name, result, at_us FROM loop_chores WHERE name = $1", {std::string(name)}));
+  if (!row) return std::nullopt;
+  return StoredChore{row->text(0), row->text(1), row->time(2)};
 }
 
 }  // namespace millrace::loop

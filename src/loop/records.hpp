@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,6 +27,7 @@ struct StoredProject {
 };
 Result<StoredProject> add_project(meta::Tx& tx, StoredProject project);
 Result<std::optional<StoredProject>> newest_project(meta::Reader& reader);
+Result<std::optional<StoredProject>> get_project(meta::Reader& reader, std::int64_t number);
 
 // One row per training run: what it took, so that the retrain rules know what is new since.
 struct Training {
@@ -44,6 +46,9 @@ Result<void> update_plan(meta::Tx& tx, std::string_view run, std::string_view pl
 Result<std::optional<Training>> newest_training(meta::Reader& reader);  // of those that count
 Result<std::optional<Training>> training_of(meta::Reader& reader, std::string_view run);
 
+// All of them, in no order, one page in memory at a time.
+Result<void> each_training(meta::Reader& reader, const std::function<void(const Training&)>& visit);
+
 struct StoredLive {
   std::string model;
   std::int64_t labels_seq = 0;
@@ -52,5 +57,18 @@ struct StoredLive {
 };
 Result<void> put_live(meta::Tx& tx, const StoredLive& live);
 Result<std::optional<StoredLive>> get_live(meta::Reader& reader, std::string_view model);
+
+// What was asked of a dataset's source when it was last read (a digest): another question, and it is read again.
+Result<void> put_question(meta::Tx& tx, std::string_view dataset, std::string_view question);
+Result<std::optional<std::string>> get_question(meta::Reader& reader, std::string_view dataset);
+
+// When something that the server does by itself from time to time was last done, and what came out.
+struct StoredChore {
+  std::string name;
+  std::string result;  // JSON
+  TimePoint at{};
+};
+Result<void> put_chore(meta::Tx& tx, const StoredChore& chore);
+Result<std::optional<StoredChore>> get_chore(meta::Reader& reader, std::string_view name);
 
 }  // namespace millrace::loop

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <format>
 
+#include "base/digest.hpp"
 #include "base/fault.hpp"
 #include "base/log.hpp"
-#include "data/query.hpp"
 #include "flow/schedule.hpp"
 #include "flow/window.hpp"
 #include "flow/zone.hpp"
@@ -33,7 +33,8 @@ Service::Service(const Config& config, Env& env, meta::Store& store, blob::Store
                  [this](auto& tx, const auto& run, const auto& step, const auto& results) {
                    return plan_step(tx, run, step, results);
                  }),
-      ids_(env.clock, env.rng) {}
+      ids_(env.clock, env.rng),
+      started_(env.clock.now()) {}
 
 Service::~Service() = default;
 
@@ -126,7 +127,7 @@ data::CheckConfig check_config(const CheckConfig* from) {
 }
 
 // What is asked of a source's bytes, besides the bytes.
-std::string question(const data::IngestInput& input) {
+std::string question_text(const data::IngestInput& input) {
   data::IngestInput only;
   only.csv = input.csv;
   only.target = input.target;
@@ -136,6 +137,8 @@ std::string question(const data::IngestInput& input) {
   only.checks = input.checks;
   return data::render(only);
 }
+
+std::string question(const data::IngestInput& input) { return sha256(question_text(input)).hex(); }
 
 std::string file_stamp(const FileInfo& info) { return format_time(info.modified); }
 
@@ -159,12 +162,13 @@ data::IngestInput Service::read_input(const SourceConfig& source, const Project&
 
 // Of the last reading that was done; "" when there is none.
 Result<std::string> Service::question_of(meta::Reader& reader, const std::string& source) {
-  TRY(auto jobs, jobs_.list(reader, {.state = flow::JobState::done, .kind = std::string(job_kind::ingest), .max = 50}));
-  for (const auto& job : jobs) {
-    TRY(auto read, parse_job<ReadJob>(job.input));
-    if (read.dataset == source) return question(read.input);
-  }
-  return std::string();
+  TRY(auto known, get_question(reader, source));
+  return known.value_or("");
+}
+
+// Called when a reading is committed.
+Result<void> Service::note_question(meta::Tx& tx, const ReadJob& read) {
+  return put_question(tx, read.dataset, question(read.input));
 }
 
 Result<std::string> Service::enqueue_ingest(const SourceConfig& source, const std::string& blob,
@@ -221,7 +225,7 @@ Result<std::optional<std::string>> Service::ingest_if_changed(const std::string&
   std::optional<data::DatasetVersion> newest;
   std::string before;
   TRY_VOID(store_.read([&](meta::Reader& reader) -> Result<void> {
-    TRY(newest, data::newest_version(reader, name));
+    TRY(newest, data::newest_head(reader, name));
     TRY(before, question_of(reader, name));
     return {};
   }));
@@ -256,26 +260,6 @@ Result<std::string> Service::ingest(const std::string& name, const std::string& 
   return enqueue_ingest(*source, blob, file, "by hand: " + by);
 }
 
-Result<std::string> Service::query(const std::string& dataset, std::int64_t number, const std::string& sql,
-                                   std::int64_t rows_max) {
-  TRY(auto id, store_.write([&](meta::Tx& tx) -> Result<std::string> {
-    TRY(auto version, data::get_version(tx, dataset, number));
-    TRY_VOID(data::check_readable(tx, version));
-    data::QueryInput query{sql, rows_max, version.content.parts, version.content.schema};
-    flow::NewJob job;
-    job.kind = job_kind::query;
-    job.key = ids_.make().text();
-    job.input = data::render(query);
-    job.cause = "by hand";
-    job.priority = 20;
-    job.attempts_max = 1;
-    job.timeout = std::chrono::minutes(2);
-    return jobs_.enqueue(tx, job);
-  }));
-  changed();
-  return id;
-}
-
 // ---- rules
 
 Result<RetrainDecision> Service::look_at_rules() {
@@ -286,7 +270,7 @@ Result<RetrainDecision> Service::look_at_rules() {
   snapshot.now = env_.clock.now();
   policy.rules = project->retrain.when;
   TRY_VOID(store_.read([&](meta::Reader& reader) -> Result<void> {
-    TRY(auto version, data::newest_usable(reader, project->model.target.source));
+    TRY(auto version, data::newest_usable_head(reader, project->model.target.source));
     if (version) {
       snapshot.dataset_version = version->number;
       snapshot.dataset_rows = version->rows;

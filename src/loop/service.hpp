@@ -10,6 +10,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <shared_mutex>
 #include <string>
 #include <string_view>
@@ -26,6 +27,7 @@
 #include "label/parse.hpp"
 #include "label/records.hpp"
 #include "loop/decide.hpp"
+#include "loop/garbage.hpp"
 #include "loop/jobs.hpp"
 #include "loop/plan.hpp"
 #include "loop/project.hpp"
@@ -68,6 +70,7 @@ class Service final : public serve::WantedSource, public train::JobSource {
     int cores = 1;
     Duration lease = std::chrono::seconds(10);
     std::int64_t quick_rows = 5000;
+    GarbagePolicy garbage = {};
   };
   Service(const Config& config, Env& env, meta::Store& store, blob::Store& blobs, flow::Jobs& jobs);
   ~Service() override;
@@ -84,13 +87,21 @@ class Service final : public serve::WantedSource, public train::JobSource {
   // `blob` empty: the source's own file, whatever is known of it.
   Result<std::string> ingest(const std::string& source, const std::string& blob, const std::string& name,
                              const std::string& by);
+  // Jobs over a version's rows; sensitive columns are masked. Each answers the job's id.
   Result<std::string> query(const std::string& dataset, std::int64_t version, const std::string& sql,
                             std::int64_t rows_max);
+  Result<std::string> checkout(const std::string& dataset, std::int64_t version, const std::string& format);
+  Result<std::string> check(const std::string& dataset, std::int64_t version);  // by the checks of now
 
   // ---- training
   // aborted `loop.run_under_way` with its id when one is; failed_precondition `loop.no_data`.
   Result<std::string> start_training(const std::string& rule, const std::string& cause, const TrainOptions& options);
   Result<void> cancel_run(const std::string& run, const std::string& by);
+  // A training that failed or was cancelled goes on from its last checkpoint, as a new run that names it: the new run's
+  // id. Refusals: loop/again.hpp; `loop.rows_gone`, `loop.run_under_way`.
+  Result<std::string> resume_run(const std::string& run, const std::string& by) { return start_again(run, true, by); }
+  // The same plan and rows again, as a new run. On the same build the artifact has the same bytes.
+  Result<std::string> repeat_run(const std::string& run, const std::string& by) { return start_again(run, false, by); }
   Result<std::string> rebuild(const std::string& model, std::int64_t version);
   // Looks at the records and starts what the rules ask for. What is waited for otherwise.
   Result<RetrainDecision> look_at_rules();
@@ -119,6 +130,11 @@ class Service final : public serve::WantedSource, public train::JobSource {
   Result<flow::QuietHours> quiet_hours();
 
   // ---- models
+  // An archive that is stored as `blob` becomes a candidate of `model`: a run of one job, which loads it in a fresh
+  // process and measures it; then it gets its number and its verdict. The run's id. invalid_argument
+  // `model.bad_artifact`; refusals of loop/import.hpp; `loop.no_data`, `loop.no_baseline`.
+  Result<std::string> import_model(const std::string& model, const Digest& blob, const std::string& file,
+                                   const std::string& by);
   Result<registry::Promotion> promote(const std::string& model, std::int64_t version, const registry::Actor& by);
   Result<registry::Promotion> rollback(const std::string& model, const registry::Actor& by);
   Result<std::vector<serve::WantedModel>> wanted() override;
@@ -140,8 +156,12 @@ class Service final : public serve::WantedSource, public train::JobSource {
 
   // Called after anything changed that somebody may wait for: aliases, jobs, datasets. Must not block.
   void on_change(std::function<void()> call) { on_change_ = std::move(call); }
-  // Whether the blob is named by any record: what garbage collection asks.
-  Result<bool> reachable(const Digest& digest);
+
+  // ---- housekeeping (service_gc.cpp)
+  // Lets versions go as [retention] says, forgets what was over long ago, and removes the blobs that no record names.
+  // `dry_run` changes nothing and says what would go. May take minutes; failed_precondition `blob.gc_running`.
+  Result<GarbageReport> collect_garbage(bool dry_run);
+  bool garbage_is_due();  // by the policy, since the last one and the start of this server
 
   meta::Store& store() { return store_; }
   blob::Store& blobs() { return blobs_; }
@@ -164,8 +184,18 @@ class Service final : public serve::WantedSource, public train::JobSource {
     std::int64_t usable = 0;  // of a trusted origin, with a value
   };
   Result<StoredLabels> store_labels(const Project& project);
+  Result<std::string> ask(std::string_view kind, const std::string& dataset, std::int64_t version, Duration timeout,
+                          const std::function<Result<std::string>(meta::Reader&, const data::DatasetVersion&)>& input);
   data::IngestInput read_input(const SourceConfig& source, const Project& project) const;
   Result<std::string> question_of(meta::Reader& reader, const std::string& source);
+  // Restarts the grace of each blob, before a record names them anew. failed_precondition `loop.rows_gone`.
+  Result<void> pin_rows(const RowSet& rows, const std::string& of);
+  Result<std::vector<std::string>> let_go(bool dry_run, std::set<std::pair<std::string, std::int64_t>>& versions);
+  Result<void> sweep_files(TimePoint now, bool dry_run, GarbageReport& report);
+  Result<std::vector<std::string>> target_classes(const std::string& source);
+  Result<std::string> start_again(const std::string& run, bool resume, const std::string& by);
+  Result<void> start_pipeline(meta::Tx& tx, const Project& project, const RunPlan& plan);
+  Result<void> note_question(meta::Tx& tx, const ReadJob& read);
   Result<std::string> enqueue_ingest(const SourceConfig& source, const std::string& blob, const std::string& name,
                                      const std::string& cause);
   Result<void> nothing_under_way(meta::Reader& reader) const;  // aborted `loop.run_under_way`
@@ -185,6 +215,14 @@ class Service final : public serve::WantedSource, public train::JobSource {
   IdMaker ids_;
   mutable std::mutex mutex_;
   std::shared_ptr<const Project> project_;
+  struct {
+    std::string source;
+    std::int64_t version = 0;
+    std::vector<std::string> names;
+  } classes_;  // of the target, by dataset version
+  TimePoint started_;
+  std::atomic<bool> let_go_ = false;              // since the last collection
+  TimePoint collected_;                           // when one was last tried, whatever came of it
   std::map<std::string, std::string> read_last_;  // source -> what its file looked like when it was last read
   std::function<void()> on_change_;
   serve::PredictionLog* log_ = nullptr;

@@ -83,6 +83,11 @@ Result<void> Service::nothing_under_way(meta::Reader& reader) const {
                         std::format("run {} is under way; wait for it, or: millrace runs cancel {}", key, key));
 }
 
+Result<void> Service::start_pipeline(meta::Tx& tx, const Project& project, const RunPlan& plan) {
+  TRY_VOID(pipelines_.start(tx, make_pipeline(project.retrain.resources), {plan.run, "{}", plan.cause}));
+  return {};
+}
+
 Result<std::string> Service::start_training(const std::string& rule, const std::string& cause,
                                             const TrainOptions& options) {
   auto project = this->project();
@@ -147,8 +152,7 @@ Result<std::string> Service::start_training(const std::string& rule, const std::
                       0,        plan.model_digest, render_plan(plan), !options.quick && !options.shuffle_target,
                       now};
     TRY_VOID(add_training(tx, training));
-    TRY_VOID(pipelines_.start(tx, make_pipeline(project->retrain.resources), {plan.run, "{}", cause}));
-    return {};
+    return start_pipeline(tx, *project, plan);
   }));
   env_.log.info("training_started", {{"run", plan.run}, {"cause", cause}});
   TRY_VOID(pipelines_.advance_all());
@@ -162,6 +166,12 @@ Result<flow::StepPlan> Service::plan_step(meta::Tx& tx, const flow::PipelineRun&
   if (!training) return millrace::fail(Code::internal, "loop.no_plan", "run " + run.key + " has no plan");
   TRY(auto plan, parse_plan(training->plan));
   if (step.name == "assemble") {
+    if (!plan.train.data_digest.empty()) {  // settled by the run that this one repeats or goes on from
+      AssembleResult settled;
+      settled.parts = plan.train.rows.feedback;
+      settled.labels_seq = plan.train.rows.feedback_version;
+      return flow::StepPlan::done(render_job(settled));
+    }
     if (plan.labels_usable == 0) return flow::StepPlan::done(render_job(AssembleResult{}));
     TRY(auto job,
         assemble_job(tx, plan.train.model, plan.train.rows.schema, {plan.labels, plan.labels_seq, plan.labels_usable}));
@@ -174,9 +184,13 @@ Result<flow::StepPlan> Service::plan_step(meta::Tx& tx, const flow::PipelineRun&
     plan.labels.clear();  // what was learned from them is in the feedback rows
     plan.train.data_digest = data_digest(plan.train.rows);
     TRY_VOID(update_plan(tx, run.key, render_plan(plan)));
-    return flow::StepPlan::run(render_job(plan.train));
+    if (!plan.trained.empty()) return flow::StepPlan::done(plan.trained);
+    return flow::StepPlan::run(render_job(plan.train),
+                               plan.checkpoint.empty() ? std::nullopt : std::optional(plan.checkpoint));
   }
-  TRY(auto trained, parse_job<TrainResult>(results.at("train")));
+  // Of an import: the archive that came in the place of a training.
+  auto done = results.find("train");
+  TRY(auto trained, parse_job<TrainResult>(done == results.end() ? plan.trained : done->second));
   EvaluateJob job;
   job.run = run.key;
   job.name = plan.train.model.name + ":candidate";
@@ -204,8 +218,9 @@ Result<flow::StepPlan> Service::plan_step(meta::Tx& tx, const flow::PipelineRun&
 
 Result<void> Service::commit_ingest(meta::Tx& tx, const flow::Job& job, const std::string& result) {
   TRY(auto output, data::parse_ingest_output(result));
-  if (output.unchanged) return {};
   TRY(auto read, parse_job<ReadJob>(job.input));
+  TRY_VOID(note_question(tx, read));
+  if (output.unchanged) return {};
   TRY_VOID(env_.faults.reach("loop.ingest.before_commit"));
   auto rows = output.analysis.rows;
   TRY(auto added, data::add_version(tx, read.dataset, std::move(output), job.cause, env_.clock.now()));
@@ -254,7 +269,8 @@ Result<void> Service::commit_evaluation(meta::Tx& tx, const flow::Job& job, cons
   bool same_opponent = (current ? current->version : 0) == (input.current.digest.empty() ? 0 : input.current_version);
   // Somebody moved `current` while the candidate was measured against the old one: a verdict against another opponent
   // moves nothing; the next run compares anew.
-  if (result.passed && same_opponent && !plan.train.shuffle_target) {
+  bool same_bytes = current && version.artifact == input.current.digest;  // a repeat: nothing would change
+  if (result.passed && same_opponent && !same_bytes && !plan.train.shuffle_target) {
     TRY_VOID(registry::promote(tx, name, version.number, {"rule: " + plan.rule, "passed its gates"}, now));
   }
   TRY_VOID(env_.faults.reach("loop.register.before_commit"));
@@ -300,9 +316,24 @@ Result<void> Service::cancel_run(const std::string& id, const std::string& by) {
 }
 
 Result<std::string> Service::rebuild(const std::string& model, std::int64_t number) {
+  TRY(auto rows, store_.read([&](meta::Reader& reader) -> Result<RowSet> {
+    TRY(auto version, registry::get_version(reader, model, number));
+    if (version.number == 0) {
+      return millrace::fail(Code::failed_precondition, "loop.baseline",
+                            model + ":baseline is made beside a training; rebuild a version: millrace models ls");
+    }
+    TRY(auto plan, parse_plan(version.lineage));
+    return plan.train.rows;
+  }));
+  TRY_VOID(pin_rows(rows, std::format("{}:{}", model, number)));
   TRY(auto id, store_.write([&](meta::Tx& tx) -> Result<std::string> {
     TRY(auto version, registry::get_version(tx, model, number));
     TRY(auto plan, parse_plan(version.lineage));
+    if (!plan.imported.empty()) {
+      return millrace::fail(Code::failed_precondition, "loop.imported",
+                            std::format("{}:{} was imported from {}: there is no training here to do again", model,
+                                        number, plan.imported));
+    }
     flow::NewJob job;
     job.kind = job_kind::rebuild;
     job.key = std::format("{}:{}", model, number);
@@ -373,22 +404,6 @@ Result<void> Service::look_at_live() {
   });
 }
 
-Result<void> Service::look_at_retention() {
-  auto project = this->project();
-  if (!project || !project->retention.models) return {};
-  return store_.write([&](meta::Tx& tx) -> Result<void> {
-    TRY(auto versions, registry::list_versions(tx, project->name));
-    TRY(auto current, registry::alias(tx, project->name, registry::current_alias));
-    TRY(auto previous, registry::alias(tx, project->name, registry::previous_alias));
-    auto number = [](const auto& move) { return move ? std::optional(move->version) : std::nullopt; };
-    for (auto gone : registry::to_let_go(versions, number(current), number(previous), *project->retention.models)) {
-      TRY_VOID(registry::let_bytes_go(tx, project->name, gone));
-      env_.log.info("model_bytes_let_go", {{"model", project->name}, {"version", gone}});
-    }
-    return {};
-  });
-}
-
 Result<registry::Promotion> Service::promote(const std::string& model, std::int64_t version,
                                              const registry::Actor& by) {
   TRY(auto done,
@@ -425,6 +440,24 @@ Result<std::vector<serve::WantedModel>> Service::wanted() {
   });
 }
 
+// As the newest usable version has them. Its whole record is read once per version, not once per label.
+Result<std::vector<std::string>> Service::target_classes(const std::string& source) {
+  return store_.read([&](meta::Reader& reader) -> Result<std::vector<std::string>> {
+    TRY(auto head, data::newest_usable_head(reader, source));
+    if (!head) return std::vector<std::string>();
+    {
+      std::lock_guard lock(mutex_);
+      if (classes_.source == source && classes_.version == head->number) return classes_.names;
+    }
+    TRY(auto version, data::get_version(reader, source, head->number));
+    std::vector<std::string> names;
+    for (const auto& one : version.content.analysis.inference.classes) names.push_back(one.value);
+    std::lock_guard lock(mutex_);
+    classes_ = {source, head->number, names};
+    return names;
+  });
+}
+
 Result<label::Intake> Service::add_labels(const std::string& model, std::span<const label::RawLabel> rows) {
   auto project = this->project();
   if (!project || project->name != model) {
@@ -436,36 +469,13 @@ Result<label::Intake> Service::add_labels(const std::string& model, std::span<co
   rules.model = model;
   rules.classes = project->labels.classes;
   if (rules.classes.empty()) {
-    TRY(auto version,
-        store_.read([&](meta::Reader& reader) { return data::newest_usable(reader, project->model.target.source); }));
-    if (version) {
-      for (const auto& one : version->content.analysis.inference.classes) rules.classes.push_back(one.value);
-    }
+    TRY(rules.classes, target_classes(project->model.target.source));
   }
   auto now = env_.clock.now();
   TRY(auto labels, label::parse_labels(rows, rules, now));
   TRY(auto intake, store_.write([&](meta::Tx& tx) { return label::add(tx, env_.faults, model, labels, now); }));
   changed();
   return intake;
-}
-
-Result<bool> Service::reachable(const Digest& digest) {
-  auto hex = digest.hex();
-  return store_.read([&](meta::Reader& reader) -> Result<bool> {
-    TRY(auto part, data::has_part(reader, hex));
-    if (part) return true;
-    TRY(auto version,
-        reader.query_one("SELECT 1 FROM registry_versions WHERE artifact = $1 AND bytes_kept = 1 LIMIT 1", {hex}));
-    if (version) return true;
-    // Rows that a training learned from are needed to rebuild its version; inputs and checkpoints of jobs while they
-    // last.
-    TRY(auto plan, reader.query_one("SELECT 1 FROM loop_trainings WHERE plan LIKE $1 LIMIT 1", {"%" + hex + "%"}));
-    if (plan) return true;
-    TRY(auto job, reader.query_one("SELECT 1 FROM flow_jobs WHERE state IN ('queued', 'running') AND (input LIKE $1 OR "
-                                   "checkpoint LIKE $1) LIMIT 1",
-                                   {"%" + hex + "%"}));
-    return job.has_value();
-  });
 }
 
 }  // namespace millrace::loop

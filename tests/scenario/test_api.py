@@ -35,7 +35,7 @@ def operations():
 
 def body_of(operation, schema_name, good):
     bodies = {"ApplyRequest": {"text": "[project]\nname = \"api\"\n", "dry_run": True}, "AcceptRequest": {"reason": ""}, "IngestRequest": {"source": "data"},
-              "QueryRequest": {"sql": "SELECT count(*) FROM data", "rows_max": 5}, "TrainRequest": {"quick": True}, "PromoteRequest": {"version": 1},
+              "QueryRequest": {"sql": "SELECT count(*) FROM data", "rows_max": 5}, "TrainRequest": {"quick": True}, "GcRequest": {"dry_run": False}, "PromoteRequest": {"version": 1},
               "ClaimRequest": {"worker": "w", "kinds": ["none"]}, "HeartbeatRequest": {"token": 1}, "EndRequest": {"token": 99},
               "Labels": [{"prediction": "06F3ZZZZZZZZZZZZZZZZZZZZZZ", "value": "1"}]}
     return bodies.get(schema_name, {}) if good else [["wrong"]]

@@ -25,7 +25,43 @@ std::string age_text(Duration age) {
   return std::format("{}d", duration_cast<days>(age).count());
 }
 
-DatasetVersion to_wire(const data::DatasetVersion& from, bool whole) {
+std::map<std::string, std::string> lineage_of(const loop::RunPlan& plan) {
+  const auto& train = plan.train;
+  std::string columns;
+  for (const auto& input : train.model.inputs)
+    columns += (columns.empty() ? "" : ", ") + input.name + (input.encoding.empty() ? "" : " (" + input.encoding + ")");
+  std::map<std::string, std::string> out = {
+      {"dataset", std::format("{}@{}", train.rows.dataset, train.rows.version)},
+      {"labels", std::format("{} usable, up to number {}", plan.labels_usable, plan.labels_seq)},
+      {"data digest", train.data_digest},
+      {"project file", std::to_string(plan.project_number)},
+      {"project digest", train.project_digest},
+      {"columns", columns}};
+  if (!plan.imported.empty()) {
+    out["imported"] = plan.imported;
+    return out;
+  }
+  out["trainer"] = train.trainer;
+  out["seed"] = std::to_string(train.seed);
+  out["threads"] = std::to_string(train.threads);
+  if (!plan.resumes.empty()) out["goes on from"] = plan.resumes;
+  if (!plan.repeats.empty()) out["repeats"] = plan.repeats;
+  return out;
+}
+
+CheckAnswer to_wire(const data::CheckReport& from) {
+  CheckAnswer to{from.passed(), {}};
+  for (const auto& check : from.results) to.lines.push_back({check.column, check.rule, check.level, check.message});
+  return to;
+}
+
+DatasetVersion to_wire(const data::DatasetVersion& version, bool whole, const data::ColumnNames& hidden) {
+  data::DatasetVersion masked;
+  if (whole && !hidden.empty()) {
+    masked = version;
+    data::mask(masked.content.analysis, hidden);
+  }
+  const auto& from = whole && !hidden.empty() ? masked : version;
   DatasetVersion to;
   to.dataset = from.dataset;
   to.number = from.number;
@@ -100,16 +136,16 @@ Result<ModelVersion> to_wire(const registry::ModelVersion& from, bool whole) {
         {gate.expression, gate.required, gate.got ? std::format("{:.4g}", *gate.got) : "-", gate.passed, gate.why});
   }
   TRY(auto plan, loop::parse_plan(from.lineage));
-  const auto& train = plan.train;
-  to.lineage = {{"dataset", std::format("{}@{}", train.rows.dataset, train.rows.version)},
-                {"labels", std::format("{} usable, up to number {}", plan.labels_usable, plan.labels_seq)},
-                {"data digest", train.data_digest},
-                {"project file", std::to_string(plan.project_number)},
-                {"project digest", train.project_digest},
-                {"trainer", train.trainer},
-                {"seed", std::to_string(train.seed)},
-                {"threads", std::to_string(train.threads)},
-                {"cause", plan.cause}};
+  to.params = plan.train.parameters;
+  to.lineage = lineage_of(plan);
+  to.lineage["cause"] = plan.cause;
+  return to;
+}
+
+GcAnswer to_wire(const loop::GarbageReport& from) {
+  GcAnswer to{from.dry_run, from.versions_let_go, from.blobs,   from.bytes, from.uploads,     from.quarantined,
+              from.jobs,    from.outputs,         from.scratch, {},         from.took_seconds};
+  for (const auto& line : from.kept) to.kept.push_back({line.why, line.blobs, line.bytes});
   return to;
 }
 
@@ -117,7 +153,7 @@ AliasMove to_wire(const registry::AliasMove& from) {
   return {from.alias, from.version, from.by, from.reason, format_time(from.since)};
 }
 
-JobState to_wire(const flow::Job& from) {
+JobState to_wire(const flow::Job& from, const HiddenColumns& hidden) {
   JobState to;
   to.job = from.id;
   to.kind = from.kind;
@@ -132,6 +168,17 @@ JobState to_wire(const flow::Job& from) {
   if (from.failure) to.message = std::format("{}: {}", flow::to_text(from.failure->kind), from.failure->message);
   if (from.state == flow::JobState::done) {
     to.result = from.result.value_or("");
+    if (from.kind == loop::job_kind::ingest) {
+      auto read = loop::parse_job<loop::ReadJob>(from.input);
+      auto columns = read && hidden ? hidden(read->dataset) : data::ColumnNames();
+      if (auto found = data::parse_ingest_output(to.result); found && !columns.empty()) {
+        data::mask(found->analysis, columns);
+        to.result = data::render(*found);
+      }
+    }
+    if (from.kind == loop::job_kind::check) {
+      if (auto report = data::parse_check_report(to.result)) to.result = render(to_wire(*report));
+    }
     if (from.kind == loop::job_kind::rebuild) {
       if (auto rebuilt = loop::parse_job<loop::RebuildResult>(to.result)) to.message = rebuilt->message;
     }

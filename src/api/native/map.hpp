@@ -1,8 +1,12 @@
 // From the domain's types to the wire's. Pure.
 #pragma once
 
+#include <functional>
+
 #include "api/native/wire.hpp"
 #include "base/result.hpp"
+#include "data/checkout.hpp"
+#include "data/mask.hpp"
 #include "data/records.hpp"
 #include "flow/jobs.hpp"
 #include "flow/window.hpp"
@@ -12,10 +16,17 @@
 
 namespace millrace::api {
 
-DatasetVersion to_wire(const data::DatasetVersion& version, bool whole);  // whole: columns and checks too
+// whole: columns and checks too, without values of the `hidden` columns.
+DatasetVersion to_wire(const data::DatasetVersion& version, bool whole, const data::ColumnNames& hidden = {});
+CheckAnswer to_wire(const data::CheckReport& report);
 Result<ModelVersion> to_wire(const registry::ModelVersion& version, bool whole);
+// What a run or version was made of.
+std::map<std::string, std::string> lineage_of(const loop::RunPlan& plan);
+GcAnswer to_wire(const loop::GarbageReport& report);
 AliasMove to_wire(const registry::AliasMove& move);
-JobState to_wire(const flow::Job& job);
+// `hidden` by dataset: what a job found out is shown without values of those columns.
+using HiddenColumns = std::function<data::ColumnNames(const std::string& dataset)>;
+JobState to_wire(const flow::Job& job, const HiddenColumns& hidden = {});
 Result<Run> to_wire(const track::Run& run, const std::vector<track::MetricPoint>& metrics,
                     const std::vector<flow::JobEvent>& events);
 std::vector<label::RawLabel> from_wire(const std::vector<Label>& labels);

@@ -32,6 +32,10 @@ constexpr auto operations = std::to_array<Operation>({
      "AcceptRequest", "DatasetVersion"},
     {"post", "/api/v1/datasets/{dataset}/versions/{version}/query", "SQL over its rows, as a job", "QueryRequest",
      "JobAnswer", 202},
+    {"post", "/api/v1/datasets/{dataset}/versions/{version}/checkout", "All its rows as a file, as a job",
+     "CheckoutRequest", "JobAnswer", 202},
+    {"post", "/api/v1/datasets/{dataset}/versions/{version}/check", "The project's checks on its rows, as a job",
+     "Empty", "JobAnswer", 202},
     {"post", "/api/v1/datasets/{dataset}/upload", "Further rows, as a file", "bytes", "JobAnswer", 202},
     {"post", "/api/v1/ingest", "Read a source's own file again", "IngestRequest", "JobAnswer", 202},
     {"get", "/api/v1/jobs/{job}", "A job's state, progress and result", "", "JobState"},
@@ -41,13 +45,23 @@ constexpr auto operations = std::to_array<Operation>({
     {"get", "/api/v1/runs/{run}/metrics", "Its metrics over steps", "", "MetricHistory"},
     {"get", "/api/v1/runs/{run}/logs", "What it printed", "", ""},
     {"post", "/api/v1/runs/{run}/cancel", "Stop it", "Empty", "Empty"},
+    {"post", "/api/v1/runs/{run}/resume", "Go on from its last checkpoint, as a new run", "Empty", "JobAnswer", 202},
+    {"post", "/api/v1/runs/{run}/repeat", "The same plan and rows again, as a new run", "Empty", "JobAnswer", 202},
+    {"get", "/api/v1/runs/{run}/diff", "What differs from run `with`", "", "Difference"},
+    {"get", "/api/v1/runs/{run}/follow", "Its progress until it ends: a RunProgress per line", "", ""},
     {"get", "/api/v1/models", "Registered models", "", "ModelList"},
     {"get", "/api/v1/models/{model}", "One model with its versions and alias history", "", "Model"},
     {"get", "/api/v1/models/{model}/versions/{version}", "Gates, metrics, lineage", "", "ModelVersion"},
+    {"get", "/api/v1/models/{model}/versions/{version}/diff", "What differs from version `with`", "", "Difference"},
+    {"get", "/api/v1/models/{model}/versions/{version}/export",
+     "Its archive, or with `format` ubj or xgboost-json the engine's file", "", ""},
+    {"post", "/api/v1/models/{model}/import", "A candidate from an archive: proven, measured and judged, as a run",
+     "bytes", "JobAnswer", 202},
     {"post", "/api/v1/models/{model}/promote", "Let a version answer", "PromoteRequest", "MoveAnswer"},
     {"post", "/api/v1/models/{model}/rollback", "Let the previous version answer again", "AcceptRequest", "MoveAnswer"},
     {"post", "/api/v1/models/{model}/versions/{version}/rebuild", "Train it again and compare the bytes", "Empty",
      "RebuildAnswer", 202},
+    {"post", "/api/v1/gc", "Remove what no record needs, or say what would go", "GcRequest", "GcAnswer"},
     {"get", "/api/v1/models/{model}/label-queue", "Predictions worth a label", "", "LabelQueue"},
     {"get", "/api/v1/predictions/{prediction}", "Why it came out as it did", "", "Why"},
     {"post", "/api/v1/jobs/claim", "For workers: the next job", "ClaimRequest", "ClaimAnswer"},
@@ -79,6 +93,9 @@ std::map<std::string, std::string> schemas() {
   MILLRACE_SCHEMA(QueryRequest);
   MILLRACE_SCHEMA(QueryAnswer);
   MILLRACE_SCHEMA(DiffAnswer);
+  MILLRACE_SCHEMA(CheckoutRequest);
+  MILLRACE_SCHEMA(CheckoutAnswer);
+  MILLRACE_SCHEMA(CheckAnswer);
   MILLRACE_SCHEMA(IngestRequest);
   MILLRACE_SCHEMA(LabelsAnswer);
   MILLRACE_SCHEMA(LabelQueue);
@@ -87,12 +104,16 @@ std::map<std::string, std::string> schemas() {
   MILLRACE_SCHEMA(Run);
   MILLRACE_SCHEMA(RunList);
   MILLRACE_SCHEMA(MetricHistory);
+  MILLRACE_SCHEMA(RunProgress);
+  MILLRACE_SCHEMA(Difference);
   MILLRACE_SCHEMA(ModelVersion);
   MILLRACE_SCHEMA(Model);
   MILLRACE_SCHEMA(ModelList);
   MILLRACE_SCHEMA(PromoteRequest);
   MILLRACE_SCHEMA(MoveAnswer);
   MILLRACE_SCHEMA(RebuildAnswer);
+  MILLRACE_SCHEMA(GcRequest);
+  MILLRACE_SCHEMA(GcAnswer);
   MILLRACE_SCHEMA(ClaimRequest);
   MILLRACE_SCHEMA(ClaimAnswer);
   MILLRACE_SCHEMA(HeartbeatRequest);

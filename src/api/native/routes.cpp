@@ -26,6 +26,12 @@ Result<std::int64_t> query_number(const Request& request, std::string_view name,
   return value;
 }
 
+HiddenColumns hidden_columns(Context& c) {
+  return [project = c.service.project()](const std::string& dataset) {
+    return project ? loop::sensitive_columns(*project, dataset) : data::ColumnNames();
+  };
+}
+
 std::string person(const Request& request) {
   auto name = request.header("X-Millrace-User");
   return name.empty() ? "api" : std::string(name);

@@ -32,6 +32,19 @@ class UploadToSource final : public net::UploadSink {
   std::unique_ptr<blob::Writer> writer_;
 };
 
+// The rows of a dataset with sensitive columns are handed out by a checkout, which masks them, not as they are stored.
+Result<void> may_show(Context& c, meta::Reader& reader, const Digest& digest) {
+  TRY(auto datasets, data::datasets_of_part(reader, digest.hex()));
+  for (const auto& dataset : datasets) {
+    if (hidden_columns(c)(dataset).empty()) continue;
+    return fail(Code::permission_denied, "api.sensitive",
+                std::format("this blob has rows of '{}', which has sensitive columns; take them with: millrace data "
+                            "checkout {} --to FILE",
+                            dataset, dataset));
+  }
+  return {};
+}
+
 }  // namespace
 
 void add_data_routes(net::Server& server, Context& c) {
@@ -51,7 +64,7 @@ void add_data_routes(net::Server& server, Context& c) {
     return answer(c.service.store().read([&](meta::Reader& reader) -> Result<DatasetVersion> {
       TRY(auto number, version_of(r));
       TRY(auto version, data::get_version(reader, r.path_parameter("dataset"), number));
-      return to_wire(version, true);
+      return to_wire(version, true, hidden_columns(c)(version.dataset));
     }));
   });
   server.pooled("GET", "/api/v1/datasets/{dataset}/versions/{version}/diff", [&c, version_of](const Request& r) {
@@ -60,7 +73,9 @@ void add_data_routes(net::Server& server, Context& c) {
       TRY(auto other_number, query_number(r, "with", 0, std::int64_t{1} << 40));
       TRY(auto one, data::get_version(reader, r.path_parameter("dataset"), number));
       TRY(auto other, data::get_version(reader, r.path_parameter("dataset"), other_number));
-      auto content = [](data::DatasetVersion& version) {
+      auto hidden = hidden_columns(c)(r.path_parameter("dataset"));
+      auto content = [&](data::DatasetVersion& version) {
+        data::mask(version.content.analysis, hidden);
         return data::VersionContent{std::move(version.content.parts), std::move(version.content.schema),
                                     std::move(version.content.analysis)};
       };
@@ -77,7 +92,7 @@ void add_data_routes(net::Server& server, Context& c) {
                             c.service.env().clock.now());
       }));
       c.controller.wake();
-      return to_wire(version, true);
+      return to_wire(version, true, hidden_columns(c)(version.dataset));
     };
     return answer(accept());
   });
@@ -91,6 +106,23 @@ void add_data_routes(net::Server& server, Context& c) {
       return JobAnswer{job, ""};
     };
     return answer(query(), 202);
+  });
+  server.pooled("POST", "/api/v1/datasets/{dataset}/versions/{version}/checkout", [&c, version_of](const Request& r) {
+    auto checkout = [&]() -> Result<JobAnswer> {
+      TRY(auto asked, parse<CheckoutRequest>(r.body));
+      TRY(auto number, version_of(r));
+      TRY(auto job, c.service.checkout(r.path_parameter("dataset"), number, asked.format));
+      return JobAnswer{job, ""};
+    };
+    return answer(checkout(), 202);
+  });
+  server.pooled("POST", "/api/v1/datasets/{dataset}/versions/{version}/check", [&c, version_of](const Request& r) {
+    auto check = [&]() -> Result<JobAnswer> {
+      TRY(auto number, version_of(r));
+      TRY(auto job, c.service.check(r.path_parameter("dataset"), number));
+      return JobAnswer{job, ""};
+    };
+    return answer(check(), 202);
   });
   server.pooled("POST", "/api/v1/ingest", [&c](const Request& r) {
     auto take = [&]() -> Result<JobAnswer> {
@@ -115,6 +147,8 @@ void add_data_routes(net::Server& server, Context& c) {
   server.pooled("GET", "/api/v1/blobs/{digest}", [&c](const Request& r) -> Response {
     auto digest = Digest::parse(r.path_parameter("digest"));
     if (!digest) return net::error_response(digest.error());
+    auto may = c.service.store().read([&](meta::Reader& reader) { return may_show(c, reader, *digest); });
+    if (!may) return net::error_response(may.error());
     auto local = c.service.blobs().local_file(*digest);
     if (!local) return net::error_response(local.error());
     Response response;

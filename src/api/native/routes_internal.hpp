@@ -29,6 +29,9 @@ Result<std::int64_t> query_number(const Request& request, std::string_view name,
 // Who asks, for the records.
 std::string person(const Request& request);
 
+// Of the project file in use.
+HiddenColumns hidden_columns(Context& c);
+
 void add_project_routes(net::Server& server, Context& c);
 void add_data_routes(net::Server& server, Context& c);
 void add_run_routes(net::Server& server, Context& c);

@@ -1,7 +1,9 @@
 // Model versions and aliases.
 #include <format>
 
+#include "api/native/diff.hpp"
 #include "api/native/routes_internal.hpp"
+#include "model/export.hpp"
 
 namespace millrace::api {
 
@@ -49,6 +51,71 @@ Result<Model> model_of(Context& c, const std::string& name, bool whole) {
   });
 }
 
+Result<ModelVersion> version_of(meta::Reader& reader, const std::string& model, std::int64_t number) {
+  TRY(auto version, registry::get_version(reader, model, number));
+  TRY(auto wire, to_wire(version, true));
+  TRY(auto live, live_of(reader, version.model));
+  wire.live = live[std::format("{}:{}", version.model, number)];
+  for (auto name : {registry::current_alias, registry::previous_alias}) {
+    TRY(auto move, registry::alias(reader, version.model, name));
+    if (move && move->version == number) wire.aliases.emplace_back(name);
+  }
+  return wire;
+}
+
+// An archive into the blob store, then a run that proves and measures it.
+class UploadModel final : public net::UploadSink {
+ public:
+  UploadModel(Context& context, std::string model, std::string name, std::string by,
+              std::unique_ptr<blob::Writer> writer)
+      : context_(context),
+        model_(std::move(model)),
+        name_(std::move(name)),
+        by_(std::move(by)),
+        writer_(std::move(writer)) {}
+  Result<void> append(std::span<const std::byte> piece) override { return writer_->append(piece); }
+  Result<Response> finish() override {
+    TRY(auto blob, writer_->commit());
+    TRY(auto run, context_.service.import_model(model_, blob.digest, name_, by_));
+    return net::json_response(render(JobAnswer{"", run}), 202);
+  }
+  void abort(const Error&) override { writer_.reset(); }
+
+ private:
+  Context& context_;
+  std::string model_, name_, by_;
+  std::unique_ptr<blob::Writer> writer_;
+};
+
+// The archive itself, or the engine's file out of it.
+Result<Response> export_of(Context& c, const Request& r) {
+  TRY(auto number, number_of(r.path_parameter("version"), "version"));
+  TRY(auto version, c.service.store().read([&](meta::Reader& reader) {
+    return registry::get_version(reader, r.path_parameter("model"), number);
+  }));
+  if (!version.bytes_kept) {
+    return fail(Code::failed_precondition, "registry.bytes_gone",
+                std::format("{}:{} has no file any more ([retention] models)", version.model, number));
+  }
+  TRY(auto digest, Digest::parse(version.artifact));
+  auto format = r.query("format").value_or("archive");
+  Response response;
+  response.content_type = "application/octet-stream";
+  if (format == "archive") {
+    TRY(auto local, c.service.blobs().local_file(digest));
+    if (local) {
+      response.file = net::FileBody{local->path, local->offset, local->size};
+      return response;
+    }
+  }
+  TRY(auto bytes, c.service.blobs().read(digest, std::uint64_t{1} << 32));
+  response.body = std::move(bytes);
+  if (format != "archive") {
+    TRY(response.body, model::export_engine_file(response.body, format, {}));
+  }
+  return response;
+}
+
 Result<MoveAnswer> move(Context& c, const std::string& model, const std::function<Result<registry::Promotion>()>& act) {
   auto began = c.service.env().clock.steady();
   TRY(auto done, act());
@@ -84,17 +151,35 @@ void add_model_routes(net::Server& server, Context& c) {
   server.pooled("GET", "/api/v1/models/{model}/versions/{version}", [&c](const Request& r) {
     return answer(c.service.store().read([&](meta::Reader& reader) -> Result<ModelVersion> {
       TRY(auto number, number_of(r.path_parameter("version"), "version"));
-      TRY(auto version, registry::get_version(reader, r.path_parameter("model"), number));
-      TRY(auto wire, to_wire(version, true));
-      TRY(auto live, live_of(reader, version.model));
-      wire.live = live[std::format("{}:{}", version.model, number)];
-      for (auto name : {registry::current_alias, registry::previous_alias}) {
-        TRY(auto move, registry::alias(reader, version.model, name));
-        if (move && move->version == number) wire.aliases.emplace_back(name);
-      }
-      return wire;
+      return version_of(reader, r.path_parameter("model"), number);
     }));
   });
+  server.pooled("GET", "/api/v1/models/{model}/versions/{version}/diff", [&c](const Request& r) {
+    return answer(c.service.store().read([&](meta::Reader& reader) -> Result<Difference> {
+      TRY(auto number, number_of(r.path_parameter("version"), "version"));
+      TRY(auto one, version_of(reader, r.path_parameter("model"), number));
+      auto with = r.query("with");
+      if (!with)
+        return fail(Code::invalid_argument, "api.bad_query",
+                    "name the other version: .../diff?with=NUMBER, or with=MODEL:NUMBER");
+      TRY(auto name, registry::parse_version_name(with->find(':') == std::string_view::npos
+                                                      ? std::format("{}:{}", r.path_parameter("model"), *with)
+                                                      : std::string(*with)));
+      TRY(auto other, version_of(reader, name.model, name.number.value_or(0)));
+      return diff(one, other);
+    }));
+  });
+  server.pooled("GET", "/api/v1/models/{model}/versions/{version}/export", [&c](const Request& r) {
+    auto done = export_of(c, r);
+    return done ? *std::move(done) : net::error_response(done.error());
+  });
+  server.upload("POST", "/api/v1/models/{model}/import",
+                [&c](const Request& r) -> Result<std::unique_ptr<net::UploadSink>> {
+                  TRY(auto writer, c.service.blobs().create());
+                  return std::make_unique<UploadModel>(c, r.path_parameter("model"),
+                                                       std::string(r.query("name").value_or("upload")), person(r),
+                                                       std::move(writer));
+                });
   server.pooled("POST", "/api/v1/models/{model}/promote", [&c](const Request& r) {
     auto asked = parse<PromoteRequest>(r.body);
     if (!asked) return net::error_response(asked.error());
@@ -115,6 +200,14 @@ void add_model_routes(net::Server& server, Context& c) {
       return RebuildAnswer{job};
     };
     return answer(rebuild(), 202);
+  });
+  server.pooled("POST", "/api/v1/gc", [&c](const Request& r) {
+    auto collect = [&]() -> Result<GcAnswer> {
+      TRY(auto asked, parse<GcRequest>(r.body));
+      TRY(auto report, c.service.collect_garbage(asked.dry_run));
+      return to_wire(report);
+    };
+    return answer(collect());
   });
   server.pooled("GET", "/api/v1/models/{model}/label-queue", [&c](const Request& r) {
     auto count = query_number(r, "count", 0, 1000);

@@ -58,7 +58,7 @@ Result<Status> status_of(Context& c) {
         if (model.metric.empty()) model.metric = line.metric;
       }
     }
-    TRY(auto data, data::newest_version(reader, project->model.target.source));
+    TRY(auto data, data::newest_head(reader, project->model.target.source));
     if (data) {
       model.data_age = age_text(now - data->created);
       if (data->state == data::VersionState::failed) {

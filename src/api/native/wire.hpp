@@ -151,6 +151,18 @@ struct QueryAnswer {
   std::vector<std::vector<std::optional<std::string>>> rows;
   bool more = false;
 };
+struct CheckoutRequest {
+  std::string format = "parquet";  // or "csv"
+};
+struct CheckoutAnswer {  // the result of a checkout's job
+  std::string digest;    // of the blob with the file: GET /api/v1/blobs/{digest}, for a day
+  std::int64_t rows = 0;
+  std::int64_t bytes = 0;
+};
+struct CheckAnswer {  // the result of a check's job
+  bool passed = false;
+  std::vector<CheckLine> lines;
+};
 struct DiffAnswer {
   std::int64_t old_rows = 0;
   std::int64_t new_rows = 0;
@@ -210,6 +222,35 @@ struct MetricHistory {
   std::map<std::string, std::vector<Point>> metrics;
 };
 
+// A line of `runs follow`: what the run is doing. The last one has how it ended.
+struct RunProgress {
+  std::string run;
+  std::string state;
+  std::string step;   // assemble, train, evaluate; "" while none is at work
+  std::string phase;  // of the step
+  double done = -1;   // 0..1, of the step; negative: unknown
+  std::int64_t round = 0;
+  std::vector<Named> metrics;
+  std::optional<double> rows_per_second;  // that the training goes through, over the last rounds
+  std::int64_t memory_bytes = 0;          // of the job; 0: not known
+  std::string note;                       // of the step, or why it waits
+  std::string version;
+  std::string verdict;
+  std::string failure;
+};
+// What differs between two runs or versions.
+struct DiffLine {
+  std::string section;
+  std::string name;
+  std::string before;  // of the first; "" where it has none
+  std::string after;
+};
+struct Difference {
+  std::string one;
+  std::string other;
+  std::vector<DiffLine> lines;
+};
+
 // ---- models
 
 struct GateLine {
@@ -250,6 +291,7 @@ struct ModelVersion {
   std::string artifact;
   std::string run;
   std::string created;
+  std::map<std::string, std::string> params;  // of the trainer, as they were asked for
   std::map<std::string, std::string> lineage;
 };
 struct AliasMove {
@@ -279,6 +321,27 @@ struct MoveAnswer {
   std::optional<std::int64_t> previous;
   bool changed = false;
   double took_ms = 0;  // until the new version answers
+};
+struct GcRequest {
+  bool dry_run = false;
+};
+struct GcKept {
+  std::string why;
+  std::int64_t blobs = 0;
+  std::int64_t bytes = 0;
+};
+struct GcAnswer {
+  bool dry_run = false;                      // nothing was removed: what follows would be
+  std::vector<std::string> versions_let_go;  // by [retention] models; their records stay
+  std::int64_t blobs = 0;
+  std::int64_t bytes = 0;
+  std::int64_t uploads = 0;      // abandoned ones
+  std::int64_t quarantined = 0;  // damaged blobs, past their time
+  std::int64_t jobs = 0;         // finished long ago, with their history
+  std::int64_t outputs = 0;      // files with what such jobs printed
+  std::int64_t scratch = 0;      // folders of attempts that nobody works in
+  std::vector<GcKept> kept;
+  double took_seconds = 0;
 };
 struct RebuildAnswer {
   std::string job;
