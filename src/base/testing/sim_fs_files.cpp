@@ -12,6 +12,7 @@ using sim::page_bytes;
 
 void SimFs::Change::apply(std::string& to) const {
   if (resize) return to.resize(at);
+  if (bytes.empty()) return;
   if (to.size() < at + bytes.size()) to.resize(at + bytes.size());
   bytes.copy(to.data() + at, bytes.size(), 0);
 }
@@ -35,10 +36,17 @@ void SimFs::Node::synced() {
   }
   const bool doubts = std::ranges::any_of(changes, [](const Change& c) { return c.fate == Change::doubtful; });
   for (auto& change : changes) {
-    if (!doubts)
+    if (!doubts) {
       change.apply(durable);
-    else if (change.fate == Change::pending)
+    } else if (change.fate == Change::pending) {
       change.fate = Change::certain;
+      if (change.resize) continue;
+      // The kernel writes whole pages: what a failed sync left in them goes along.
+      const auto begin = change.at / page_bytes * page_bytes;
+      const auto end = (change.at + change.bytes.size() + page_bytes - 1) / page_bytes * page_bytes;
+      change.at = begin;
+      change.bytes = begin < live.size() ? live.substr(begin, end - begin) : std::string();
+    }
   }
   if (!doubts) changes.clear();
 }
