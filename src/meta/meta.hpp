@@ -15,6 +15,8 @@
 //   permission_denied    meta.denied           the files can't be written or read
 //   data_loss            meta.corrupt          the file is damaged; restore a backup
 //   unavailable          meta.unavailable, meta.io
+//   unavailable          meta.sync_failed      the disk failed to sync: that write's end is unknown, later ones are
+//                                              refused until the store is opened anew; reads go on
 #pragma once
 
 #include <cstdint>

@@ -93,6 +93,7 @@ class SqliteStore final : public Store {
   }
 
   Result<void> migrate(std::span<const Migration> migrations);
+  Result<void> settle();
 
   Result<std::vector<OutboxEvent>> outbox_after(std::int64_t seq, std::size_t max) override;
   Result<void> outbox_forget(std::int64_t up_to) override;
@@ -114,6 +115,8 @@ class SqliteStore final : public Store {
   void run_group(std::vector<Waiting*> group);
   Result<void> run_one(Waiting& waiting, bool& emitted);
   Result<void> commit();
+  void checkpoint();
+  void stop_if_sync_failed(const Error& error);
   Result<std::unique_ptr<SqliteSession>> take_reader();
   void give_reader(std::unique_ptr<SqliteSession> reader);
 
@@ -123,6 +126,7 @@ class SqliteStore final : public Store {
   std::unique_ptr<DataFolder> folder_;
   std::unique_ptr<SqliteSession> writer_;  // the drain's, one at a time
   std::atomic<std::thread::id> writer_thread_{};
+  std::optional<Error> stopped_;  // the drain's: why nothing is written any more
 
   std::mutex queue_mutex_;
   std::condition_variable queue_idle_;
@@ -145,7 +149,6 @@ SqliteSession::Options session_options(const SqliteConfig& config, bool read_onl
           config.power_safe,
           config.busy_timeout,
           config.bytes_max,
-          config.checkpoint_pages,
           config.vfs};
 }
 
@@ -237,9 +240,27 @@ Result<void> SqliteStore::commit() {
   return env_.faults.reach("meta.commit.after");
 }
 
+// What a failed sync left behind may be gone although it can still be read, and no later sync tells. Writing on top of
+// it could lose what is acknowledged from here on; opening the store anew writes all of it again (settle).
+void SqliteStore::stop_if_sync_failed(const Error& error) {
+  if (error.reason != "meta.sync_failed" || stopped_) return;
+  stopped_ = error;
+  env_.log.error("meta_writer_stopped", {{"reason", error.reason}, {"message", error.message}});
+}
+
+// Moves the log into the file when it has grown long. What was committed is safe either way.
+void SqliteStore::checkpoint() {
+  if (writer_->log_pages() < config_.checkpoint_pages) return;
+  auto done = writer_->control("PRAGMA wal_checkpoint(PASSIVE)");
+  if (done) return;
+  env_.log.error("meta_checkpoint_failed", {{"reason", done.error().reason}, {"message", done.error().message}});
+  stop_if_sync_failed(done.error());
+}
+
 void SqliteStore::run_group(std::vector<Waiting*> group) {
   bool emitted = false;
   auto all = [&]() -> Result<void> {
+    if (stopped_) return fail(*stopped_);
     TRY_VOID(writer_->control("BEGIN IMMEDIATE"));
     for (auto* waiting : group) TRY_VOID(run_one(*waiting, emitted));
     return commit();
@@ -248,6 +269,8 @@ void SqliteStore::run_group(std::vector<Waiting*> group) {
     if (auto undone = writer_->control("ROLLBACK"); !undone)
       env_.log.error("meta_rollback_failed", {{"reason", undone.error().reason}, {"message", undone.error().message}});
   }
+  if (!all) stop_if_sync_failed(all.error());
+  if (all) checkpoint();
   for (auto* waiting : group) {
     if (!all && waiting->result) waiting->result = fail(all.error());
     waiting->done.set_value();  // its caller goes on, *waiting may be gone
@@ -372,6 +395,16 @@ Result<void> SqliteStore::migrate(std::span<const Migration> migrations) {
   return {};
 }
 
+// What the last process left in the log was perhaps never synced, or its sync failed: it is written again and synced
+// before anybody sees it. The names too: SQLite ignores a folder that can't be synced.
+Result<void> SqliteStore::settle() {
+  if (auto moved = writer_->control("PRAGMA wal_checkpoint(TRUNCATE)"); !moved) {
+    if (moved.error().reason != "meta.disk_full") return moved;
+    env_.log.warn("meta_checkpoint_failed", {{"reason", moved.error().reason}, {"message", moved.error().message}});
+  }
+  return env_.fs.sync_dir(config_.folder);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Store>> open_sqlite(Env env, const SqliteConfig& config, Executor& writer,
@@ -380,6 +413,7 @@ Result<std::unique_ptr<Store>> open_sqlite(Env env, const SqliteConfig& config, 
   TRY(auto session, SqliteSession::open(session_options(config, false)));
   auto store = std::make_unique<SqliteStore>(env, config, writer, std::move(folder), std::move(session));
   TRY_VOID(store->migrate(migrations));
+  TRY_VOID(store->settle());
   return store;
 }
 

@@ -66,6 +66,10 @@ Error sqlite_error(int code, const std::string& message) {
     case SQLITE_CONSTRAINT_UNIQUE:
     case SQLITE_CONSTRAINT_PRIMARYKEY:
       return {Code::already_exists, "meta.unique", message};
+    case SQLITE_IOERR_FSYNC:
+    case SQLITE_IOERR_DIR_FSYNC:
+      return {Code::unavailable, "meta.sync_failed",
+              "the disk did not take the metadata: " + message + "; look at the disk, then start the program again"};
     default:
       break;
   }
@@ -106,6 +110,7 @@ Error sqlite_error(int code, const std::string& message) {
 struct SqliteSession::State {
   soci::session session;
   std::map<std::string, Statement, std::less<>> kept;
+  std::int64_t log_pages = 0;
 
   ::sqlite3* handle() {
     return reinterpret_cast<::sqlite3*>(static_cast<soci::sqlite3_session_backend*>(session.get_backend())->conn_);
@@ -226,7 +231,15 @@ Result<std::unique_ptr<SqliteSession>> SqliteSession::open(const Options& option
                 "SQLite's write-ahead log can't be used in " + options.path + " (a network file system?)");
   TRY_VOID(session->control(options.power_safe ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = OFF"));
   TRY_VOID(session->control("PRAGMA foreign_keys = ON"));
-  TRY_VOID(session->control(("PRAGMA wal_autocheckpoint = " + std::to_string(options.checkpoint_pages)).c_str()));
+  // SQLite's own checkpoints after a commit would keep their errors to themselves.
+  TRY_VOID(session->control("PRAGMA wal_autocheckpoint = 0"));
+  sqlite3_wal_hook(
+      session->state_->handle(),
+      [](void* state, ::sqlite3*, const char*, int pages) {
+        static_cast<State*>(state)->log_pages = pages;
+        return SQLITE_OK;
+      },
+      session->state_.get());
   if (options.bytes_max > 0) {
     TRY(auto page, session->pragma("PRAGMA page_size"));
     TRY(auto set,
@@ -286,6 +299,8 @@ Result<Rows> SqliteSession::pragma(const char* sql) {
   }
   return rows;
 }
+
+std::int64_t SqliteSession::log_pages() const { return state_->log_pages; }
 
 bool SqliteSession::in_transaction() const { return sqlite3_get_autocommit(state_->handle()) == 0; }
 

@@ -24,7 +24,6 @@ class SqliteSession {
     bool power_safe = true;
     Duration busy_timeout{};
     std::int64_t bytes_max = 0;
-    std::int64_t checkpoint_pages = 1000;
     std::string vfs;
   };
   static Result<std::unique_ptr<SqliteSession>> open(const Options& options);
@@ -36,6 +35,8 @@ class SqliteSession {
   // BEGIN, COMMIT, SAVEPOINT, PRAGMA and the like: not checked for portability.
   Result<void> control(const char* sql);
   Result<Rows> pragma(const char* sql);
+  std::int64_t log_pages()
+      const;                    // in the write-ahead log after the last commit; a checkpoint is the caller's to order
   bool in_transaction() const;  // SQLite ends one by itself after some errors
 
  private:
