@@ -124,5 +124,18 @@ TEST(Mask, StatisticsTellNoValue) {
   EXPECT_FALSE(analysis.checks.results[1].samples.empty());
 }
 
+TEST(Mask, SentencesTellNoValue) {
+  Analysis analysis;
+  analysis.inference.target = "y";
+  analysis.inference.columns = {{.name = "name", .why = "the same in every row: ann"},
+                                {.name = "town", .why = "the same in every row: Faro"}};
+  analysis.inference.notes = {"\"name\" looks like dates ('1/2/1999') but was read as text",
+                              "\"town\" looks like dates", "class 'ann' has only 1 row"};
+  mask(analysis, {"name", "y"});
+  EXPECT_EQ(analysis.inference.columns[0].why, "the same in every row");
+  EXPECT_EQ(analysis.inference.columns[1].why, "the same in every row: Faro");
+  EXPECT_EQ(analysis.inference.notes, std::vector<std::string>{"\"town\" looks like dates"});
+}
+
 }  // namespace
 }  // namespace millrace::data

@@ -89,6 +89,24 @@ bool is_local_date(std::string_view text) {
   return (few(digits[0]) && (digits[2] == 2 || digits[2] == 4)) || (digits[0] == 4 && few(digits[2]));
 }
 
+// "3,5", "1.234,50": a number as it is written where the comma separates decimals.
+bool is_decimal_comma(std::string_view text) {
+  if (text.starts_with('-') || text.starts_with('+')) text.remove_prefix(1);
+  const auto comma = text.find(',');
+  if (comma == text.npos || comma == 0 || comma + 1 == text.size()) return false;
+  const auto digits = [](std::string_view part, std::string_view more) {
+    return std::ranges::all_of(part, [&](char c) { return (c >= '0' && c <= '9') || more.contains(c); });
+  };
+  return digits(text.substr(0, comma), ".") && digits(text.substr(comma + 1), "");
+}
+
+bool holds_decimal_commas(const ColumnProfile& c) {
+  if (c.type != "text" || c.top.empty()) return false;
+  const auto whole = [](std::string_view text) { return table::from_text(text, table::Type::int64).has_value(); };
+  return std::ranges::any_of(c.top, [](const ValueCount& v) { return is_decimal_comma(v.value); }) &&
+         std::ranges::all_of(c.top, [&](const ValueCount& v) { return is_decimal_comma(v.value) || whole(v.value); });
+}
+
 bool holds_local_dates(const ColumnProfile& c) {
   return c.type == "text" && !c.top.empty() &&
          std::ranges::all_of(c.top, [](const ValueCount& v) { return is_local_date(v.value); });
@@ -151,10 +169,32 @@ std::vector<TargetClass> classes_of(const ColumnProfile& target) {
   return out;
 }
 
+void note_small_classes(Inference& out) {
+  constexpr std::size_t named_max = 5;
+  std::vector<const TargetClass*> small;
+  for (const TargetClass& c : out.classes) {
+    if (c.rows < 5) small.push_back(&c);
+  }
+  for (std::size_t i = 0; i < std::min(small.size(), named_max); i++) {
+    out.notes.push_back("class '" + small[i]->value + "' has only " + std::to_string(small[i]->rows) +
+                        (small[i]->rows == 1 ? " row" : " rows") + ": too few to learn or to measure");
+  }
+  if (small.size() > named_max)
+    out.notes.push_back("and " + std::to_string(small.size() - named_max) + " more classes with fewer than 5 rows");
+}
+
 Result<void> judge_target(const ColumnProfile& target, const InferRequest& request, Inference& out) {
   const std::string name = "the target '" + target.name + "'";
   if (target.count == 0) return bad_target(name + " has no value in any row");
   if (target.distinct < 2) return bad_target(name + " has the same value in every row: " + target.min);
+  if (holds_decimal_commas(target) && target.distinct > 2) {
+    return bad_target(name + " looks like numbers with a decimal comma ('" + target.top.front().value +
+                      "'); write them with a decimal point");
+  }
+  if (is_mostly_distinct_text(target)) {
+    return bad_target(name + " has another word in most rows (" + shown(target.distinct) + " in " +
+                      shown(target.count) + "): nothing can be learned from it; is it the right column?");
+  }
   const bool automatic = request.task.empty() || request.task == "auto";
   Task task = task_of(target);
   if (automatic && task.name.empty()) {
@@ -175,12 +215,7 @@ Result<void> judge_target(const ColumnProfile& target, const InferRequest& reque
     return bad_target(name + " has " + shown(target.distinct) + " classes, too many to learn; is it the right column?");
   }
   out.classes = classes_of(target);
-  for (const TargetClass& c : out.classes) {
-    if (c.rows < 5) {
-      out.notes.push_back("class '" + c.value + "' has only " + std::to_string(c.rows) +
-                          (c.rows == 1 ? " row" : " rows") + ": too few to learn or to measure");
-    }
-  }
+  note_small_classes(out);
   if (out.task != "binary") return {};
   if (request.positive.empty()) {
     out.positive = positive_class(out.classes[0], out.classes[1], target.type, out.positive_why);
@@ -252,6 +287,11 @@ void add_notes(const std::vector<ColumnProfile>& columns, Inference& out) {
     if (role.role != "target" && holds_local_dates(columns[i])) {
       out.notes.push_back("\"" + role.name + "\" looks like dates ('" + columns[i].top.front().value +
                           "') but was read as text: written as 2020-12-31 they would be used as dates");
+    }
+    if (role.role != "target" && holds_decimal_commas(columns[i])) {
+      out.notes.push_back("\"" + role.name + "\" looks like numbers with a decimal comma ('" +
+                          columns[i].top.front().value +
+                          "') but was read as text: written with a decimal point they would be used as numbers");
     }
     // What somebody left out on purpose needs no note.
     const bool silent = role.why == "excluded" || role.why == "not among the inputs";

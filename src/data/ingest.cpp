@@ -110,8 +110,28 @@ Result<table::CsvOptions> csv_options(const CsvSettings& settings) {
   return out;
 }
 
-// The parent's columns, widened for the new rows, then the new ones. What changes is noted.
-Result<table::Schema> merge_schemas(const table::Schema& parent, const table::Schema& fresh,
+std::unexpected<Error> bad_schema(std::string what) {
+  return fail(Code::invalid_argument, "data.schema", std::move(what));
+}
+
+// Rows that are clearly of another table are refused as a whole.
+Result<void> check_kinship(const table::Schema& parent, const table::Schema& fresh, const std::string& key) {
+  std::string names;
+  for (const table::Field& field : parent.fields) {
+    if (fresh.index_of(field.name) >= 0) {
+      if (key.empty() || parent.index_of(key) < 0 || fresh.index_of(key) >= 0) return {};
+      return bad_schema("the new rows lack the key, column '" + key + "'");
+    }
+    names += (names.empty() ? "'" : ", '") + field.name + "'";
+  }
+  return bad_schema("no column of the new rows is one of the dataset's (" + table::excerpt(names, 200) +
+                    "); is it the right file?");
+}
+
+// The parent's columns, widened for the new rows, then the new ones. What changes is noted. Words where the dataset has
+// numbers or dates would change what the column is: the type stays, and in a CSV the line with the word is named when
+// it is read.
+Result<table::Schema> merge_schemas(const table::Schema& parent, const table::Schema& fresh, bool is_csv,
                                     std::vector<std::string>& notes) {
   table::Schema out = parent;
   for (table::Field& field : out.fields) {
@@ -121,11 +141,13 @@ Result<table::Schema> merge_schemas(const table::Schema& parent, const table::Sc
       continue;
     }
     const table::Type type = fresh.fields[static_cast<std::size_t>(place)].type;
-    const auto both = table::widest(field.type, type);
+    const bool words = type == table::Type::text && field.type != table::Type::text;
+    if (words && is_csv) continue;
+    const auto both = words ? std::nullopt : table::widest(field.type, type);
     if (!both) {
-      return fail(Code::invalid_argument, "data.schema",
-                  "column '" + field.name + "' is " + std::string(table::type_name(type)) + " in the new rows and " +
-                      std::string(table::type_name(field.type)) + " in the dataset; these do not go together");
+      return bad_schema("column '" + field.name + "' is " + std::string(table::type_name(type)) +
+                        " in the new rows and " + std::string(table::type_name(field.type)) +
+                        " in the dataset; these do not go together");
     }
     if (*both != field.type) {
       notes.push_back("column '" + field.name + "' was " + std::string(table::type_name(field.type)) + ", is " +
@@ -141,16 +163,41 @@ Result<table::Schema> merge_schemas(const table::Schema& parent, const table::Sc
   return out;
 }
 
+// What a person should know about the form of a CSV.
+void note_form(const table::CsvFound& found, const table::CsvOptions& options, IngestOutput& out) {
+  out.header = found.header;
+  if (!options.delimiter && found.delimiter != ',') {
+    out.notes.push_back(found.delimiter == '\t' ? "cells are separated by tabs"
+                                                : std::string("cells are separated by '") + found.delimiter + "'");
+  }
+  for (const std::string& name : found.renamed)
+    out.notes.push_back("a column is called '" + name + "' now: another one before it has its name");
+  if (!found.header && options.names.empty()) {
+    out.notes.emplace_back(
+        "the first line looks like data, so the columns are called column_1, column_2, ...; if it holds their names, "
+        "say header = true, else name them with `names`");
+  }
+  if (found.header && !found.header_likely) {
+    out.notes.emplace_back(
+        "the first line was read as column names, though it looks like data; if it is, say header = false");
+  }
+}
+
 // The rows of the source in the schema of the version. The file is opened with that schema's types, so that a column
 // which becomes text keeps its cells as they are written.
 Result<std::unique_ptr<table::BatchReader>> open_rows(const std::shared_ptr<const ReadableFile>& file,
                                                       table::CsvOptions options, const table::Schema& parent,
-                                                      table::Schema& schema, std::vector<std::string>& notes) {
+                                                      const std::string& key, table::Schema& schema,
+                                                      IngestOutput& out) {
+  auto& notes = out.notes;
   options.fallback = parent;
-  TRY(auto reader, table::open_file(file, options));
+  std::optional<table::CsvFound> found;
+  TRY(auto reader, table::open_file(file, options, &found));
   schema = reader->schema();
+  if (found) note_form(*found, options, out);
   if (parent.fields.empty() || parent == schema) return reader;
-  TRY(schema, merge_schemas(parent, schema, notes));
+  TRY_VOID(check_kinship(parent, schema, key));
+  TRY(schema, merge_schemas(parent, schema, found.has_value(), notes));
   options.types = schema;
   TRY(reader, table::open_file(file, options));
   return table::conform(std::move(reader), schema);
@@ -331,7 +378,7 @@ Result<IngestOutput> ingest(const Task& task, blob::Store& store, const IngestIn
   const bool append = input.mode == "append";
   TRY(const table::Schema parent, append ? schema_of(input.parent_schema) : Result<table::Schema>(table::Schema{}));
   table::Schema schema;
-  TRY(auto reader, open_rows(source.file, options, parent, schema, out.notes));
+  TRY(auto reader, open_rows(source.file, options, parent, input.key, schema, out));
   out.schema = fields_of(schema);
   Analyst analyst(schema, analyse_input(input));
   TRY_VOID(add_parent(task, store, input, schema, analyst));

@@ -63,6 +63,7 @@ struct IngestOutput {
   std::vector<ColumnField> schema;
   Analysis analysis;
   Provenance provenance;
+  std::optional<bool> header;      // of a CSV: whether its first line was read as names
   std::vector<std::string> notes;  // about the source; the inference has its own
 };
 

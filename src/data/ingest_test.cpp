@@ -97,6 +97,15 @@ TEST(Ingest, AppendStoresOnlyTheNewPartAndJudgesAllRows) {
   const auto clash = p.ingest_text("c.csv", "id,age,plan,churned\n2020-01-01,1,x,yes\n",
                                    {.parent_parts = first->parts, .parent_schema = first->schema});
   EXPECT_EQ(reason_of(clash), "data.schema");
+  const auto add = [&](const std::string& text, const std::string& key = {}) {
+    return p.ingest_text("e.csv", text, {.key = key, .parent_parts = first->parts, .parent_schema = first->schema});
+  };
+  const auto word = add("id,age,plan,churned\n502,3,pro,no\n503,old,pro,no\n");
+  EXPECT_EQ(reason_of(word), "table.bad_csv");
+  EXPECT_NE(word.error().message.find("line 3"), std::string::npos) << word.error().message;
+  EXPECT_EQ(reason_of(add("colour,weight\nred,3\n")), "data.schema");
+  EXPECT_EQ(reason_of(add("age,plan,churned\n3,pro,no\n", "id")), "data.schema");
+  EXPECT_TRUE(add("age,plan,churned\n3,pro,no\n"));
 }
 
 TEST(Ingest, ReplaceKeepsNothingButTellsNewValues) {
@@ -232,7 +241,7 @@ TEST(Ingest, AirlinesNamesItsBrokenLineAndReadsAsLatin1) {
   IngestInput input{.path = testing::shared_dir() + "/data/airlines_44k.csv.gz", .target = "IsArrDelayed"};
   const auto refused = ingest(p.task, p.blobs, input);
   ASSERT_FALSE(refused);
-  EXPECT_EQ(reason_of(refused), "table.bad_csv");
+  EXPECT_EQ(reason_of(refused), "table.not_utf8");
   EXPECT_NE(refused.error().message.find("line 27988"), std::string::npos) << refused.error().message;
   input.csv.encoding = "latin1";
   const auto out = ingest(p.task, p.blobs, input);

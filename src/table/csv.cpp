@@ -96,6 +96,11 @@ class CsvStream {
     text.replace(from, std::string::npos, wide);
   }
 
+  // Whatever the encoding of its letters is: text has line ends and tabs, and no other control characters.
+  static bool is_text(std::string_view raw) {
+    return std::ranges::none_of(raw, [](char c) { return c >= 0 && c < ' ' && c != '\n' && c != '\r' && c != '\t'; });
+  }
+
   Result<void> check_encoding(std::string_view raw) const {
     const std::size_t bad = find_bad_utf8(raw);
     if (bad == raw.size()) return {};
@@ -103,9 +108,11 @@ class CsvStream {
     if (raw[bad] == '\0') return bad_csv(line, "a zero byte; this is not a text file");
     constexpr std::string_view digits = "0123456789abcdef";
     const auto byte = static_cast<unsigned char>(raw[bad]);
-    return bad_csv(line, std::string("byte 0x") + digits[byte >> 4] + digits[byte & 15] +
-                             " is not UTF-8; if the file is Latin-1, say encoding = \"latin1\", or convert it (iconv "
-                             "-f latin1 -t utf-8)");
+    if (!is_text(raw)) return bad_csv(line, "control characters; this is not a text file");
+    return fail(Code::invalid_argument, "table.not_utf8",
+                "line " + std::to_string(line) + ": byte 0x" + digits[byte >> 4] + digits[byte & 15] +
+                    " is not UTF-8; if the file is Latin-1, say encoding = \"latin1\" for the source, or convert it "
+                    "(iconv -f latin1 -t utf-8)");
   }
 
   std::unique_ptr<ByteSource> source_;
@@ -119,7 +126,7 @@ class CsvStream {
 };
 
 struct CsvPlan {
-  CsvDialect dialect;
+  CsvFound dialect;
   CsvOptions options;
   Schema schema;
 };
@@ -151,7 +158,11 @@ Result<CsvPlan> plan_csv(const std::shared_ptr<const ReadableFile>& file, const 
                                         std::to_string(record.cells.size()) + " columns");
     }
   }
+  const std::vector<std::string> given = names;
   names = unique_names(std::move(names));
+  for (std::size_t c = 0; c < names.size(); c++) {
+    if (!given[c].empty() && given[c] != names[c]) plan.dialect.renamed.push_back(names[c]);
+  }
   std::vector<TypeGuess> guesses(names.size());
   while (more) {
     TRY_VOID(check_width(record, names.size(), stream.line()));
@@ -279,11 +290,15 @@ constexpr Container not_tables[] = {
      "packed with xz; unpack it first (unxz)"},
     {"SQLite format 3", "an SQLite database; export the table as CSV"},
     {"%PDF", "a PDF"},
+    {"[{", "JSON; write its rows as CSV or Parquet"},
+    {"{\"", "JSON; write its rows as CSV or Parquet"},
 };
 
 }  // namespace
 
-Result<std::unique_ptr<BatchReader>> open_file(std::shared_ptr<const ReadableFile> file, const CsvOptions& options) {
+Result<std::unique_ptr<BatchReader>> open_file(std::shared_ptr<const ReadableFile> file, const CsvOptions& options,
+                                               std::optional<CsvFound>* found) {
+  if (found) found->reset();
   std::string head;
   TRY(auto source, open_bytes(file));
   TRY(const bool any, source->read(head));
@@ -306,6 +321,7 @@ Result<std::unique_ptr<BatchReader>> open_file(std::shared_ptr<const ReadableFil
     }
   }
   TRY(auto plan, plan_csv(file, options));
+  if (found) *found = plan.dialect;
   TRY(auto stream, CsvStream::open(file, options.latin1));
   return std::make_unique<CsvReader>(std::move(plan), std::move(stream));
 }

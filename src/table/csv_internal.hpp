@@ -32,13 +32,9 @@ enum class CsvParse {
 // unquoted cell is itself, a line ends with LF, CRLF or CR. `at_end`: no more text will come.
 CsvParse parse_csv_record(std::string_view text, bool at_end, char delimiter, CsvRecord& record);
 
-struct CsvDialect {
-  char delimiter = ',';
-  bool header = false;
-};
 // From the beginning of a file. Delimiter: of , ; tab and |, the one which gives most records of the same number of
 // cells, the larger number on a tie. Header: csv_has_header.
-CsvDialect sniff_csv(std::string_view sample, bool at_end, const CsvOptions& options);
+CsvFound sniff_csv(std::string_view sample, bool at_end, const CsvOptions& options);
 
 // Is the first record a header? Yes when no cell of it is a number, truth value or date, and either some column holds
 // only such things below it, or none of its cells appears again in its own column.

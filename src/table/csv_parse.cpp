@@ -141,8 +141,8 @@ Sample sample_records(std::string_view text, bool at_end, char delimiter) {
 
 }  // namespace
 
-CsvDialect sniff_csv(std::string_view sample, bool at_end, const CsvOptions& options) {
-  CsvDialect out;
+CsvFound sniff_csv(std::string_view sample, bool at_end, const CsvOptions& options) {
+  CsvFound out;
   Sample best;
   if (options.delimiter) {
     out.delimiter = *options.delimiter;
@@ -167,7 +167,8 @@ CsvDialect sniff_csv(std::string_view sample, bool at_end, const CsvOptions& opt
       }
     }
   }
-  out.header = options.header ? *options.header : csv_has_header(best.records, options);
+  out.header_likely = csv_has_header(best.records, options);
+  out.header = options.header.value_or(out.header_likely);
   return out;
 }
 

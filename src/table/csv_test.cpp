@@ -78,13 +78,15 @@ TEST(Csv, Table) {
       {"ragged after an embedded line end", "a,b\n\"x\ny\",2\n1,2,3\n", "table.bad_csv: line 4: the row has 3 columns"},
       {"open quote", "a,b\n1,2\n3,\"x\n4,5\n", "table.bad_csv: line 3: a quote opened"},
       {"after a quote", "a,b\n1,\"x\"y\n", "table.bad_csv: line 2: text after the closing quote of cell 2"},
-      {"Latin-1", "a,b\n1,x\n2,caf\xe9\n", "table.bad_csv: line 3: byte 0xe9 is not UTF-8"},
+      {"Latin-1", "a,b\n1,x\n2,caf\xe9\n", "table.not_utf8: line 3: byte 0xe9 is not UTF-8"},
       {"UTF-16",
        std::string("\xff\xfe"
                    "a\0,\0",
                    6),
        "table.bad_csv: line 1: the file is UTF-16"},
       {"zero byte", std::string("a,b\n1,\0\n", 8), "table.bad_csv: line 2: a zero byte"},
+      {"binary", "a,b\n\x01\xe9,2\n", "table.bad_csv: line 2: control characters"},
+      {"JSON", "[{\"a\":1}]", "table.bad_file: the file is JSON"},
       {"zip", "PK\x03\x04xxxx", "table.bad_file: the file is a zip"},
   };
   for (const CsvCase& c : cases) {

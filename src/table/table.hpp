@@ -104,15 +104,24 @@ struct CsvOptions {
   Schema fallback;      // types for columns that hold no value at all; those not named here become text
 };
 
+// What was found out about the form of a CSV.
+struct CsvFound {
+  char delimiter = ',';
+  bool header = true;                // the first line was read as names
+  bool header_likely = true;         // what the first lines look like, whatever the options say
+  std::vector<std::string> renamed;  // "a_2": columns whose name was taken already
+};
+
 // A CSV, Parquet or Arrow IPC file, each plain or gzip, told apart by its first bytes; rows in file order. Needs no
 // engine. `file` is read twice when it is a CSV: once for the types, once for the rows.
 // CSV: types are inferred over the whole file: boolean (true/false), int64 (not "007", not beyond 64 bits: those stay
 // text), float64, date and timestamp (ISO 8601), else text. Blanks around cells are trimmed, blank lines left out, a
 // byte order mark skipped. Missing names become column_<n>, doubles get _2, _3.
-// invalid_argument: `table.bad_csv` naming the line (ragged row, open quote, a byte that is not UTF-8, a value that is
-// not of a given type), `table.empty_file`, `table.bad_file` (another format); data_loss `table.bad_gzip`.
-Result<std::unique_ptr<BatchReader>> open_file(std::shared_ptr<const ReadableFile> file,
-                                               const CsvOptions& options = {});
+// invalid_argument: `table.bad_csv` naming the line (ragged row, open quote, a zero byte, a value that is
+// not of a given type), `table.not_utf8`, `table.empty_file`, `table.bad_file` (another format); data_loss
+// `table.bad_gzip`. `found` is filled for a CSV, and emptied for the other formats.
+Result<std::unique_ptr<BatchReader>> open_file(std::shared_ptr<const ReadableFile> file, const CsvOptions& options = {},
+                                               std::optional<CsvFound>* found = nullptr);
 
 // One DuckDB in this process, in memory, with bounds. Thread-safe: every query gets a connection of its own.
 class Engine {

@@ -254,6 +254,7 @@ std::string excerpt(std::string_view text, std::size_t bytes_max) {
     while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) end--;
     out.resize(end);
   }
+  for (char& c : out) c = (c >= 0 && c < ' ') || c == 0x7f ? ' ' : c;  // a message stays on its line
   for (std::size_t bad = find_bad_utf8(out); bad < out.size(); bad = find_bad_utf8(out)) out[bad] = '?';
   return whole ? out : out + std::string(dots);
 }
