@@ -15,6 +15,7 @@ namespace millrace::model {
 struct ParsedRows {
   std::vector<table::Row> rows;   // in the order of Manifest::inputs; null where missing
   std::vector<std::string> keys;  // by row, "" where the row names none; empty when the model has no key column
+  bool single = false;            // one row as it is, not in a list or a table
 };
 
 // Where and what a request got wrong, for an answer with fields of its own. The error's message says the same as

@@ -89,8 +89,11 @@ class JsonReader {
     if (document_ && !document_->current_location().get(at))
       where = " near " + quoted(std::string_view(at).substr(0, 30));
     if (error == UTF8_ERROR) return complain_("model.bad_json", "", "UTF-8 text", "bytes that are no UTF-8");
+    // "CODE: What is wrong. More about it.": the middle is for people.
+    std::string_view what = error_message(error);
+    if (const auto colon = what.find(": "); colon != what.npos) what.remove_prefix(colon + 2);
     return complain_("model.bad_json", "", "valid JSON",
-                     std::string("broken JSON (") + error_message(error) + ")" + where);
+                     "broken JSON (" + std::string(what.substr(0, what.find('.'))) + ")" + where);
   }
 
   Result<void> read_array(ondemand::array& array) {
@@ -160,6 +163,7 @@ class JsonReader {
                          "nothing");
       }
     }
+    out_.single = index < 0;
     out_.rows.push_back(std::move(row));
     if (p_.key_ >= 0) out_.keys.push_back(std::move(key));
     return {};
@@ -312,6 +316,12 @@ Result<ParsedRows> RowParser::parse_json(std::string_view text, const ParseLimit
   if (text.size() > limits.bytes_max) {
     return Complaint(problem)("model.too_large", "", "at most " + std::to_string(limits.bytes_max) + " bytes",
                               std::to_string(text.size()), Code::resource_exhausted);
+  }
+  const auto first = text.find_first_not_of(" \t\r\n");
+  if (first == text.npos) return Complaint(problem)("model.bad_json", "", "a JSON object or a list of them", "nothing");
+  if (const char c = text[first]; c != '{' && c != '[' && static_cast<unsigned char>(c) < 0x80) {
+    return Complaint(problem)("model.bad_json", "", "a JSON object or a list of them",
+                              quoted(text.substr(first, 30)) + " (CSV is sent with Content-Type: text/csv)");
   }
   thread_local Scratch scratch;
   auto result = JsonReader(*this, limits, problem).read(scratch, text);

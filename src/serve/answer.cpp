@@ -70,10 +70,10 @@ void put_tail(std::string& out, std::string_view name_and_version, double took_m
 }  // namespace
 
 std::string render_answer(const model::Manifest& manifest, std::span<const model::Answer> answers,
-                          std::span<const Id> ids, std::string_view name_and_version, double took_ms) {
+                          std::span<const Id> ids, bool single, std::string_view name_and_version, double took_ms) {
   std::string out;
   out.reserve(128 + answers.size() * (64 + manifest.classes.size() * 32));
-  if (answers.size() == 1) {
+  if (single) {
     out += '{';
     put_answer(out, manifest, answers[0]);
     put_tail(out, name_and_version, took_ms);

@@ -10,7 +10,8 @@
 
 namespace millrace::serve {
 
+// `single`: the one answer as it is; else a list, also of one.
 std::string render_answer(const model::Manifest& manifest, std::span<const model::Answer> answers,
-                          std::span<const Id> ids, std::string_view name_and_version, double took_ms);
+                          std::span<const Id> ids, bool single, std::string_view name_and_version, double took_ms);
 
 }  // namespace millrace::serve

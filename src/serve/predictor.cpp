@@ -273,7 +273,7 @@ Result<std::string> Predictor::predict(const PredictRequest& request, Problem* p
   counters.rows.fetch_add(answers.size(), std::memory_order_relaxed);
   if (stats.unseen) counters.unseen.fetch_add(stats.unseen, std::memory_order_relaxed);
   auto took_ms = std::chrono::duration<double, std::milli>(env_.clock.steady() - began).count();
-  return render_answer(manifest, answers, ids, served->name_and_version, took_ms);
+  return render_answer(manifest, answers, ids, rows.single, served->name_and_version, took_ms);
 }
 
 }  // namespace millrace::serve
