@@ -42,6 +42,11 @@ std::vector<std::string> Controller::waiting() const {
   return waiting_;
 }
 
+std::vector<std::string> Controller::troubles() const {
+  std::lock_guard lock(mutex_);
+  return troubles_;
+}
+
 void Controller::run() {
   for (;;) {
     look();
@@ -87,8 +92,6 @@ void Controller::look() {
     attempt("rules", decision ? Result<void>() : Result<void>(fail(decision.error())));
     std::lock_guard lock(mutex_);
     waiting_ = decision ? decision->waiting : std::vector<std::string>();
-    for (const auto& [what, message] : failures) waiting_.push_back(what + ": " + message);
-    if (auto why = service_.roll_waiting(); !why.empty()) waiting_.push_back(why);
   }
   if (service_.project()) {
     attempt("live", service_.look_at_live());
@@ -96,6 +99,11 @@ void Controller::look() {
     attempt("rolling the log", service_.look_at_log());
   }
   look_at_garbage();
+  {
+    std::lock_guard lock(mutex_);
+    troubles_.clear();
+    for (const auto& [what, message] : failures) troubles_.push_back(what + ": " + message);
+  }
   failures_ = std::move(failures);
   if (worker_) worker_->wake();
 }

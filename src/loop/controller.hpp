@@ -28,8 +28,9 @@ class Controller {
   void start();
   void stop();
   void wake();  // something changed: look now; never blocks
-  // What the last look found to be waited for, for status.
+  // What the last look found, for status: what the rules wait for, and what could not be looked at.
   std::vector<std::string> waiting() const;
+  std::vector<std::string> troubles() const;
 
  private:
   void run();
@@ -46,6 +47,7 @@ class Controller {
   bool woken_ = false;
   bool stopping_ = false;
   std::vector<std::string> waiting_;
+  std::vector<std::string> troubles_;
   std::map<std::string, std::string> failures_;  // of the last look, by part; only a new one is logged
   std::thread thread_;
   std::atomic<bool> collecting_ = false;

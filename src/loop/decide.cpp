@@ -68,8 +68,8 @@ RetrainDecision decide_retrain(const RetrainPolicy& policy, const RetrainSnapsho
     if (*policy.schedule_due <= now.now) {
       if (!due) due = {"schedule " + policy.schedule_text, "schedule " + policy.schedule_text};
     } else {
-      decision.waiting.push_back(
-          std::format("schedule {}: {}", policy.schedule_text, format_time(*policy.schedule_due)));
+      decision.waiting.push_back(std::format("schedule {}: next at {:%F %H:%M} UTC", policy.schedule_text,
+                                             std::chrono::floor<std::chrono::minutes>(*policy.schedule_due)));
     }
   }
   if (!due) return decision;

@@ -19,6 +19,7 @@ void sources(Fields file, std::vector<SourceConfig>& all) {
     fields.flag("header", source.header);
     fields.texts("names", source.names);
     fields.text("delimiter", source.delimiter);
+    fields.text("encoding", source.encoding);
     fields.text("format", source.format);
   };
   if (section.writing()) {

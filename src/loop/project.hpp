@@ -43,6 +43,7 @@ struct SourceConfig {
   bool header = true;              // the first line of a CSV holds the names
   std::vector<std::string> names;  // column names for a file without a header
   std::string delimiter;           // one character; empty: found out from the file
+  std::string encoding = "utf-8";  // utf-8, latin1
   std::string format = "auto";     // auto (by the name), csv, parquet
   bool upload() const { return uri == "upload"; }
   std::string path() const;  // what follows "file:"; empty for an upload
@@ -282,6 +283,7 @@ struct InitFacts {
   bool header = true;
   std::vector<std::string> names;
   std::string delimiter;  // empty: not written
+  std::string encoding;   // empty: not written
   std::string target;     // column
   std::string task;       // for a comment: "binary, 26.5 % positive"
   std::string positive;

@@ -48,6 +48,8 @@ std::string write_init(const InitFacts& facts) {
   }
   if (!facts.delimiter.empty()) out += "delimiter = " + toml_string(facts.delimiter) + "\n";
 
+  if (!facts.encoding.empty()) out += "encoding = " + toml_string(facts.encoding) + "\n";
+
   out += "\n[model]\ntarget = " + toml_string(facts.source + "." + facts.target);
   out += facts.task.empty() ? "\n" : "  # " + one_line(facts.task) + "\n";
   if (!facts.positive.empty()) out += "positive = " + toml_string(facts.positive) + "\n";

@@ -20,6 +20,7 @@ constexpr Key all_keys[] = {
     {.path = "source.*.header", .forms = boolean, .fallback = "true", .effect = Effect::retrain, .help = "Whether the first line of a CSV holds the column names.", .example = "false"},
     {.path = "source.*.names", .forms = list, .items = text, .fallback = "[]", .judge = judge_not_empty, .effect = Effect::retrain, .help = "Column names of a file without a header.", .example = "[\"age\", \"job\"]"},
     {.path = "source.*.delimiter", .forms = text, .judge = judge_character, .effect = Effect::retrain, .help = "What stands between two fields of a CSV; found out from the file when absent.", .example = "\";\""},
+    {.path = "source.*.encoding", .forms = text, .fallback = "\"utf-8\"", .words = "utf-8|latin1", .effect = Effect::retrain, .help = "How the bytes of a CSV are letters.", .example = "\"latin1\""},
     {.path = "source.*.format", .forms = text, .fallback = "\"auto\"", .words = "auto|csv|parquet", .effect = Effect::retrain, .help = "Format of the file; auto goes by its name and content.", .example = "\"csv\""},
     {.path = "source.*.time", .forms = text, .later = true, .help = "Column that says when a row became true.", .example = "\"updated_at\""},
     {.path = "source.*.every", .forms = duration, .later = true, .help = "How often the source is read.", .example = "\"1h\""},

@@ -1,5 +1,6 @@
 // The project file, sources and rules.
 #include "loop/service.hpp"
+#include "loop/notes.hpp"
 
 #include <algorithm>
 #include <format>
@@ -77,6 +78,9 @@ Result<Applied> Service::apply(const std::string& text, const std::string& profi
     applied.changes = diff_projects(before, parsed);
   }
   applied.changed = !stored || !applied.changes.empty();
+  if (applied.changed) {
+    TRY(applied.notes, notes_on(parsed, applied.changes));
+  }
   if (dry_run || !applied.changed) {
     if (!dry_run) {
       std::lock_guard lock(mutex_);
@@ -94,6 +98,39 @@ Result<Applied> Service::apply(const std::string& text, const std::string& profi
   env_.log.info("project_applied", {{"project", applied.project.name}, {"number", applied.project.number}, {"by", by}});
   changed();
   return applied;
+}
+
+Result<std::vector<std::string>> Service::notes_on(const Project& project, const std::vector<Change>& changes) {
+  std::vector<std::string> notes;
+  std::vector<std::pair<std::string, std::vector<std::string>>> known;  // source, columns of its newest version
+  bool trained = false;
+  TRY_VOID(store_.read([&](meta::Reader& reader) -> Result<void> {
+    for (const auto& source : project.sources) {
+      TRY(auto version, data::newest_version(reader, source.name));
+      known.emplace_back(source.name, std::vector<std::string>{});
+      if (!version) continue;
+      for (const auto& field : version->content.schema) known.back().second.push_back(field.name);
+    }
+    TRY(auto last, newest_training(reader));
+    trained = last.has_value();
+    return {};
+  }));
+  for (const auto& [source, columns] : known) {
+    for (auto& note : missing_columns(project, source, columns)) notes.push_back(std::move(note));
+  }
+  for (const auto& source : project.sources) {
+    auto path = source.path();
+    if (!source.upload() && !exists(env_.fs, path.starts_with('/') ? path : join_path(config_.paths.project_dir, path)))
+      notes.push_back(std::format("source.{}.uri: there is no file {}", source.name, path));
+  }
+  auto causes = [&](Effect effect) { return std::ranges::contains(changes, effect, &Change::effect); };
+  TRY(auto zone, flow::Zone::find(project.timezone));
+  auto start = flow::may_start(project.retrain.window, env_.clock.now(), zone);
+  if (trained && causes(Effect::retrain) && !start.yes)
+    notes.push_back(std::format("the training {}; not to wait: millrace retrain", start.why));
+  if (causes(Effect::restart))
+    notes.emplace_back("where it runs changes at the next start: millrace down, millrace up");
+  return notes;
 }
 
 // ---- data
@@ -147,7 +184,8 @@ std::string file_stamp(const FileInfo& info) { return format_time(info.modified)
 data::IngestInput Service::read_input(const SourceConfig& source, const Project& project) const {
   data::IngestInput input;
   input.csv.delimiter = source.delimiter;
-  if (!source.header || !source.names.empty()) input.csv.header = false;
+  input.csv.header = source.header && source.names.empty();
+  input.csv.encoding = source.encoding;
   input.csv.names = source.names;
   input.key = source.key;
   const auto& model = project.model;
@@ -193,6 +231,13 @@ Result<std::string> Service::enqueue_ingest(const SourceConfig& source, const st
       input.parent_parts = parent->content.parts;
       input.parent_schema = parent->content.schema;
       TRY(input.parent_sources, data::sources_of(tx, source.name, parent->number));
+      // A part that was lost comes back when the same file is read again.
+      bool whole = true;
+      for (const auto& part : parent->content.parts) {
+        TRY(auto digest, Digest::parse(part.digest));
+        whole = whole && blobs_.stat(digest).has_value();
+      }
+      if (!whole && blob.empty()) input.parent_sources.clear();
       // Other questions (target, key, checks) of the same bytes: they are read again.
       TRY(auto before, question_of(tx, source.name));
       if (before != question(input)) input.parent_sources.clear();
@@ -240,19 +285,37 @@ Result<std::optional<std::string>> Service::ingest_if_changed(const std::string&
   return id;
 }
 
+namespace {
+
+Result<const SourceConfig*> find_source(const Project* project, const std::string& name) {
+  if (const auto* source = project ? project->source(name) : nullptr) return source;
+  std::string names;
+  if (project) {
+    for (const auto& one : project->sources) names += (names.empty() ? "" : ", ") + one.name;
+  }
+  return millrace::fail(Code::not_found, "loop.no_source",
+                        std::format("the project has no source '{}'; it has: {}", name, names));
+}
+
+}  // namespace
+
+Result<void> Service::may_upload(const std::string& name) const {
+  auto project = this->project();
+  TRY(const auto* source, find_source(project.get(), name));
+  if (source->upload()) return {};
+  return millrace::fail(Code::failed_precondition, "loop.file_source",
+                        std::format("source '{}' is what {} holds, so rows sent to it would be lost when the file is "
+                                    "read again; change the file, or send rows to a source with uri = \"upload\"",
+                                    name, source->uri));
+}
+
 Result<std::string> Service::ingest(const std::string& name, const std::string& blob, const std::string& file,
                                     const std::string& by) {
   auto project = this->project();
-  const auto* source = project ? project->source(name) : nullptr;
-  if (!source && project && blob.empty() && name == predictions_dataset(project->name)) return roll_now(by);
-  if (!source) {
-    std::string names;
-    if (project) {
-      for (const auto& one : project->sources) names += (names.empty() ? "" : ", ") + one.name;
-    }
-    return millrace::fail(Code::not_found, "loop.no_source",
-                          std::format("the project has no source '{}'; it has: {}", name, names));
-  }
+  if (project && !project->source(name) && blob.empty() && name == predictions_dataset(project->name))
+    return roll_now(by);
+  TRY(const auto* source, find_source(project.get(), name));
+  if (!blob.empty()) TRY_VOID(may_upload(name));
   if (blob.empty() && source->upload()) {
     return millrace::fail(Code::failed_precondition, "loop.upload_source",
                           std::format("source '{}' is filled by uploads: millrace ingest {} FILE", name, name));

@@ -61,6 +61,7 @@ struct Applied {
   StoredProject project;
   bool changed = false;
   std::vector<Change> changes;
+  std::vector<std::string> notes;  // what the file means for the data that is there, and what has to wait
 };
 
 class Service final : public serve::WantedSource, public train::JobSource {
@@ -87,6 +88,9 @@ class Service final : public serve::WantedSource, public train::JobSource {
   // `blob` empty: the source's own file, whatever is known of it.
   Result<std::string> ingest(const std::string& source, const std::string& blob, const std::string& name,
                              const std::string& by);
+  // not_found `loop.no_source`; failed_precondition `loop.file_source` for one that reads a file, whose rows an upload
+  // would only hold until the file is read again.
+  Result<void> may_upload(const std::string& source) const;
   // Jobs over a version's rows; sensitive columns are masked. Each answers the job's id.
   Result<std::string> query(const std::string& dataset, std::int64_t version, const std::string& sql,
                             std::int64_t rows_max);
@@ -187,6 +191,7 @@ class Service final : public serve::WantedSource, public train::JobSource {
   Result<std::string> ask(std::string_view kind, const std::string& dataset, std::int64_t version, Duration timeout,
                           const std::function<Result<std::string>(meta::Reader&, const data::DatasetVersion&)>& input);
   data::IngestInput read_input(const SourceConfig& source, const Project& project) const;
+  Result<std::vector<std::string>> notes_on(const Project& project, const std::vector<Change>& changes);
   Result<std::string> question_of(meta::Reader& reader, const std::string& source);
   // Restarts the grace of each blob, before a record names them anew. failed_precondition `loop.rows_gone`.
   Result<void> pin_rows(const RowSet& rows, const std::string& of);

@@ -134,11 +134,7 @@ void add_data_routes(net::Server& server, Context& c) {
   });
   server.upload("POST", "/api/v1/datasets/{dataset}/upload",
                 [&c](const Request& r) -> Result<std::unique_ptr<net::UploadSink>> {
-                  auto project = c.service.project();
-                  if (!project || !project->source(r.path_parameter("dataset"))) {
-                    return fail(Code::not_found, "loop.no_source",
-                                std::format("the project has no source '{}'", r.path_parameter("dataset")));
-                  }
+                  TRY_VOID(c.service.may_upload(r.path_parameter("dataset")));
                   TRY(auto writer, c.service.blobs().create());
                   return std::make_unique<UploadToSource>(c, r.path_parameter("dataset"),
                                                           std::string(r.query("name").value_or("upload")), person(r),

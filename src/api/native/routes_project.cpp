@@ -4,6 +4,7 @@
 
 #include "api/native/openapi.hpp"
 #include "api/native/routes_internal.hpp"
+#include "loop/notes.hpp"
 
 namespace millrace::api {
 
@@ -16,7 +17,6 @@ Result<Status> status_of(Context& c) {
   status.started = format_time(c.started);
   auto project = c.service.project();
   status.ready = false;
-  status.waiting = c.controller.waiting();
   if (!project) return status;
   status.project = project->name;
   ModelStatus model;
@@ -67,6 +67,8 @@ Result<Status> status_of(Context& c) {
                         data->number, data->dataset, data->number));
       }
     }
+    TRY(auto unread, loop::failed_readings(reader, c.service.jobs(), *project));
+    for (auto& line : unread) model.notes.push_back(std::move(line));
     TRY(auto runs, track::list_runs(reader, project->name, 1, 0));
     if (!runs.empty() && runs.front().state == track::RunState::failed) {
       model.notes.push_back(std::format("run {} failed: {}; see: millrace runs logs {}", runs.front().id,
@@ -94,6 +96,8 @@ Result<Status> status_of(Context& c) {
     if (state.unseen > 0)
       model.notes.push_back(std::format("{} values of categories that training had not seen", state.unseen));
   }
+  if (auto why = c.service.roll_waiting(); !why.empty()) status.waiting.push_back(why);
+  for (const auto& trouble : c.controller.troubles()) model.notes.push_back(trouble);
   for (const auto& waiting : c.controller.waiting())
     model.next_retrain += (model.next_retrain.empty() ? "" : "; ") + waiting;
   status.ready = c.predictor.ready() && model.loaded.has_value();
@@ -110,7 +114,7 @@ void add_project_routes(net::Server& server, Context& c) {
     auto apply = [&]() -> Result<ApplyAnswer> {
       TRY(auto asked, parse<ApplyRequest>(r.body));
       TRY(auto applied, c.service.apply(asked.text, "", asked.dry_run, person(r)));
-      ApplyAnswer out{applied.project.name, applied.project.number, applied.changed, {}};
+      ApplyAnswer out{applied.project.name, applied.project.number, applied.changed, {}, applied.notes};
       for (const auto& change : applied.changes)
         out.changes.push_back(
             {change.path, change.before, change.after, std::string(loop::effect_name(change.effect))});

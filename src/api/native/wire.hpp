@@ -84,6 +84,7 @@ struct ApplyAnswer {
   std::int64_t number = 0;  // of the stored project file; grows by one per change
   bool changed = false;
   std::vector<ProjectChange> changes;
+  std::vector<std::string> notes;  // what the file means for the data that is there, and what has to wait
 };
 struct LoopStep {
   std::string step;
