@@ -1,17 +1,18 @@
 // `init`: looks at a data file in a job process and writes a short project file.
 #include <algorithm>
 #include <format>
-#include <regex>
 
 #include "app/local_commands.hpp"
 #include "base/fs.hpp"
 #include "base/ids.hpp"
 #include "base/process.hpp"
 #include "cli/print.hpp"
+#include "data/infer.hpp"
 #include "data/ingest.hpp"
 #include "eval/gates.hpp"
 #include "loop/jobs.hpp"
 #include "loop/project.hpp"
+#include "table/value.hpp"
 #include "train/job_files.hpp"
 
 namespace millrace::app {
@@ -84,15 +85,27 @@ Result<data::IngestOutput> look_at_file(const data::IngestInput& input, Env& env
   return data::parse_ingest_output(result);
 }
 
-std::string counts_of_types(const data::IngestOutput& output, const std::string& target) {
-  std::map<std::string, int> counts;
-  for (const auto& column : output.analysis.inference.columns) {
-    if (column.name == target) continue;
-    ++counts[column.role == "input" ? column.encoding : column.role == "key" ? "key" : "left out"];
+// What each column is and becomes; of a wide table the first ones.
+std::string columns_table(const data::IngestOutput& output) {
+  constexpr std::size_t shown_max = 20;
+  constexpr std::size_t why_max = 60;
+  const auto& columns = output.analysis.inference.columns;
+  cli::Table table({"  column", "type", "values", "nulls", "use", "why"}, {false, false, true, true});
+  for (std::size_t i = 0; i < std::min(columns.size(), shown_max); ++i) {
+    const auto& profile = output.analysis.columns[i];
+    table.add({"  " + table::excerpt(columns[i].name, 40), columns[i].type, cli::with_thousands(profile.distinct),
+               cli::with_thousands(profile.nulls), columns[i].role, table::excerpt(columns[i].why, why_max)});
   }
+  return table.text() +
+         (columns.size() > shown_max ? std::format("  and {} more\n", columns.size() - shown_max) : std::string());
+}
+
+std::string listed(const std::vector<data::ColumnField>& schema) {
+  constexpr std::size_t shown_max = 30;
   std::string out;
-  for (const auto& [what, count] : counts) out += std::format("{}{} {}", out.empty() ? "" : ", ", count, what);
-  return out;
+  for (std::size_t i = 0; i < std::min(schema.size(), shown_max); ++i)
+    out += (out.empty() ? "" : ", ") + table::excerpt(schema[i].name, 40);
+  return out + (schema.size() > shown_max ? std::format(" and {} more", schema.size() - shown_max) : "");
 }
 
 }  // namespace
@@ -100,30 +113,47 @@ std::string counts_of_types(const data::IngestOutput& output, const std::string&
 Result<cli::Output> init(const cli::InitOptions& options, Env& env) {
   if (exists(env.fs, options.project_file) && !options.force) {
     return fail(Code::already_exists, "app.project_exists",
-                std::format("{} is there already; to replace it: --force", options.project_file));
+                std::format("{} is there already; use it with: millrace up; to replace it: millrace init --force",
+                            options.project_file));
   }
   if (!exists(env.fs, options.file))
-    return fail(Code::not_found, "app.no_file", std::format("there is no file {}", options.file));
+    return fail(Code::not_found, "app.no_file",
+                std::format("there is no file {}; name a CSV or Parquet file, plain or gzip", options.file));
   auto began = env.clock.steady();
   data::IngestInput input;
   input.path = options.file;
   input.uri = "file:" + options.file;
   input.target = options.target;
-  TRY(auto output, look_at_file(input, env));
+  auto looked = look_at_file(input, env);
+  if (!looked && looked.error().reason == "table.not_utf8") {
+    input.csv.encoding = "latin1";
+    looked = look_at_file(input, env);
+  }
+  if (!looked) {
+    auto error = std::move(looked).error();
+    if (!error.message.contains(options.file)) error.message = options.file + ": " + error.message;
+    return std::unexpected(std::move(error));
+  }
+  const auto& output = *looked;
   const auto& found = output.analysis.inference;
   auto took = std::chrono::duration<double>(env.clock.steady() - began).count();
   if (options.target.empty()) {
-    std::string columns;
-    for (const auto& field : output.schema) columns += (columns.empty() ? "" : ", ") + field.name;
     return fail(Code::invalid_argument, "cli.no_target",
-                std::format("which column is to be predicted? name it with --target; the file has: {}", columns));
+                std::format("which column is to be predicted? name it with --target; {} has: {}", options.file,
+                            listed(output.schema)));
   }
-  std::string text = std::format("read {} rows, {} columns ({:.1f} s): {}\n", cli::with_thousands(output.analysis.rows),
-                                 output.schema.size(), took, counts_of_types(output, options.target));
-  text += std::format("task: {} ({})\n", found.task, found.task_why);
-  if (!found.positive.empty()) text += std::format("positive class: {} ({})\n", found.positive, found.positive_why);
-  text += found.key.empty() ? "key: none found -> rows are told apart by their content\n"
-                            : std::format("key: {}{}\n", found.key, found.key_proposed ? " (proposed)" : "");
+  if (std::ranges::none_of(found.columns, [](const auto& column) { return column.role == "input"; })) {
+    return fail(
+        Code::invalid_argument, "app.no_inputs",
+        std::format("{}: no column besides the target can be learned from:\n{}", options.file, columns_table(output)));
+  }
+  const auto lines = data::describe(output.analysis);
+  std::string text = std::format("read {} ({:.1f} s)\n", lines.front(), took);
+  for (const auto& line : lines) {
+    if (!line.starts_with("note: ") && &line != lines.data()) text += line + "\n";
+  }
+  if (found.key.empty()) text += "no key found: rows are told apart by their content\n";
+  text += columns_table(output);
 
   loop::InitFacts facts;
   facts.project = facts.source = name_of(options.file);
@@ -134,24 +164,21 @@ Result<cli::Output> init(const cli::InitOptions& options, Env& env) {
   facts.target = options.target;
   facts.task = std::format("{}: {}", found.task, found.task_why);
   facts.positive = found.positive;
-  bool generated = std::all_of(output.schema.begin(), output.schema.end(), [](const auto& field) {
-    return std::regex_match(field.name, std::regex("column_?\\d+"));
-  });
-  if (generated) {
+  if (output.header == false) {
     facts.header = false;
     for (const auto& field : output.schema) facts.names.push_back(field.name);
   }
+  facts.encoding = input.csv.encoding;
+  if (!input.csv.encoding.empty())
+    text += "note: the file is not UTF-8: read as Latin-1 (`encoding` in the project file)\n";
   for (const auto& column : found.columns) {
     if (column.role == "left out") {
       facts.excluded.push_back({column.name, column.why});
-      text += std::format("left out: {} ({})\n", column.name, column.why);
     }
   }
   for (const auto& leak : found.leaks) {
-    auto line =
-        std::format("leak suspect: {} alone tells the target; is it known when a prediction is asked for?", leak);
-    facts.notes.push_back(line);
-    text += line + "\n";
+    facts.notes.push_back(
+        std::format("leak suspect: {} alone tells the target; is it known when a prediction is asked for?", leak));
   }
   for (const auto& note : output.notes) text += "note: " + note + "\n";
   for (const auto& note : found.notes) text += "note: " + note + "\n";

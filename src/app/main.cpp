@@ -38,6 +38,7 @@ class AheadClock final : public millrace::Clock {
 
 millrace::Result<std::string> read_input(millrace::Fs& fs, const std::string& path) {
   if (path != "-") return millrace::read_file(fs, path);
+  if (isatty(0) != 0) std::fputs("reading what you type; end it with Ctrl-D on a line of its own\n", stderr);
   return std::string(std::istreambuf_iterator<char>(std::cin), {});
 }
 

@@ -14,6 +14,7 @@
 #include "flow/relay.hpp"
 #include "loop/controller.hpp"
 #include "loop/log_records.hpp"
+#include "loop/notes.hpp"
 #include "meta/sqlite.hpp"
 #include "net/server.hpp"
 #include "queue/local.hpp"
@@ -48,6 +49,8 @@ struct Server::Impl {
   std::int64_t version_seen = 0;
   std::int64_t current_seen = -1;
   std::string run_failed_seen;
+  bool rules_said = false;
+  std::vector<std::string> unread_seen;
 };
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -94,11 +97,12 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
 
 Result<std::string> Server::apply(const std::string& text, const std::string& profile) {
   TRY(auto applied, impl_->service->apply(text, profile, false, "up"));
-  if (applied.project.number <= 1 || !applied.changed) return std::string();
+  if (!applied.changed) return std::string();
   std::string out;
   for (const auto& change : applied.changes)
     out += std::format("changed   {}: {} -> {}   causes: {}\n", change.path, change.before, change.after,
                        loop::effect_name(change.effect));
+  for (const auto& note : applied.notes) out += "note      " + note + "\n";
   return out;
 }
 
@@ -178,8 +182,8 @@ std::string Server::news() {
       TRY(auto data, data::newest_version(reader, head->dataset));
       const auto& checks = data->content.analysis.checks.results;
       auto ok_count = std::count_if(checks.begin(), checks.end(), [](const auto& c) { return c.level != "error"; });
-      out += std::format("data      {}@{}   {} rows   checks {}/{} ok\n", data->dataset, data->number, data->rows,
-                         ok_count, checks.size());
+      out += std::format("data      {}@{}   {} rows{}\n", data->dataset, data->number, data->rows,
+                         checks.empty() ? "" : std::format("   checks {}/{} ok", ok_count, checks.size()));
       for (const auto& check : checks) {
         if (check.level == "error")
           out += std::format("  check   {}  {}: {}\n", check.column, check.rule, check.message);
@@ -203,6 +207,11 @@ std::string Server::news() {
                            project->name, version.number, project->name, version.number);
       }
     }
+    TRY(auto unread, loop::failed_readings(reader, *impl.jobs, *project));
+    if (unread != impl.unread_seen) {
+      for (const auto& line : unread) out += "failed    " + line + "\n";
+      impl.unread_seen = std::move(unread);
+    }
     TRY(auto runs, track::list_runs(reader, project->name, 1, 0));
     if (!runs.empty() && runs.front().state == track::RunState::failed && runs.front().id != impl.run_failed_seen) {
       impl.run_failed_seen = runs.front().id;
@@ -217,6 +226,13 @@ std::string Server::news() {
       out +=
           std::format("serving   {}:{}   POST {}/predict/{}\n", project->name, *state.serving, impl.url, project->name);
     }
+  }
+  if (impl.current_seen >= 0 && !impl.rules_said) {
+    const bool by_hand = project->retrain.when.empty() && !project->retrain.schedule;
+    std::string rules;
+    for (const auto& line : impl.controller->waiting()) rules += (rules.empty() ? "" : "; ") + line;
+    impl.rules_said = by_hand || (!rules.empty() && rules != "a run is under way");
+    if (impl.rules_said) out += "retrain   " + (by_hand ? "by hand: millrace retrain" : rules) + "\n";
   }
   return out;
 }

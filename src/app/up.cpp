@@ -95,8 +95,9 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
     TRY(auto made, init({options.files.front(), options.target, options.project_file, false, false}, env));
     say(made.text);
   } else if (!options.files.empty()) {
-    say(std::format("using {} as it is; {} is read when the project file names it\n", options.project_file,
-                    options.files.front()));
+    say(std::format("using {}, which is there already; to make a new one: millrace init {}{} --force\n",
+                    options.project_file, options.files.front(),
+                    options.target.empty() ? "" : " --target " + options.target));
   }
   TRY(auto text, read_file(env.fs, options.project_file));
   TRY(auto project, loop::parse_project(text, options.profile, options.project_file));

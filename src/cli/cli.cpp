@@ -4,6 +4,7 @@
 #include <format>
 
 #include "base/error_codes.hpp"
+#include "base/nearest.hpp"
 #include "cli/print.hpp"
 
 namespace millrace::cli {
@@ -16,8 +17,10 @@ class Program {
   Program(const std::string& version, Env& env, const LocalCommands& local, const Terminal& terminal)
       : env_(env), local_(local), terminal_(terminal) {
     app_.set_version_flag("--version", "millrace " + version);
-    app_.require_subcommand(1);
     app_.get_formatter()->column_width(34);
+    app_.get_formatter()->enable_footer_formatting(false);
+    app_.get_formatter()->label("SUBCOMMAND", "COMMAND");
+    app_.get_formatter()->label("SUBCOMMANDS", "COMMANDS");
     app_.add_option("--server", server_, "server's URL (default: the one of this folder, or MILLRACE_URL)");
     app_.add_option("--server-data", server_data_,
                     "data folder of the server to talk to (default: .millrace here or above)");
@@ -28,6 +31,7 @@ class Program {
         "  millrace up customers.csv --target churned     a served model, monitored and retrained\n"
         "  curl -d @row.json localhost:7070/predict/NAME  ask it\n"
         "  millrace status                                how it does\n"
+        "  millrace COMMAND --help                        options and an example\n"
         "Exit status: 0 ok, 1 error, 2 gate failed, 3 waiting for approval, 4 nothing to do, 64 wrong usage.");
     start_commands();
     data_commands();
@@ -42,11 +46,9 @@ class Program {
     } catch (const CLI::Success& asked) {
       return app_.exit(asked);
     } catch (const CLI::ParseError& wrong) {
-      terminal_.err(std::format("error: {}\n", wrong.what()));
-      terminal_.err("  next  millrace --help, or millrace COMMAND --help\n");
-      return exit_status::wrong_usage;
+      return wrong_usage(usage_problem(wrong));
     }
-    if (!chosen_) return exit_status::wrong_usage;
+    if (!chosen_) return wrong_usage(usage_problem({}));
     auto output = chosen_();
     if (progress_shown_ && terminal_.progress_in_place) terminal_.err("\n");
     if (!output) {
@@ -60,12 +62,85 @@ class Program {
  private:
   using Run = std::function<Result<Output>()>;
 
+  std::string help_of(const CLI::App& command) const {
+    return command.get_formatter()->make_help(&command, words_of(command), CLI::AppFormatMode::Normal);
+  }
+
+  // The command whose words were being read.
+  CLI::App& reached() {
+    auto* at = &app_;
+    while (!at->get_subcommands().empty()) at = at->get_subcommands().front();
+    return *at;
+  }
+  std::string words_of(const CLI::App& command) const {
+    return &command == &app_ ? "millrace" : words_of(*command.get_parent()) + " " + command.get_name();
+  }
+  static std::vector<std::string> commands_of(const CLI::App& parent) {
+    std::vector<std::string> out;
+    for (const auto* one : parent.get_subcommands([](const CLI::App*) { return true; })) out.push_back(one->get_name());
+    return out;
+  }
+
+  int wrong_usage(const std::string& problem) {
+    auto& at = reached();
+    if (&at == &app_ && app_.remaining().empty()) {
+      terminal_.err(help_of(app_));
+    } else {
+      terminal_.err(std::format("error: {}\n  next  {} --help\n", problem, words_of(at)));
+    }
+    return exit_status::wrong_usage;
+  }
+
+  // What the library's message does not say: which command, which words it knows, what a missing word stands for.
+  std::string usage_problem(const std::optional<CLI::ParseError>& wrong) {
+    auto& at = reached();
+    const auto inner = commands_of(at);
+    auto left = at.remaining();
+    if (left.empty()) left = app_.remaining();  // what a command does not know falls through to the program
+    if (!inner.empty() && !left.empty() && !left.front().starts_with('-')) {
+      auto near = nearest(left.front(), inner);
+      return std::format("{} has no command '{}'{}", words_of(at), left.front(),
+                         near.empty() ? "" : "; did you mean '" + near + "'?");
+    }
+    if (!inner.empty() && left.empty()) {
+      std::string names;
+      for (const auto& name : inner) names += (names.empty() ? "" : ", ") + name;
+      return std::format("{} needs one of: {}", words_of(at), names);
+    }
+    if (!left.empty() && left.front().starts_with("--")) {
+      std::vector<std::string> known;
+      for (const CLI::App* app = &at; app; app = app->get_parent()) {
+        for (const auto* option : app->get_options()) {
+          for (const auto& name : option->get_lnames()) known.push_back("--" + name);
+        }
+      }
+      auto near = nearest(left.front().substr(0, left.front().find('=')), known);
+      return std::format("{} has no option {}{}", words_of(at), left.front(),
+                         near.empty() ? "" : "; did you mean " + near + "?");
+    }
+    if (!left.empty()) return std::format("{} does not take '{}'", words_of(at), left.front());
+    for (const auto* option : at.get_options([](const CLI::Option* one) { return one->get_required(); })) {
+      if (option->count() == 0) {
+        auto name = option->get_positional() ? option->get_single_name() : option->get_name();
+        return std::format("{} needs {}: {}", words_of(at), name, option->get_description());
+      }
+    }
+    return wrong ? std::format("{}: {}", words_of(at), wrong->what()) : words_of(at) + ": nothing to do";
+  }
+
   CLI::App* add(CLI::App& parent, const std::string& name, const std::string& help, Run run,
                 const std::string& example = "") {
     auto* command = parent.add_subcommand(name, help);
     if (!example.empty()) command->footer("Example:\n  " + example);
     command->callback([this, run = std::move(run)] { chosen_ = run; });
+    command->group(group_);
     return command;
+  }
+  // A word that only has commands below it.
+  CLI::App* add_family(const std::string& name, const std::string& help) {
+    auto* family = app_.add_subcommand(name, help);
+    family->group(group_);
+    return family;
   }
   CLI::App* add(const std::string& name, const std::string& help, Run run, const std::string& example = "") {
     return add(app_, name, help, std::move(run), example);
@@ -89,6 +164,25 @@ class Program {
     };
   }
 
+  Result<std::string> read_project() {
+    auto text = terminal_.read_input(project_file_);
+    if (text || text.error().code != Code::not_found) return text;
+    return fail(Code::not_found, "cli.no_project",
+                std::format("there is no {} here; name the file with --project, or make one for a data file: millrace "
+                            "init customers.csv --target churned",
+                            project_file_));
+  }
+
+  // Rows or labels; `what` says what was expected when nothing came.
+  Result<std::string> read_body(std::string_view what) {
+    TRY(auto body, terminal_.read_input(file_));
+    if (body.find_first_not_of(" \t\r\n") == body.npos) {
+      return fail(Code::invalid_argument, "cli.no_input",
+                  std::format("{} holds nothing; expected {}", file_ == "-" ? "standard input" : file_, what));
+    }
+    return body;
+  }
+
   Waiting waiting() {
     return {[this](const std::string& line) {
               progress_shown_ = true;
@@ -98,6 +192,7 @@ class Program {
   }
 
   void start_commands() {
+    group_ = "Start";
     auto* up = add(
         "up", "serve the project of this folder, or make one from a data file", [this] { return local_.up(up_); },
         "millrace up customers.csv --target churned");
@@ -129,7 +224,7 @@ class Program {
         remote([this](Client& c) { return status(c, json_); }));
     auto apply_run = [this](bool dry_run) {
       return remote([this, dry_run](Client& c) -> Result<Output> {
-        TRY(auto text, terminal_.read_input(project_file_));
+        TRY(auto text, read_project());
         return apply(c, text, dry_run, json_);
       });
     };
@@ -138,7 +233,7 @@ class Program {
         ->capture_default_str();
     auto* apply_command =
         add("apply", "take a changed project file, in one transaction", remote([this](Client& c) -> Result<Output> {
-              TRY(auto text, terminal_.read_input(project_file_));
+              TRY(auto text, read_project());
               return apply(c, text, dry_run_, json_);
             }));
     apply_command->add_option("--project", project_file_, "project file")->capture_default_str();
@@ -172,12 +267,29 @@ class Program {
     auto* worker = add("worker", "run jobs of a server in this process",
                        [this] { return local_.worker(server_, server_data_, worker_name_); });
     worker->add_option("--name", worker_name_, "name in the records (default: host and process)");
+    auto* help = add("help", "what a command does: millrace help models show", [this]() -> Result<Output> {
+      const CLI::App* at = &app_;
+      for (const auto& word : help_words_) {
+        const auto* next = at->get_subcommand_no_throw(word);
+        if (!next) {
+          auto near = nearest(word, commands_of(*at));
+          return fail(Code::invalid_argument, "cli.no_command",
+                      std::format("{} has no command '{}'{}", words_of(*at), word,
+                                  near.empty() ? "" : "; did you mean '" + near + "'?"));
+        }
+        at = next;
+      }
+      return Output{help_of(*at)};
+    });
+    help->subcommand_fallthrough(false);  // the words after it are its own
+    help->add_option("command", help_words_, "its words; none: all commands");
     add("faults", "list the fault points that tests can arm (MILLRACE_FAULT)", [this] {
       return local_.faults();
     })->group("");
   }
 
   void data_commands() {
+    group_ = "Data";
     auto* take = add("ingest", "read a source again, or upload a file to it",
                      remote([this](Client& c) { return ingest(c, source_, upload_, waiting(), json_); }),
                      "millrace ingest customers new.csv");
@@ -185,8 +297,7 @@ class Program {
     take->add_option("file", upload_, "file to upload; none: the source's own uri");
     take->add_flag("--detach", detach_, "do not wait");
 
-    auto* data = app_.add_subcommand("data", "dataset versions: ls, show, diff, query, checkout, check, accept");
-    data->require_subcommand(1);
+    auto* data = add_family("data", "dataset versions: ls, show, diff, query, checkout, check, accept");
     add(*data, "ls", "versions", remote([this](Client& c) { return data_ls(c, version_, json_); }),
         "millrace data ls customers")
         ->add_option("dataset", version_, "only this one");
@@ -226,6 +337,7 @@ class Program {
   }
 
   void model_commands() {
+    group_ = "Models";
     auto* train_command = add("train", "train a candidate now and put it before the gates",
                               remote([this](Client& c) { return train(c, train_, waiting(), json_); }));
     train_command->add_flag("--quick", train_.quick, "on a sample: fast to look at, never passes a gate");
@@ -238,8 +350,7 @@ class Program {
     retrain->add_option("--reason", train_.reason, "recorded as the run's cause");
     retrain->add_flag("--detach", detach_, "do not wait");
 
-    auto* runs = app_.add_subcommand("runs", "runs: ls, show, follow, logs, diff, cancel, resume, repeat");
-    runs->require_subcommand(1);
+    auto* runs = add_family("runs", "runs: ls, show, follow, logs, diff, cancel, resume, repeat");
     add(*runs, "ls", "newest first", remote([this](Client& c) { return runs_ls(c, static_cast<int>(rows_), json_); }),
         "millrace runs ls --max 20")
         ->add_option("--max", rows_, "at most")
@@ -279,8 +390,7 @@ class Program {
       command->add_flag("--detach", detach_, "do not wait");
     }
 
-    auto* models = app_.add_subcommand("models", "model versions: ls, show, diff, export, import, rebuild, gc");
-    models->require_subcommand(1);
+    auto* models = add_family("models", "model versions: ls, show, diff, export, import, rebuild, gc");
     add(*models, "ls", "versions with metrics and bytes",
         remote([this](Client& c) { return models_ls(c, name_, json_); }), "millrace models ls churn")
         ->add_option("model", name_, "only this one");
@@ -336,13 +446,15 @@ class Program {
   }
 
   void use_commands() {
+    group_ = "Use";
     auto* ask = add("predict", "predict rows of a JSON or CSV file", remote([this](Client& c) -> Result<Output> {
-                      TRY(auto body, terminal_.read_input(file_));
-                      return predict(c, name_, body, file_.ends_with(".csv"));
+                      TRY(auto body, read_body("a row as JSON, {\"age\":41}, a list of them, or CSV"));
+                      return predict(c, name_, body, csv_ || file_.ends_with(".csv"));
                     }),
                     "echo '{\"age\": 41}' | millrace predict");
     ask->add_option("file", file_, "JSON, or CSV by its ending (default: JSON from standard input)")->default_val("-");
     ask->add_option("--model", name_, "needed when there are several");
+    ask->add_flag("--csv", csv_, "the rows are CSV, whatever the file's name");
 
     auto* give =
         add("label", "send true labels: a JSON file, or one by options", remote([this](Client& c) -> Result<Output> {
@@ -351,7 +463,7 @@ class Program {
                 label_.value = value_;
                 return label(c, name_, api::render(std::vector<api::Label>{label_}), json_);
               }
-              TRY(auto body, terminal_.read_input(file_));
+              TRY(auto body, read_body("labels as JSON: [{\"prediction\":ID,\"value\":..},..]"));
               return label(c, name_, body, json_);
             }),
             "millrace label --prediction 06F3X... --value Yes");
@@ -385,7 +497,7 @@ class Program {
                     std::format("not available yet: millrace {}; what is built is listed in README.md", name));
       });
       command->allow_extras();
-      command->group("Not available yet");
+      command->group("");
     }
   }
 
@@ -396,10 +508,11 @@ class Program {
   Run chosen_;
   bool progress_shown_ = false;
 
-  std::string server_, server_data_, source_, upload_, file_, version_, other_, sql_, reason_, name_, worker_name_,
-      value_;
+  std::string group_, server_, server_data_, source_, upload_, file_, version_, other_, sql_, reason_, name_;
+  std::string worker_name_, value_;
   std::string project_file_ = "millrace.toml", format_ = "archive";
-  bool json_ = false, detach_ = false, dry_run_ = false, force_ = false, loop_ = false, verify_ = false;
+  bool json_ = false, csv_ = false, detach_ = false, dry_run_ = false, force_ = false, loop_ = false, verify_ = false;
+  std::vector<std::string> help_words_;
   std::int64_t rows_ = 100;
   std::string queue_;
   UpOptions up_;

@@ -77,8 +77,9 @@ Result<Output> apply(Client& client, const std::string& project_text, bool dry_r
   Table table({"what", "was", "becomes", "causes"});
   for (const auto& change : answer.changes) table.add({change.path, change.old_value, change.new_value, change.causes});
   auto out = table.empty() ? std::string() : table.text();
+  out += lines(answer.notes, "note  ");
   out += dry_run ? "nothing was changed; to do it: millrace apply\n"
-                 : std::format("applied: {} file {}\n", answer.project, answer.number);
+                 : std::format("applied: it is version {} of the project file\n", answer.number);
   return Output{out};
 }
 
@@ -137,8 +138,7 @@ Result<Output> data_diff(Client& client, const std::string& one, const std::stri
   if (number.empty()) number = other;
   TRY(auto answer, client.get<api::DiffAnswer>(path + "/diff?with=" + percent_encoded(number)));
   if (json) return Output{api::render(answer) + "\n"};
-  return Output{std::format("rows {} -> {}\n", with_thousands(answer.old_rows), with_thousands(answer.new_rows)) +
-                lines(answer.lines, "")};
+  return Output{lines(answer.lines, "")};
 }
 
 Result<Output> data_query(Client& client, const std::string& version, const std::string& sql, std::int64_t rows_max,
@@ -203,6 +203,11 @@ Result<Output> data_accept(Client& client, const std::string& version, const std
 
 Result<Output> ingest(Client& client, const std::string& source, const std::string& file, const Waiting& waiting,
                       bool json) {
+  auto newest = [&]() -> Result<std::optional<api::DatasetVersion>> {
+    TRY(auto list, client.get<api::DatasetList>("/api/v1/datasets/" + percent_encoded(source)));
+    return list.versions.empty() ? std::nullopt : std::optional(std::move(list.versions.front()));
+  };
+  TRY(const auto before, newest());
   api::JobAnswer job;
   if (file.empty()) {
     auto posted = client.post<api::JobAnswer>("/api/v1/ingest", api::IngestRequest{source});
@@ -217,7 +222,14 @@ Result<Output> ingest(Client& client, const std::string& source, const std::stri
   if (waiting.detach) return Output{json ? api::render(job) + "\n" : "job " + job.job + "\n"};
   TRY(auto state, wait_for_job(client, job.job, waiting));
   if (json) return Output{state.result + "\n"};
-  return Output{state.message.empty() ? "done\n" : state.message + "\n"};
+  TRY(const auto after, newest());
+  if (!after) return Output{"read\n"};
+  auto name = std::format("{}@{}", after->dataset, after->number);
+  if (before && before->number == after->number)
+    return Output{std::format("nothing new: {} has these bytes already\n", name), 4};
+  auto out = std::format("{}   {} rows   {}{}\n", name, with_thousands(after->rows), after->state,
+                         after->state_reason.empty() ? "" : " (" + after->state_reason + ")");
+  return Output{out + lines(after->notes, "note  ") + "  next  millrace data show " + name + "\n"};
 }
 
 }  // namespace millrace::cli

@@ -36,10 +36,14 @@ Output moved(const api::MoveAnswer& answer) {
 }
 
 std::string gate_table(const api::ModelVersion& v) {
-  Table table({"gate", "required", "got", "", "why"});
-  for (const auto& gate : v.gates)
-    table.add({gate.expression, gate.required, gate.got, gate.passed ? "passed" : "FAILED", gate.why});
-  return table.empty() ? "" : table.text();
+  if (v.gates.empty()) return "";
+  Table table({"gate", "required", "got", ""});
+  std::string why;
+  for (const auto& gate : v.gates) {
+    table.add({gate.expression, gate.required, gate.got, gate.passed ? "passed" : "FAILED"});
+    if (!gate.passed) why += std::format("failed   {}: {}\n", gate.expression, gate.why);
+  }
+  return table.text() + why;
 }
 
 }  // namespace
