@@ -151,6 +151,7 @@ class SystemProcess final : public Process {
     if (exit_) return;
     if (!cause_) cause_ = cause;
     killed_ = true;
+    if (!group_) process::kill_descendants(pid_);  // those in process groups of their own too
     ::kill(-pid_, SIGKILL);
     if (group_) group_->kill_all();
   }

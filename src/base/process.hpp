@@ -1,6 +1,7 @@
 // Child processes with bounds. A child ends with us, or when a limit says so, and all that it started ends with it;
 // what it printed stays. (When we die by SIGKILL, the kernel kills the child; what that one started, and did not tie to
-// itself as we do, is killed when we start again if it was in a cgroup.)
+// itself as we do, is killed when we start again if it was in a cgroup. Without cgroups the same holds for a child that
+// dies by itself: what it started outside of its process group stays.)
 #pragma once
 
 #include <cstdint>
@@ -100,6 +101,14 @@ class SystemProcesses final : public Processes {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+// What processes of ours can use at most: the machine's memory, or the least limit of the cgroups that we are in; 0:
+// not known.
+std::uint64_t machine_memory_bytes();
+
+// The file that `name` starts: itself where it has a '/', else the first in PATH that may be executed. not_found
+// `process.no_program`.
+Result<std::string> find_program(const std::string& name);
 
 // How to start a program of ours that lies in the folder of the running one: the front of an argv. Under the bundled
 // loader /proc/self/exe is the loader, so the launcher script that started us puts its own path into MILLRACE_LAUNCHER

@@ -164,6 +164,16 @@ std::string own_group_dir(std::string_view mountinfo, std::string_view self_cgro
   return out;
 }
 
+std::uint64_t least_limit(const std::vector<std::string>& texts) {
+  std::uint64_t least = 0;
+  for (const auto& text : texts) {
+    std::uint64_t bytes = 0;  // "max" is no number
+    std::from_chars(text.data(), text.data() + text.size(), bytes);
+    if (bytes > 0 && (least == 0 || bytes < least)) least = bytes;
+  }
+  return least;
+}
+
 std::optional<Cgroup> Cgroup::make(const ProcessLimits& limits) {
   if (!limits.memory_bytes && !limits.cpu_cores) return std::nullopt;
   const auto name = new_name();
@@ -276,3 +286,23 @@ void Cgroup::sweep() {
 }
 
 }  // namespace millrace::process
+
+namespace millrace {
+
+std::uint64_t machine_memory_bytes() {
+  using namespace process;
+  std::vector<std::string> limits;
+  const auto pages = ::sysconf(_SC_PHYS_PAGES), page = ::sysconf(_SC_PAGESIZE);
+  if (pages > 0 && page > 0)
+    limits.push_back(std::to_string(static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(page)));
+  for (const auto& [controller, file] : {std::pair("", "memory.max"), std::pair("memory", "memory.limit_in_bytes")}) {
+    // A group above ours may allow less than ours does.
+    for (auto dir = own_dir(controller); dir.size() > 1; dir = parent_path(dir)) {
+      const auto text = read_text(join_path(dir, file));
+      if (!text.empty()) limits.push_back(text);
+    }
+  }
+  return least_limit(limits);
+}
+
+}  // namespace millrace

@@ -15,6 +15,9 @@ namespace millrace::process {
 // /proc/self/mountinfo and /proc/self/cgroup; empty when there is none.
 std::string own_group_dir(std::string_view mountinfo, std::string_view self_cgroup, std::string_view controller);
 
+// Pure. The least of the limits found in the texts of memory.max or memory.limit_in_bytes; 0 when there is none.
+std::uint64_t least_limit(const std::vector<std::string>& texts);
+
 // A group made for one child, of version 1 (a folder per controller) or 2 (one folder).
 class Cgroup {
  public:

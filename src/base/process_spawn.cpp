@@ -132,13 +132,7 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   return out;
 }
 
-Result<std::string> find_program(const ProcessSpec& spec, const std::vector<std::string>& env) {
-  const auto& name = spec.argv.front();
-  if (name.contains('/')) return name;
-  std::string_view dirs = "/usr/local/bin:/usr/bin:/bin";
-  for (const auto& entry : env) {
-    if (entry.starts_with("PATH=")) dirs = std::string_view(entry).substr(5);
-  }
+Result<std::string> find_in(std::string_view dirs, const std::string& name) {
   while (!dirs.empty()) {
     const auto dir = dirs.substr(0, dirs.find(':'));
     dirs.remove_prefix(std::min(dirs.size(), dir.size() + 1));
@@ -147,6 +141,18 @@ Result<std::string> find_program(const ProcessSpec& spec, const std::vector<std:
     if (::stat(path.c_str(), &st) == 0 && S_ISREG(st.st_mode) && ::access(path.c_str(), X_OK) == 0) return path;
   }
   return fail(Code::not_found, "process.no_program", fmt::format("no program '{}' in PATH; is it installed?", name));
+}
+
+constexpr std::string_view usual_path = "/usr/local/bin:/usr/bin:/bin";
+
+Result<std::string> find_program(const ProcessSpec& spec, const std::vector<std::string>& env) {
+  const auto& name = spec.argv.front();
+  if (name.contains('/')) return name;
+  std::string_view dirs = usual_path;
+  for (const auto& entry : env) {
+    if (entry.starts_with("PATH=")) dirs = std::string_view(entry).substr(5);
+  }
+  return find_in(dirs, name);
 }
 
 std::unexpected<Error> start_error(const ProcessSpec& spec, Stage stage, int error) {
@@ -197,11 +203,11 @@ std::uint64_t kilobytes_after(std::string_view status, std::string_view key) {
 
 std::string status_of(Fs& fs, pid_t pid) { return read_file(fs, fmt::format("/proc/{}/status", pid)).value_or(""); }
 
-std::uint64_t resident_tree(Fs& fs, pid_t pid, int depth) {
-  auto sum = kilobytes_after(status_of(fs, pid), "VmRSS:");
+std::vector<pid_t> children_of(Fs& fs, pid_t pid) {
+  std::vector<pid_t> out;
   const auto base = "/proc/" + std::to_string(pid);
   const auto tasks = fs.list(base + "/task");
-  if (!tasks || depth > 16) return sum;
+  if (!tasks) return out;
   for (const auto& task : *tasks) {
     const auto text = read_file(fs, fmt::format("{}/task/{}/children", base, task.name)).value_or("");
     const char* at = text.data();
@@ -209,11 +215,30 @@ std::uint64_t resident_tree(Fs& fs, pid_t pid, int depth) {
     for (pid_t child = 0;; at = std::find_if(at, end, [](char c) { return c != ' '; })) {
       const auto [next, error] = std::from_chars(at, end, child);
       if (error != std::errc{}) break;
-      sum += resident_tree(fs, child, depth + 1);
+      out.push_back(child);
       at = next;
     }
   }
+  return out;
+}
+
+constexpr int depth_max = 16;
+
+std::uint64_t resident_tree(Fs& fs, pid_t pid, int depth) {
+  auto sum = kilobytes_after(status_of(fs, pid), "VmRSS:");
+  if (depth > depth_max) return sum;
+  for (const auto child : children_of(fs, pid)) sum += resident_tree(fs, child, depth + 1);
   return sum;
+}
+
+void kill_tree(Fs& fs, pid_t pid, int depth) {
+  if (depth > depth_max) return;
+  for (const auto child : children_of(fs, pid)) {
+    // Stopped first: it can start nothing more while its own children are looked for.
+    ::kill(child, SIGSTOP);
+    kill_tree(fs, child, depth + 1);
+    ::kill(child, SIGKILL);
+  }
 }
 
 }  // namespace
@@ -276,6 +301,11 @@ Result<pid_t> spawn(const ProcessSpec& spec, const Cgroup* group, LimitedBy& lim
   return pid;
 }
 
+void kill_descendants(pid_t pid) {
+  RealFs fs;
+  kill_tree(fs, pid, 0);
+}
+
 std::uint64_t resident_of(pid_t pid) {
   RealFs fs;
   return resident_tree(fs, pid, 0);
@@ -287,3 +317,17 @@ std::uint64_t peak_of(pid_t pid) {
 }
 
 }  // namespace millrace::process
+
+namespace millrace {
+
+Result<std::string> find_program(const std::string& name) {
+  if (!name.contains('/')) {
+    const char* path = ::getenv("PATH");
+    return process::find_in(path != nullptr ? path : process::usual_path, name);
+  }
+  if (::access(name.c_str(), X_OK) == 0) return name;
+  return fail(Code::not_found, "process.no_program",
+              fmt::format("cannot start {}: {}", name, std::error_code(errno, std::generic_category()).message()));
+}
+
+}  // namespace millrace

@@ -30,6 +30,7 @@ Step next_step(const Watched& watched);
 // ties a child to the thread that made it. `group` may be null.
 Result<pid_t> spawn(const ProcessSpec& spec, const Cgroup* group, LimitedBy& limited_by);
 
+void kill_descendants(pid_t pid);      // SIGKILL to all that it started and what they started, not to it
 std::uint64_t resident_of(pid_t pid);  // with its descendants; bytes
 std::uint64_t peak_of(pid_t pid);      // of it alone
 

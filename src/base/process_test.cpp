@@ -214,6 +214,15 @@ TEST_P(ProcessTest, GrandchildrenDieWithIt) {
   }
 }
 
+TEST_P(ProcessTest, GrandchildrenInGroupsOfTheirOwnAreKilledToo) {
+  auto process = *processes.spawn(shell("set -m; (sleep 1000 & echo $!; wait) & wait"));
+  const auto grandchild = static_cast<pid_t>(std::stoi(first_line(*process, out)));
+  EXPECT_TRUE(is_alive(grandchild));
+  process->kill();
+  ASSERT_TRUE(process->wait(1min));
+  expect_dead_soon(grandchild);
+}
+
 TEST_P(ProcessTest, TheDestructorLeavesNothing) {
   auto process = *processes.spawn(shell("echo ready; sleep 1000"));
   ASSERT_EQ(first_line(*process, out), "ready");
@@ -317,6 +326,22 @@ TEST(ProcessCgroup, FindsItsOwnGroup) {
   EXPECT_EQ(own_group_dir(container, "4:memory:/elsewhere\n", "memory"), "");
   EXPECT_EQ(own_group_dir("", "", "memory"), "");
   EXPECT_EQ(own_group_dir("nonsense - \n - \n", "x\n:\n::\n", "memory"), "");
+}
+
+TEST(ProcessCgroup, TheLeastLimitCounts) {
+  using process::least_limit;
+  EXPECT_EQ(least_limit({"8000", "max", "4000", "9223372036854771712"}), 4000u);
+  EXPECT_EQ(least_limit({"max", ""}), 0u);
+  EXPECT_GT(machine_memory_bytes(), 64'000'000u);
+}
+
+TEST(FindProgram, InPathOrByPath) {
+  const auto sh = find_program("sh");
+  ASSERT_TRUE(sh);
+  EXPECT_TRUE(sh->ends_with("/sh")) << *sh;
+  EXPECT_EQ(find_program(*sh).value_or(""), *sh);
+  EXPECT_EQ(find_program("no-such-program").error().reason, "process.no_program");
+  EXPECT_EQ(find_program("/etc/passwd").error().reason, "process.no_program");
 }
 
 TEST(SelfProgram, LauncherOrFolder) {

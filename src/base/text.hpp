@@ -1,0 +1,18 @@
+// Text of unknown origin made fit to be shown.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+namespace millrace {
+
+// What a terminal, JSON and a log can hold: what is not UTF-8 and control characters become U+FFFD, runs of them one;
+// "\r\n" and "\r" (a progress bar that rewrites its line) become "\n"; colours and other terminal sequences are left
+// out. Tabs and line ends stay. Twice is the same as once.
+std::string printable(std::string_view bytes);
+
+// The last `bytes` at most, from the beginning of a line where one begins in them; line ends at the end are left out.
+std::string_view last_lines(std::string_view text, std::size_t bytes);
+
+}  // namespace millrace
