@@ -2,6 +2,8 @@
 // (train/job_files.hpp); started by a worker, or by `millrace init` for a look at a file.
 #include <csignal>
 #include <cstdio>
+#include <format>
+#include <new>
 
 #include "base/env.hpp"
 #include "base/fault.hpp"
@@ -16,6 +18,31 @@
 namespace {
 
 volatile std::sig_atomic_t stop_asked = 0;
+
+// The same for a person who reads the job's output: each new phase, and then a line a second.
+class Teller {
+ public:
+  explicit Teller(millrace::Clock& clock) : clock_(clock) {}
+  void tell(const millrace::TaskProgress& step) {
+    if (step.phase == "command") return;  // it prints for itself
+    const auto now = clock_.steady();
+    if (step.phase == phase_ && step.done < 1 && now < next_) return;
+    phase_ = step.phase;
+    next_ = now + std::chrono::seconds(1);
+    auto line = std::format("{} {}", millrace::format_time(clock_.now()).substr(0, 19), step.phase);
+    if (step.done >= 0) line += std::format(" {:.0f}%", step.done * 100);
+    if (step.step > 0) line += std::format(" {}", step.step);
+    for (const auto& [name, value] : step.metrics) line += std::format(" {}={:.6g}", name, value);
+    if (!step.note.empty()) line += " " + step.note;
+    std::printf("%s\n", line.c_str());
+    std::fflush(stdout);  // kept, whatever happens to us next
+  }
+
+ private:
+  millrace::Clock& clock_;
+  std::string phase_;
+  millrace::SteadyPoint next_{};
+};
 
 }  // namespace
 
@@ -43,21 +70,31 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "millrace-job: %s\n", spec.error().message.c_str());
     return 64;
   }
+  const auto reserve = join_path(spec->scratch_dir, "reserve");
   auto failed = [&](const Error& error) {
     train::FailureFile failure{train::cause_of(error), "", error.reason, error.message};
     std::fprintf(stderr, "millrace-job: %s: %s (%s)\n", spec->kind.c_str(), error.message.c_str(),
                  error.reason.c_str());
-    (void)write_file(fs, join_path(spec->scratch_dir, "failure.json"), train::render(failure));
-    return 1;
+    (void)fs.remove(reserve);
+    const auto told = write_file(fs, join_path(spec->scratch_dir, "failure.json"), train::render(failure));
+    return told ? 1 : train::status_cannot_write;
   };
+  // Room to say that the disk is full.
+  if (auto kept = write_file(fs, reserve, std::string(16'384, ' ')); !kept) return failed(kept.error());
   auto blobs = blob::open_local(env, {join_path(spec->data_dir, "blobs")});
   if (!blobs) return failed(blobs.error());
   auto progress = fs.open_write(join_path(spec->scratch_dir, "progress.jsonl"), WriteMode::append);
   if (!progress) return failed(progress.error());
   SystemProcesses processes(clock);
+  Teller teller(clock);
   loop::JobContext context{
       {env, spec->scratch_dir,
-       [&](const TaskProgress& step) { (void)(*progress)->append(as_bytes(train::render(step) + "\n")); },
+       [&](const TaskProgress& step) {
+         auto stamped = step;
+         stamped.time_us = clock.now().time_since_epoch().count();
+         (void)(*progress)->append(as_bytes(train::render(stamped) + "\n"));
+         teller.tell(step);
+       },
        [] { return stop_asked != 0; }},
       **blobs,
       &processes,
@@ -65,8 +102,15 @@ int main(int argc, char** argv) {
       spec->threads,
       spec->memory_bytes,
       spec->checkpoint,
-      [&](const std::string& text) { return write_file(fs, join_path(spec->scratch_dir, "checkpoint"), text); }};
-  auto result = loop::run_job(spec->kind, spec->input, context);
+      [&](const std::string& text) { return write_file(fs, join_path(spec->scratch_dir, "checkpoint"), text); },
+      spec->output};
+  auto result = [&]() -> Result<std::string> {
+    try {
+      return loop::run_job(spec->kind, spec->input, context);
+    } catch (const std::bad_alloc&) {
+      return fail(Code::resource_exhausted, "job.memory", "there was not enough memory for a " + spec->kind + " job");
+    }
+  }();
   if (!result) return failed(result.error());
   if (auto written = write_file(fs, join_path(spec->scratch_dir, "result.json"), *result); !written)
     return failed(written.error());

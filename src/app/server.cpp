@@ -66,8 +66,9 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
   TRY(impl->queue, queue::open_local(env, {join_path(config.data_dir, "queue")}));
   impl->relay = std::make_unique<flow::Relay>(env, *impl->store, *impl->queue, impl->relay_thread);
   impl->jobs = std::make_unique<flow::Jobs>(env, *impl->store);
-  impl->service = std::make_unique<loop::Service>(loop::Service::Config{paths, config.cores}, env, *impl->store,
-                                                  *impl->blobs, *impl->jobs);
+  impl->service = std::make_unique<loop::Service>(
+      loop::Service::Config{.paths = paths, .cores = config.cores, .processes = &impl->processes}, env, *impl->store,
+      *impl->blobs, *impl->jobs);
   serve::PredictionLog::Config log{paths.log_dir()};
   TRY(log.numbers_used, impl->store->read([](meta::Reader& reader) { return loop::rolled_through(reader); }));
   TRY(impl->log, serve::PredictionLog::open(log, env));
@@ -79,7 +80,11 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
   worker.scratch_dir = paths.scratch_dir();
   worker.output_dir = paths.output_dir();
   worker.program = self_program("millrace-job");
-  worker.slots = {{loop::slow_kinds()}, {loop::quick_kinds()}, {loop::asked_kinds()}};
+  // A question takes far less than its share, so that some is left for the server and for everybody else.
+  const auto memory = machine_memory_bytes();
+  worker.slots = {{loop::slow_kinds(), train::share_of_memory(memory, 3)},
+                  {loop::quick_kinds(), train::share_of_memory(memory, 1)},
+                  {loop::asked_kinds(), train::share_of_memory(memory, 1)}};
   if (config.worker) impl->worker = std::make_unique<train::Worker>(worker, env, *impl->service, impl->processes);
   impl->controller =
       std::make_unique<loop::Controller>(env, *impl->service, *impl->predictor, *impl->log, impl->worker.get());

@@ -40,7 +40,7 @@ Result<cli::Output> worker(const std::string& server, const std::string& data_di
   auto kinds = loop::quick_kinds();
   for (const auto& some : {loop::slow_kinds(), loop::asked_kinds()})
     kinds.insert(kinds.end(), some.begin(), some.end());
-  config.slots = {{kinds}};
+  config.slots = {{kinds, train::share_of_memory(machine_memory_bytes(), 3)}};
   train::Worker worker(config, env, source, processes);
   worker.start();
   std::printf("worker %s takes jobs of %s; Ctrl-C gives back what is under way\n", config.name.c_str(),

@@ -16,7 +16,8 @@ struct TaskProgress {
   double done = -1;       // 0..1; negative: unknown
   std::int64_t step = 0;  // rounds, rows, ...: whatever the phase counts
   std::vector<std::pair<std::string, double>> metrics;
-  std::string note;  // one line for a person
+  std::string note;          // one line for a person
+  std::int64_t time_us = 0;  // calendar; set by whoever writes it down
 };
 
 struct Task {

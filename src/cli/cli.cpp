@@ -359,10 +359,14 @@ class Program {
         remote([this](Client& c) { return runs_show(c, name_, json_); }), "millrace runs show 06F3X")
         ->add_option("run", name_, "id or the beginning of it")
         ->required();
-    add(*runs, "logs", "what the run printed", remote([this](Client& c) { return runs_logs(c, name_); }),
-        "millrace runs logs 06F3X")
-        ->add_option("run", name_, "id or the beginning of it")
-        ->required();
+    auto* logs = add(*runs, "logs", "what the run printed", remote([this](Client& c) {
+                       if (!follow_) return runs_logs(c, name_, {});
+                       return runs_logs(
+                           c, name_, {[this](const std::string& line) { terminal_.out(line + "\n"); }, terminal_.pause});
+                     }),
+                     "millrace runs logs 06F3X --follow");
+    logs->add_option("run", name_, "id or the beginning of it")->required();
+    logs->add_flag("-f,--follow", follow_, "go on until the run is over");
     add(*runs, "cancel", "stop a run", remote([this](Client& c) { return runs_cancel(c, name_, json_); }),
         "millrace runs cancel 06F3X")
         ->add_option("run", name_, "id or the beginning of it")
@@ -512,6 +516,7 @@ class Program {
   std::string worker_name_, value_;
   std::string project_file_ = "millrace.toml", format_ = "archive";
   bool json_ = false, csv_ = false, detach_ = false, dry_run_ = false, force_ = false, loop_ = false, verify_ = false;
+  bool follow_ = false;
   std::vector<std::string> help_words_;
   std::int64_t rows_ = 100;
   std::string queue_;

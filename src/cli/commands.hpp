@@ -57,7 +57,8 @@ struct TrainOptions {
 Result<Output> train(Client& client, const TrainOptions& options, const Waiting& waiting, bool json);
 Result<Output> runs_ls(Client& client, int limit, bool json);
 Result<Output> runs_show(Client& client, const std::string& run, bool json);
-Result<Output> runs_logs(Client& client, const std::string& run);
+// With `follow.progress`: each line as it is printed, until the run is over; else what there is.
+Result<Output> runs_logs(Client& client, const std::string& run, const Waiting& follow);
 Result<Output> runs_cancel(Client& client, const std::string& run, bool json);
 Result<Output> models_ls(Client& client, const std::string& model, bool json);
 Result<Output> models_show(Client& client, const std::string& version, bool json);

@@ -1,4 +1,4 @@
-// train, runs, models, promote, rollback, predict, label, why.
+// train, models, promote, rollback, predict, label, why.
 #include <algorithm>
 #include <format>
 
@@ -124,46 +124,6 @@ Result<Output> train(Client& client, const TrainOptions& options, const Waiting&
                   "stopped waiting; the run goes on: millrace runs show " + job.run);
     }
   }
-}
-
-Result<Output> runs_ls(Client& client, int limit, bool json) {
-  TRY(auto answer, client.get<api::RunList>("/api/v1/runs?limit=" + std::to_string(limit)));
-  if (json) return Output{api::render(answer) + "\n"};
-  if (answer.runs.empty()) return Output{"no runs yet; start one with: millrace train\n"};
-  Table table({"run", "kind", "state", "version", "verdict", "created", "cause"});
-  for (const auto& run : answer.runs) {
-    table.add({run.id, run.kind, run.state, run.version, run.verdict, short_time(run.created),
-               run.failure.empty() ? run.cause : run.failure});
-  }
-  return Output{table.text()};
-}
-
-Result<Output> runs_show(Client& client, const std::string& id, bool json) {
-  TRY(auto run, client.get<api::Run>("/api/v1/runs/" + percent_encoded(id)));
-  if (json) return Output{api::render(run) + "\n"};
-  auto out = std::format("run      {}   {} {}\ncause    {}\ncreated  {}\n", run.id, run.kind, run.state, run.cause,
-                         short_time(run.created));
-  if (run.started) out += "started  " + short_time(*run.started) + "\n";
-  if (run.ended) out += "ended    " + short_time(*run.ended) + "\n";
-  if (!run.version.empty()) out += std::format("version  {}   {}\n", run.version, run.verdict);
-  if (!run.failure.empty()) out += "failure  " + run.failure + "\n";
-  for (const auto& [name, value] : run.metrics) out += std::format("metric   {} {}\n", name, short_number(value));
-  for (const auto& [name, value] : run.params) out += std::format("param    {} = {}\n", name, value);
-  for (const auto& [name, value] : run.inputs) out += std::format("input    {} = {}\n", name, value);
-  for (const auto& [name, value] : run.resources) out += std::format("used     {} {}\n", name, short_number(value));
-  for (const auto& line : condensed(run.events)) out += "event    " + line + "\n";
-  return Output{out};
-}
-
-Result<Output> runs_logs(Client& client, const std::string& id) {
-  TRY(auto text, client.call("GET", "/api/v1/runs/" + percent_encoded(id) + "/logs"));
-  return Output{text};
-}
-
-Result<Output> runs_cancel(Client& client, const std::string& id, bool json) {
-  TRY_VOID(client.call("POST", "/api/v1/runs/" + percent_encoded(id) + "/cancel", "{}"));
-  if (json) return Output{"{}\n"};
-  return Output{"asked to stop; see: millrace runs show " + id + "\n"};
 }
 
 Result<Output> models_ls(Client& client, const std::string& name, bool json) {

@@ -1,7 +1,8 @@
-// runs diff, resume, repeat, follow.
-#include <algorithm>
+// runs: ls, show, logs, cancel.
 #include <format>
 
+#include "base/clock.hpp"
+#include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/print.hpp"
 
@@ -9,117 +10,116 @@ namespace millrace::cli {
 
 namespace {
 
-std::string run_path(const std::string& run) { return "/api/v1/runs/" + percent_encoded(run); }
+std::string short_digest(const std::string& digest) { return digest.substr(0, 12); }
 
-bool over(const std::string& state) { return state == "finished" || state == "failed" || state == "cancelled"; }
-
-// As the run ended: 0, 2 when its gates refused it, 1 when it failed.
-int exit_code_of(const std::string& state, const std::string& verdict) {
-  if (state != "finished") return 1;
-  return verdict == "failed" ? 2 : 0;
+std::string seconds_text(double seconds) {
+  return seconds < 60 ? std::format("{:.3g} s", seconds)
+                      : format_duration(std::chrono::seconds(static_cast<std::int64_t>(seconds)));
 }
 
-std::string progress_line(const api::RunProgress& now) {
-  auto line = std::format("run {} {}", now.run.substr(0, 10), now.state);
-  if (!now.step.empty()) line += "  " + now.step;
-  if (now.done >= 0) line += std::format(" {:.0f} %", now.done * 100);
-  if (now.round > 0) line += std::format("  {} {}", now.step == "train" ? "round" : "at", with_thousands(now.round));
-  for (const auto& metric : now.metrics) line += std::format("  {} {}", metric.name, short_number(metric.value));
-  if (now.rows_per_second)
-    line += std::format("  {} rows/s", with_thousands(static_cast<std::int64_t>(*now.rows_per_second)));
-  if (now.memory_bytes > 0) line += "  " + format_size(now.memory_bytes);
-  if (!now.note.empty()) line += "  (" + now.note + ")";
-  return line;
-}
-
-Result<Output> ended(Client& client, const api::RunProgress& last) {
-  const int exit_code = exit_code_of(last.state, last.verdict);
-  if (last.state != "finished") {
-    return Output{std::format("run {} {}: {}\n  next  millrace runs logs {}\n        millrace runs resume {}\n",
-                              last.run, last.state, last.failure, last.run, last.run),
-                  exit_code};
+std::string data_text(const api::RunData& data) {
+  auto out =
+      std::format("data     {}@{}, read {}: {} rows in {} {}\n", data.dataset, data.version, short_time(data.read),
+                  data.rows, data.parts.size(), data.parts.size() == 1 ? "part" : "parts");
+  if (data.feedback_rows > 0) {
+    out += std::format("         and {} labelled predictions", data.feedback_rows);
+    if (data.first && data.last) out += std::format(" of {} to {}", short_time(*data.first), short_time(*data.last));
+    out += std::format(", labels up to number {}\n", data.labels_seq);
   }
-  if (last.version.empty()) return Output{std::format("run {} finished\n", last.run), exit_code};
-  TRY(auto shown, models_show(client, last.version, false));
-  return Output{shown.text, exit_code};
+  if (!data.digest.empty()) out += "         digest " + short_digest(data.digest) + "\n";
+  return out;
+}
+
+std::string code_text(const api::RunCode& code) {
+  auto out = std::format("project  number {}, kept as {}\n", code.project_number, short_digest(code.project_file));
+  if (!code.command.empty()) out += "command  " + printable(code.command) + "\n";
+  for (const auto& file : code.files)
+    out += std::format("file     {}   {}, kept as {}\n", printable(file.path), format_size(file.bytes),
+                       short_digest(file.digest));
+  if (!code.git_commit.empty())
+    out += std::format("git      {}{}\n", short_digest(code.git_commit),
+                       code.git_diff.empty() ? "" : ", and a diff kept as " + short_digest(code.git_diff));
+  if (!code.git_note.empty()) out += "git      " + code.git_note + "\n";
+  return out;
+}
+
+std::string used_text(const std::map<std::string, double>& used) {
+  const auto number = [&](const char* name) {
+    const auto found = used.find(name);
+    return found == used.end() ? 0.0 : found->second;
+  };
+  if (!used.contains("wall_seconds")) return "";
+  return std::format("used     {}, {} of processor time, after {} in the queue; {} of memory at most; {} read\n",
+                     seconds_text(number("wall_seconds")), seconds_text(number("cpu_seconds")),
+                     seconds_text(number("queue_seconds")),
+                     format_size(static_cast<long long>(number("memory_bytes_peak"))),
+                     format_size(static_cast<long long>(number("bytes_read"))));
 }
 
 }  // namespace
 
-Result<Output> runs_diff(Client& client, const std::string& one, const std::string& other, bool json) {
-  TRY(auto answer, client.get<api::Difference>(run_path(one) + "/diff?with=" + percent_encoded(other)));
+Result<Output> runs_ls(Client& client, int limit, bool json) {
+  TRY(auto answer, client.get<api::RunList>("/api/v1/runs?limit=" + std::to_string(limit)));
   if (json) return Output{api::render(answer) + "\n"};
-  return Output{difference_text(answer)};
+  if (answer.runs.empty()) return Output{"no runs yet; start one with: millrace train\n"};
+  Table table({"run", "kind", "state", "version", "verdict", "created", "cause"});
+  for (const auto& run : answer.runs) {
+    table.add({run.id, run.kind, run.state, run.version, run.verdict, short_time(run.created),
+               run.failure.empty() ? run.cause : run.failure});
+  }
+  return Output{table.text()};
 }
 
-Result<Output> runs_follow(Client& client, const std::string& run, const Waiting& waiting, const Following& following,
-                           bool json) {
-  constexpr int looks_max = 300;  // while the server is away: about half a minute
-  api::RunProgress last;
-  std::string said;
-  auto take = [&](const std::string& line) -> Result<void> {
-    TRY(last, api::parse<api::RunProgress>(line));
-    if (line == said) return {};  // told again after the server was away
-    said = line;
-    if (json && following.out) following.out(line + "\n");
-    if (!json && waiting.progress) waiting.progress(progress_line(last));
-    return {};
-  };
-  bool interrupted = false;
-  auto stopped = [&] { return interrupted = interrupted || !waiting.pause(); };
-  for (int away = 0; !over(last.state);) {
-    const auto before = said;
-    auto done = client.follow(run_path(run) + "/follow", take, stopped);
-    if (interrupted) {
-      return fail(Code::cancelled, "client.interrupted",
-                  "stopped following; the run goes on: millrace runs show " + run);
-    }
-    if (done && over(last.state)) break;
-    if (!done && done.error().code != Code::unavailable && done.error().code != Code::deadline_exceeded)
-      return fail(done.error());
-    // Broken off: the server may be on its way back, perhaps on another port.
-    away = said == before ? away + 1 : 1;
-    if (away > looks_max) {
-      return done ? fail(Code::unavailable, "client.unreachable", "the server ended the stream before the run was over")
-                  : fail(done.error());
-    }
-    if (away == 1 && waiting.progress && !json) waiting.progress("the server is away; looking for it again");
-    if (stopped()) continue;
-    if (following.find_again) (void)following.find_again(client);
+Result<Output> runs_show(Client& client, const std::string& id, bool json) {
+  TRY(auto run, client.get<api::Run>("/api/v1/runs/" + percent_encoded(id)));
+  if (json) return Output{api::render(run) + "\n"};
+  auto out = std::format("run      {}   {} {}\ncause    {}\n", run.id, run.kind, run.state, run.cause);
+  if (!run.rule.empty() && run.rule != run.cause) out += "rule     " + run.rule + "\n";
+  out += "created  " + short_time(run.created) + "\n";
+  if (run.started) out += "started  " + short_time(*run.started) + "\n";
+  if (run.ended) out += "ended    " + short_time(*run.ended) + "\n";
+  if (!run.version.empty()) out += std::format("version  {}   {}\n", run.version, run.verdict);
+  if (!run.failure.empty()) out += "failure  " + printable(run.failure) + "\n";
+  if (run.data) out += data_text(*run.data);
+  if (run.code) out += code_text(*run.code);
+  out += used_text(run.resources);
+  for (const auto& [name, text] : run.limits) out += std::format("limit    {}: {}\n", name, text);
+  for (const auto& [name, value] : run.metrics) out += std::format("metric   {} {}\n", name, short_number(value));
+  for (const auto& [name, value] : run.inputs) {
+    const bool told = run.data && (name == "dataset" || name == "data digest" || name == "project file");
+    if (!told) out += std::format("input    {} = {}\n", name, value);
   }
-  if (json) return Output{"", exit_code_of(last.state, last.verdict)};
-  return ended(client, last);
+  for (const auto& [name, value] : run.params) out += std::format("param    {} = {}\n", name, value);
+  for (const auto& line : condensed(run.events)) out += "event    " + line + "\n";
+  return Output{out};
 }
 
-Result<Output> runs_again(Client& client, const std::string& how, const std::string& id, const Waiting& waiting,
-                          bool json) {
-  TRY(auto first, client.get<api::Run>(run_path(id)));
-  TRY(auto job, (client.post<api::JobAnswer>(run_path(first.id) + "/" + how, api::Empty{})));
-  if (waiting.detach) return Output{json ? api::render(job) + "\n" : "run " + job.run + "\n"};
-  auto progress = waiting;
-  if (json) progress.progress = {};
-  TRY(auto shown, runs_follow(client, job.run, progress, {}, false));
-  TRY(auto run, client.get<api::Run>(run_path(job.run)));
-  auto out = std::format("run {} {} run {}\n", run.id, how == "resume" ? "went on from" : "repeated", first.id);
-  // Were the same bytes made? Only a first run that has a version can tell.
-  if (how == "repeat" && !first.version.empty() && !run.version.empty()) {
-    auto artifact = [&](const std::string& version) -> Result<std::string> {
-      TRY(auto name, split_name(client, version));
-      TRY(auto v,
-          client.get<api::ModelVersion>("/api/v1/models/" + percent_encoded(name.model) + "/versions/" + name.number));
-      return v.artifact;
-    };
-    TRY(auto was, artifact(first.version));
-    TRY(auto is, artifact(run.version));
-    out += was == is ? std::format("identical: {} has the same bytes as {}, {}\n", run.version, first.version, is)
-                     : std::format(
-                           "different: {} has {}, {} has {} (bytes are only equal under one build and for the "
-                           "same command files)\n",
-                           run.version, is, first.version, was);
-    if (was != is) shown.exit_code = std::max(shown.exit_code, 1);
+Result<Output> runs_logs(Client& client, const std::string& id, const Waiting& follow) {
+  const auto path = "/api/v1/runs/" + percent_encoded(id);
+  if (!follow.progress) {
+    TRY(auto text, client.call("GET", path + "/logs"));
+    return Output{printable(text)};
   }
-  if (json) return Output{api::render(run) + "\n", shown.exit_code};
-  return Output{out + shown.text, shown.exit_code};
+  std::string pending;
+  for (std::size_t from = 0;;) {
+    TRY(const auto run, client.get<api::Run>(path));  // before the text: what is printed after its end is none of it
+    TRY(auto text, client.call("GET", std::format("{}/logs?from={}", path, from)));
+    from += text.size();
+    pending += text;
+    for (auto end = pending.find('\n'); end != std::string::npos; end = pending.find('\n')) {
+      follow.progress(printable(pending.substr(0, end)));
+      pending.erase(0, end + 1);
+    }
+    if (run.ended && text.empty()) return Output{pending.empty() ? "" : printable(pending) + "\n"};
+    if (!text.empty()) continue;
+    if (!follow.pause()) return Output{};
+  }
+}
+
+Result<Output> runs_cancel(Client& client, const std::string& id, bool json) {
+  TRY_VOID(client.call("POST", "/api/v1/runs/" + percent_encoded(id) + "/cancel", "{}"));
+  if (json) return Output{"{}\n"};
+  return Output{"asked to stop; see: millrace runs show " + id + "\n"};
 }
 
 }  // namespace millrace::cli

@@ -7,6 +7,7 @@
 #include "base/json.hpp"
 #include "data/records.hpp"
 #include "flow/housekeeping.hpp"
+#include "loop/plan.hpp"
 #include "loop/records.hpp"
 #include "registry/registry.hpp"
 
@@ -33,6 +34,7 @@ bool rows_needed(const GarbagePolicy& policy, TimePoint now, TimePoint started, 
 std::string_view need_text(Need need) {
   static constexpr auto texts = std::to_array<std::string_view>(
       {"files of model versions", "rows of dataset versions", "rows that trainings learned from",
+       "project files and code that runs were started with",
        "needed by work under way, or that may be taken up again"});
   return texts[static_cast<std::size_t>(need)];
 }
@@ -53,9 +55,16 @@ Result<NeededBlobs> NeededBlobs::collect(meta::Reader& reader, const GarbagePoli
   }
   TRY(auto parts, data::part_digests(reader));
   for (const auto& part : parts) out.add(Need::dataset, part);
+  Result<void> readable;
   TRY_VOID(each_training(reader, [&](const Training& training) {
-    if (rows_needed(policy, now, training.started, runs.contains(training.run))) out.add(Need::training, training.plan);
+    if (rows_needed(policy, now, training.started, runs.contains(training.run)))
+      return out.add(Need::training, training.plan);
+    // Small, and what a run is judged by later: as long as its record.
+    auto plan = parse_plan(training.plan);
+    if (!plan) readable = fail(plan.error());
+    for (const auto& digest : plan ? code_digests(*plan) : std::vector<std::string>()) out.add(Need::code, digest);
   }));
+  TRY_VOID(readable);
   TRY_VOID(flow::texts_in_use(reader, [&](std::string_view text) { out.add(Need::work, text); }));
   return out;
 }

@@ -45,7 +45,7 @@ Duration garbage_grace(const GarbagePolicy& policy, TimePoint now, std::optional
 bool rows_needed(const GarbagePolicy& policy, TimePoint now, TimePoint started, bool has_kept_version);
 
 // Who needs a blob; the first that applies is told.
-enum class Need { model, dataset, training, work };
+enum class Need { model, dataset, training, code, work };
 std::string_view need_text(Need need);  // "files of model versions"
 
 // Every digest that the records name, from one snapshot. `without`: versions (model, number) that count as let go.

@@ -140,6 +140,9 @@ Result<AssembleResult> run_assemble(const AssembleJob& job, JobContext& context)
     }
     row[static_cast<std::size_t>(target)] = truth;
     place = std::move(row);
+    const auto at = line.time.time_since_epoch().count();
+    result.first_us = result.last_us == 0 ? at : std::min<std::int64_t>(result.first_us, at);
+    result.last_us = std::max<std::int64_t>(result.last_us, at);
     return {};
   };
   TRY_VOID(read_log_inputs(job.log, ids, context, take));

@@ -23,6 +23,7 @@ struct JobContext {
   std::int64_t memory_bytes = 0;                                    // 0: no limit
   std::string checkpoint;                                           // of an earlier attempt
   std::function<Result<void>(const std::string&)> save_checkpoint;  // durable when it returns
+  std::string output_path;                                          // what commands print is appended to it
 };
 
 Result<TrainResult> run_train(const TrainJob& job, JobContext& context);

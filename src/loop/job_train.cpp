@@ -2,21 +2,21 @@
 #include <format>
 
 #include "base/fault.hpp"
+#include "base/fs.hpp"
 #include "loop/job_run.hpp"
 #include "loop/row_set.hpp"
 #include "model/artifact.hpp"
+#include "train/command_files.hpp"
 
 namespace millrace::loop {
 
 namespace {
 
-// Metrics become progress lines, which the worker sends on; checkpoints become blobs named in the checkpoint file.
+// Checkpoints become blobs named in the checkpoint file. Metrics are in the progress lines, which the worker sends on.
 class JobRunLog final : public train::RunLog {
  public:
   JobRunLog(JobContext& context) : context_(context) {}
-  void metric(std::string_view name, std::int64_t step, double value) override {
-    context_.task.progress({"train", -1, step, {{std::string(name), value}}, ""});
-  }
+  void metric(std::string_view, std::int64_t, double) override {}
   Result<void> checkpoint(std::string_view bytes) override {
     TRY_VOID(context_.task.env.faults.reach("train.checkpoint.before"));
     TRY(auto blob, context_.blobs.put(bytes));
@@ -54,12 +54,30 @@ train::TrainInput input_of(const TrainJob& job, std::string trainer) {
   return input;
 }
 
+// The files that were kept when the run began are what it runs, also when it is repeated later.
+Result<void> place_command(const TrainJob& job, JobContext& context, train::CommandChoice& command) {
+  auto& fs = context.task.env.fs;
+  const auto copies = join_path(context.task.scratch_dir, "code");
+  TRY(const auto place, train::place_command_files(fs, context.blobs, job.command_folder, copies, job.command_files));
+  command.folder = place.folder;
+  command.line = place.before + command.line;
+  if (place.folder == job.command_folder) return {};
+  context.task.progress(
+      {.phase = "code",
+       .note = std::format("{} is not what it was when the run began: the command runs with the "
+                           "files that were kept, in {}",
+                           place.changed.empty() ? job.command_folder : place.changed, place.folder)});
+  return {};
+}
+
 Result<train::TrainOutput> train_one(const TrainJob& job, const std::string& trainer_name, JobContext& context,
                                      std::string_view checkpoint) {
-  TRY(auto trainer, train::make_trainer(trainer_name, {context.libraries, context.processes}));
+  TRY(auto trainer, train::make_trainer(trainer_name, {context.libraries, context.processes, context.output_path}));
   TRY(auto data, JobTrainingData::open(job, context.blobs));
   JobRunLog log(context);
-  return trainer->train(input_of(job, trainer_name), *data, log, context.task, checkpoint);
+  auto input = input_of(job, trainer_name);
+  if (trainer_name == "command") TRY_VOID(place_command(job, context, input.command));
+  return trainer->train(input, *data, log, context.task, checkpoint);
 }
 
 }  // namespace

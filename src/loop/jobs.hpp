@@ -13,6 +13,7 @@
 #include "data/dataset.hpp"
 #include "data/ingest.hpp"
 #include "loop/log_layout.hpp"
+#include "train/kept_file.hpp"
 
 namespace millrace::loop {
 
@@ -82,6 +83,7 @@ struct TrainJob {
   std::string trainer;  // boosted-trees
   std::string command;  // of the trainer `command`, run in `command_folder`
   std::string command_folder;
+  std::vector<train::CommandFile> command_files;  // what it names, kept as blobs: what a repeat runs
   std::map<std::string, std::string> parameters;
   std::uint64_t seed = 1;
   int threads = 1;
@@ -199,6 +201,7 @@ struct AssembleResult {
   std::int64_t unusable = 0;  // labels whose value is no value of the target
   std::int64_t labels_seq = 0;
   std::int64_t predictions = 0;
+  std::int64_t first_us = 0, last_us = 0;  // times of the first and the last prediction that became a row
 };
 
 struct LiveLine {

@@ -125,6 +125,13 @@ int plan_threads(const Project& project, int cores) {
 std::string render_plan(const RunPlan& plan) { return json::render(plan); }
 Result<RunPlan> parse_plan(std::string_view text) { return json::parse<RunPlan>(text, "a run's plan"); }
 
+std::vector<std::string> code_digests(const RunPlan& plan) {
+  std::vector<std::string> out = {plan.train.project_digest, plan.code.project_file, plan.code.git_diff};
+  for (const auto& file : plan.train.command_files) out.push_back(file.digest);
+  std::erase(out, "");
+  return out;
+}
+
 std::string data_digest(const RowSet& rows) {
   Sha256 hash;
   for (const auto* parts : {&rows.parts, &rows.feedback}) {

@@ -9,6 +9,7 @@
 #include "base/result.hpp"
 #include "data/dataset.hpp"
 #include "data/mask.hpp"
+#include "loop/code_copy.hpp"
 #include "loop/jobs.hpp"
 #include "loop/project.hpp"
 
@@ -52,9 +53,15 @@ struct RunPlan {
   std::string checkpoint;  // where it goes on
   std::string trained;     // TrainResult of that run, when only what follows is left
   std::string imported;    // of a version that came as a file: the file's name; nothing was trained
+  CodeCopy code;
+  std::string data_read;            // when the dataset version was made
+  std::string first_row, last_row;  // times of the labelled predictions that it takes; empty: none
 };
 std::string render_plan(const RunPlan& plan);
 Result<RunPlan> parse_plan(std::string_view json);
+
+// Every blob that holds what the run was started with: project file, command files, git's difference.
+std::vector<std::string> code_digests(const RunPlan& plan);
 
 // Digest of what a training learns from: names of all parts, in order.
 std::string data_digest(const RowSet& rows);

@@ -97,6 +97,7 @@ void trainer(Fields model, TrainerConfig& trainer) {
   Fields fields = model.table("trainer");
   fields.text("name", trainer.name);
   fields.text("command", trainer.command);
+  fields.texts("files", trainer.files);
   fields.whole("seed", trainer.seed);
   fields.whole("threads", trainer.threads);
   if (trainer.name == "command") return command_parameters(fields, model.find("trainer"), trainer.parameters);

@@ -79,8 +79,9 @@ struct TargetConfig {
 };
 
 struct TrainerConfig {
-  std::string name = "auto";  // auto (boosted-trees), boosted-trees, command
-  std::string command;        // of the trainer `command`
+  std::string name = "auto";       // auto (boosted-trees), boosted-trees, command
+  std::string command;             // of the trainer `command`
+  std::vector<std::string> files;  // that it needs besides those it names
   double learning_rate = 0.1;
   int depth = 6;
   int rounds = 300;

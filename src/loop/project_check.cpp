@@ -272,7 +272,7 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
 }
 
 bool is_command_key(std::string_view key) {
-  return key == "name" || key == "command" || key == "seed" || key == "threads";
+  return key == "name" || key == "command" || key == "files" || key == "seed" || key == "threads";
 }
 
 bool is_command_trainer(const Tree& trainer) {

@@ -55,7 +55,7 @@ struct Key {
 
 // Whether [model.trainer] says name = "command": what stands in it besides the command's own keys goes to the command.
 bool is_command_trainer(const Tree& trainer);
-bool is_command_key(std::string_view key);  // name, command, seed, threads
+bool is_command_key(std::string_view key);  // name, command, files, seed, threads
 
 std::span<const Key> keys();  // in the order of the page; a table before its keys
 

@@ -142,9 +142,14 @@ class Whole {
     if (by_command && !node->find("command"))
       add({"model", "trainer"}, Problem::Kind::missing,
           "model.trainer needs command, for example: command = \"python train.py\"");
-    if (!by_command && node->find("command"))
-      add({"model", "trainer", "command"}, Problem::Kind::bad_value,
-          "model.trainer.command: only for name = \"command\"");
+    list_at({"model", "trainer", "files"});
+    const auto only_for_command = [&](const std::string& key) {
+      add({"model", "trainer", key}, Problem::Kind::bad_value,
+          std::format("model.trainer.{}: only for name = \"command\"", key));
+    };
+    if (by_command) return;
+    if (node->find("command")) only_for_command("command");
+    if (const Tree* files = node->find("files"); files && !files->items().empty()) only_for_command("files");
   }
 
   void gates() {

@@ -12,6 +12,7 @@
 #include "flow/window.hpp"
 #include "flow/zone.hpp"
 #include "loop/labels_text.hpp"
+#include "train/command_files.hpp"
 
 namespace millrace::loop {
 
@@ -81,6 +82,9 @@ Result<Applied> Service::apply(const std::string& text, const std::string& profi
   if (applied.changed) {
     TRY(applied.notes, notes_on(parsed, applied.changes));
   }
+  // Told now rather than by a run that fails; not when nothing changed, so that a server starts again all the same.
+  if (const auto& trainer = parsed.model.trainer; trainer.name == "command" && (applied.changed || dry_run))
+    TRY_VOID(train::check_command(env_.fs, config_.paths.project_dir, trainer.command, trainer.files));
   if (dry_run || !applied.changed) {
     if (!dry_run) {
       std::lock_guard lock(mutex_);

@@ -18,6 +18,7 @@
 
 #include "base/env.hpp"
 #include "base/ids.hpp"
+#include "base/process.hpp"
 #include "base/result.hpp"
 #include "blob/blob.hpp"
 #include "data/records.hpp"
@@ -72,6 +73,7 @@ class Service final : public serve::WantedSource, public train::JobSource {
     Duration lease = std::chrono::seconds(10);
     std::int64_t quick_rows = 5000;
     GarbagePolicy garbage = {};
+    Processes* processes = nullptr;  // to ask git what a run was started with; nullptr: nobody asks
   };
   Service(const Config& config, Env& env, meta::Store& store, blob::Store& blobs, flow::Jobs& jobs);
   ~Service() override;
@@ -180,7 +182,8 @@ class Service final : public serve::WantedSource, public train::JobSource {
   Result<void> commit_ingest(meta::Tx& tx, const flow::Job& job, const std::string& result);
   Result<void> commit_evaluation(meta::Tx& tx, const flow::Job& job, const std::string& result);
   Result<void> end_run(meta::Tx& tx, const std::string& run, track::RunState state, const std::string& failure);
-  Result<void> note_usage(meta::Tx& tx, const flow::Job& job, const train::JobUsage& usage);
+  Result<void> note_usage(meta::Tx& tx, const flow::Job& job, const train::JobUsage& usage, const TrainResult* result);
+  Result<void> keep_code(const Project& project, RunPlan& plan);
   // The model's labels at one moment, as a blob: stored before the transaction that names it.
   struct StoredLabels {
     std::string blob;

@@ -158,7 +158,7 @@ Result<GarbageReport> Service::collect_garbage(bool dry_run) {
   std::set<Digest> removed;
   for (const auto& one : collected.removed) removed.insert(one.digest);
   std::vector<GarbageKept> kept;
-  for (auto need : {Need::model, Need::dataset, Need::training, Need::work})
+  for (auto need : {Need::model, Need::dataset, Need::training, Need::code, Need::work})
     kept.push_back({std::string(need_text(need)), 0, 0});
   kept.push_back({"written or used in the last " + format_duration(grace), 0, 0});
   TRY_VOID(blobs_.each([&](const blob::BlobInfo& info) -> Result<void> {

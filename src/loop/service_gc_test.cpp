@@ -2,6 +2,7 @@
 
 #include "base/testing/reason.hpp"
 #include "blob/testing/memory.hpp"
+#include "loop/plan.hpp"
 #include "loop/service.hpp"
 #include "meta/testing/temp_store.hpp"
 
@@ -92,7 +93,11 @@ class GarbageTest : public testing::Test {
     made.verdict = registry::VerdictState::passed;
     made.created = store.clock.now();
     EXPECT_TRUE(store->write([&](meta::Tx& tx) -> Result<void> {
-      TRY_VOID(add_training(tx, {run, 1, 1, 0, 0, "", "{\"rows\":\"" + rows + "\"}", true, store.clock.now()}));
+      RunPlan plan;
+      plan.run = run;
+      plan.train.rows.feedback = {{rows, 1, 1}};
+      plan.train.project_digest = code;
+      TRY_VOID(add_training(tx, {run, 1, 1, 0, 0, "", render_plan(plan), true, store.clock.now()}));
       TRY(auto added, registry::add_version(tx, made));
       TRY_VOID(registry::promote(tx, "m", added.number, {"test", ""}, store.clock.now()));
       return {};
@@ -116,6 +121,7 @@ class GarbageTest : public testing::Test {
   flow::Jobs jobs{store.env(), *store};
   std::optional<Env> env;
   std::unique_ptr<Service> service;
+  std::string code = blob("the completed project file");
 };
 
 TEST_F(GarbageTest, KeepsWhatRecordsNeedAndSaysWhy) {
@@ -144,7 +150,7 @@ TEST_F(GarbageTest, KeepsWhatRecordsNeedAndSaysWhy) {
   EXPECT_TRUE(there(feedback)) << "rows of a training stay as long as its history";
   EXPECT_EQ(kept(done, "files of model versions"), 2);
   EXPECT_EQ(kept(done, "rows of dataset versions"), 1);
-  EXPECT_EQ(kept(done, "rows that trainings learned from"), 3);
+  EXPECT_EQ(kept(done, "rows that trainings learned from"), 4) << "and the project file that they were started with";
   EXPECT_EQ(kept(done, "written or used"), 1);
   EXPECT_FALSE(service->garbage_is_due()) << "that is recorded";
   EXPECT_EQ(collect().blobs, 0);
@@ -154,6 +160,7 @@ TEST_F(GarbageTest, KeepsWhatRecordsNeedAndSaysWhy) {
   EXPECT_EQ(collect().blobs, 2) << "what was young, and the rows of the version that was let go";
   EXPECT_FALSE(there(feedback));
   EXPECT_TRUE(there(rows) && there(second) && there(third));
+  EXPECT_TRUE(there(code)) << "what a run was started with stays as long as its record";
 }
 
 TEST_F(GarbageTest, WhatARunningJobHasWrittenIsNeverTaken) {

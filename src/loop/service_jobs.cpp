@@ -1,5 +1,8 @@
 // Jobs as workers see them: claims, signs of life, results committed under their token.
+#include <algorithm>
 #include <format>
+#include <map>
+#include <variant>
 
 #include "base/error_codes.hpp"
 #include "base/fault.hpp"
@@ -16,6 +19,9 @@ struct Resources {
   double cpu = 0;
   std::int64_t memory_bytes = 0;
 };
+
+// Numbers, and limits in words.
+using Used = std::map<std::string, std::variant<double, std::string>>;
 
 flow::Lease flow_lease(const train::JobLease& lease) { return {lease.job, lease.token, lease.worker}; }
 
@@ -62,7 +68,12 @@ Result<bool> Service::heartbeat(const train::JobLease& lease, const train::JobPr
     if (lease.kind != job_kind::train) continue;
     auto parsed = train::parse_progress(line);
     if (!parsed) continue;
-    for (const auto& [name, value] : parsed->metrics) points.push_back({name, parsed->step, value, now});
+    const auto at = parsed->time_us > 0 ? TimePoint(Duration(parsed->time_us)) : now;
+    for (const auto& [name, value] : parsed->metrics) {
+      // Of a command these lines repeat what it told before; only its memory is new.
+      if (parsed->phase == "command" && name != "memory_bytes") continue;
+      points.push_back({name, parsed->step, value, at});
+    }
   }
   std::optional<std::string> checkpoint;
   if (!progress.checkpoint.empty()) checkpoint = progress.checkpoint;
@@ -90,7 +101,10 @@ Result<void> Service::commit(meta::Tx& tx, const flow::Job& job, const std::stri
                              const train::JobUsage& usage) {
   if (job.kind == job_kind::ingest) return commit_ingest(tx, job, result);
   if (job.kind == job_kind::evaluate) return commit_evaluation(tx, job, result);
-  if (job.kind == job_kind::train) return note_usage(tx, job, usage);
+  if (job.kind == job_kind::train) {
+    TRY(const auto trained, parse_job<TrainResult>(result));
+    return note_usage(tx, job, usage, &trained);
+  }
   if (job.kind == job_kind::roll) return commit_roll(tx, job, result);
   if (job.kind == job_kind::live) {
     TRY(auto live, parse_job<LiveResult>(result));
@@ -99,20 +113,43 @@ Result<void> Service::commit(meta::Tx& tx, const flow::Job& job, const std::stri
   return {};
 }
 
-Result<void> Service::note_usage(meta::Tx& tx, const flow::Job& job, const train::JobUsage& usage) {
+// What a training used, over its attempts, and what its parameters came to.
+Result<void> Service::note_usage(meta::Tx& tx, const flow::Job& job, const train::JobUsage& usage,
+                                 const TrainResult* result) {
   TRY(auto input, parse_job<TrainJob>(job.input));
   TRY(auto run, track::get_run(tx, input.run));
-  auto queued = job.started_at ? std::chrono::duration<double>(*job.started_at - job.queued_at).count() : 0;
-  std::map<std::string, double> resources = {{"queue_seconds", queued},
-                                             {"wall_seconds", usage.wall_seconds},
-                                             {"cpu_seconds", usage.cpu_seconds},
-                                             {"memory_bytes_peak", static_cast<double>(usage.memory_bytes_peak)}};
+  Used used;
+  if (!run.resources.empty()) {
+    if (auto before = json::parse<Used>(run.resources, "a run's resources")) used = *std::move(before);
+  }
+  const auto number = [&](const char* name) -> double {
+    const auto found = used.find(name);
+    const auto* value = found == used.end() ? nullptr : std::get_if<double>(&found->second);
+    return value ? *value : 0;
+  };
+  if (job.started_at) used["queue_seconds"] = std::chrono::duration<double>(*job.started_at - job.queued_at).count();
+  used["wall_seconds"] = number("wall_seconds") + usage.wall_seconds;
+  used["cpu_seconds"] = number("cpu_seconds") + usage.cpu_seconds;
+  used["memory_bytes_peak"] = std::max(number("memory_bytes_peak"), static_cast<double>(usage.memory_bytes_peak));
   std::int64_t bytes = 0;
   for (const auto* parts : {&input.rows.parts, &input.rows.feedback}) {
     for (const auto& part : *parts) bytes += part.bytes;
   }
-  resources["bytes_read"] = static_cast<double>(bytes);
-  run.resources = json::render(resources);
+  used["bytes_read"] = static_cast<double>(bytes);
+  if (usage.memory_bytes_max > 0) {
+    used["memory_bytes_max"] = static_cast<double>(usage.memory_bytes_max);
+    used["memory limit"] = std::format("{}: {}{}", format_size(usage.memory_bytes_max), usage.memory_from,
+                                       usage.limited_by.empty() ? "" : ", enforced by " + usage.limited_by);
+  }
+  if (job.timeout > Duration(0))
+    used["time limit"] = format_duration(job.timeout) + ": [retrain] resources.max_duration";
+  if (result) {
+    run.params = json::render(result->parameters);
+    used["rounds"] = static_cast<double>(result->rounds);
+    used["rows"] = static_cast<double>(result->rows);
+    if (result->resumed_at > 0) used["resumed_after_round"] = static_cast<double>(result->resumed_at);
+  }
+  run.resources = json::render(used);
   return track::update_run(tx, run);
 }
 
@@ -123,7 +160,7 @@ Result<void> Service::fail(const train::JobLease& lease, const train::JobFailure
                     usage.output_tail};
   TRY(auto state, jobs_.fail(flow_lease(lease), why, failure.retry));
   if (job.kind == job_kind::train && job.pipeline_run) {
-    TRY_VOID(store_.write([&](meta::Tx& tx) { return note_usage(tx, job, usage); }));
+    TRY_VOID(store_.write([&](meta::Tx& tx) { return note_usage(tx, job, usage, nullptr); }));
   }
   if (job.pipeline_run && flow::is_over(state)) {
     TRY_VOID(pipelines_.advance(*job.pipeline_run));

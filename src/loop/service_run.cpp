@@ -5,11 +5,13 @@
 
 #include "base/error_codes.hpp"
 #include "base/fault.hpp"
+#include "base/fs.hpp"
 #include "base/log.hpp"
 #include "eval/gates.hpp"
 #include "loop/labels_text.hpp"
 #include "loop/log_records.hpp"
 #include "loop/service.hpp"
+#include "train/command_files.hpp"
 
 namespace millrace::loop {
 
@@ -105,6 +107,7 @@ Result<std::string> Service::start_training(const std::string& rule, const std::
   plan.labels = labels.blob;
   plan.labels_seq = labels.seq;
   plan.labels_usable = labels.usable;
+  TRY_VOID(keep_code(*project, plan));
   TRY_VOID(store_.write([&](meta::Tx& tx) -> Result<void> {
     TRY_VOID(nothing_under_way(tx));
     TRY(auto version, data::newest_usable(tx, source));
@@ -115,8 +118,7 @@ Result<std::string> Service::start_training(const std::string& rule, const std::
     }
     TRY(auto model, plan_model(*project, version->content.analysis.inference));
     plan.model_digest = model_digest(*project).hex();
-    TRY(auto stored, newest_project(tx));
-    plan.project_number = stored ? stored->number : 0;
+    plan.data_read = format_time(version->created);
     plan.gates = plan_gates(*project, model.task);
     auto& train = plan.train;
     train.run = plan.run;
@@ -127,8 +129,6 @@ Result<std::string> Service::start_training(const std::string& rule, const std::
     train.rows.split = plan_split(*project, model);
     train.model = std::move(model);
     train.trainer = project->model.trainer.name == "auto" ? "boosted-trees" : project->model.trainer.name;
-    train.command = project->model.trainer.command;
-    train.command_folder = config_.paths.project_dir;
     train.parameters = trainer_parameters(project->model.trainer);
     train.seed = static_cast<std::uint64_t>(project->model.trainer.seed);
     train.threads = plan_threads(*project, config_.cores);
@@ -160,6 +160,25 @@ Result<std::string> Service::start_training(const std::string& rule, const std::
   return plan.run;
 }
 
+// Before the transaction: files are read and written, and git is asked.
+Result<void> Service::keep_code(const Project& project, RunPlan& plan) {
+  TRY(const auto stored, store_.read([](meta::Reader& reader) { return newest_project(reader); }));
+  TRY(plan.code, copy_project(blobs_, stored ? stored->text : "", project));
+  plan.project_number = stored ? stored->number : 0;
+  const auto& folder = config_.paths.project_dir;
+  const auto& trainer = project.model.trainer;
+  if (trainer.name == "command") {
+    auto& train = plan.train;
+    train.command = trainer.command;
+    train.command_folder = folder;
+    TRY(train.command_files, train::keep_command_files(env_.fs, blobs_, folder, trainer.command, trainer.files));
+    train.code_digest = train::command_digest(trainer.command, train.command_files);
+  }
+  if (config_.processes)
+    copy_git(env_, blobs_, *config_.processes, folder, join_path(config_.paths.scratch_dir(), plan.run), plan.code);
+  return {};
+}
+
 Result<flow::StepPlan> Service::plan_step(meta::Tx& tx, const flow::PipelineRun& run, const flow::Step& step,
                                           const std::map<std::string, std::string>& results) {
   TRY(auto training, training_of(tx, run.key));
@@ -183,7 +202,14 @@ Result<flow::StepPlan> Service::plan_step(meta::Tx& tx, const flow::PipelineRun&
     plan.train.rows.feedback_version = feedback.labels_seq;
     plan.labels.clear();  // what was learned from them is in the feedback rows
     plan.train.data_digest = data_digest(plan.train.rows);
+    if (feedback.rows > 0) {
+      plan.first_row = format_time(TimePoint(Duration(feedback.first_us)));
+      plan.last_row = format_time(TimePoint(Duration(feedback.last_us)));
+    }
     TRY_VOID(update_plan(tx, run.key, render_plan(plan)));
+    TRY(auto record, track::get_run(tx, run.key));
+    record.inputs = render_job(plan.train.rows);
+    TRY_VOID(track::update_run(tx, record));
     if (!plan.trained.empty()) return flow::StepPlan::done(plan.trained);
     return flow::StepPlan::run(render_job(plan.train),
                                plan.checkpoint.empty() ? std::nullopt : std::optional(plan.checkpoint));

@@ -55,7 +55,11 @@ Result<std::shared_ptr<const XgboostLibrary>> XgboostLibrary::open(const std::st
 
 Result<void> XgboostLibrary::check(int status, std::string_view doing) const {
   if (status == 0) return {};
-  return fail(Code::internal, "model.engine", std::string(doing) + ": " + without_trace(XGBGetLastError()));
+  const std::string why = without_trace(XGBGetLastError());
+  if (why.contains("bad_alloc") || why.contains("Failed to allocate")) {
+    return fail(Code::resource_exhausted, "model.engine_memory", std::string(doing) + ": there is not enough memory");
+  }
+  return fail(Code::internal, "model.engine", std::string(doing) + ": " + why);
 }
 
 Result<Booster> Booster::create(XgboostPtr library, std::span<const DMatrixHandle> cached) {

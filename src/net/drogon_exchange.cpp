@@ -261,6 +261,10 @@ void Exchange::begin_follow() {
   if (http_->version() == drogon::Version::kHttp10)
     return answer(error_response(
         {Code::unimplemented, "net.needs_http11", "this answer is sent in chunks, which HTTP/1.0 does not have"}));
+  if (const auto& asked = http_->getHeader("connection");
+      asked == "close" || asked == "Close")  // Drogon would send none
+    return answer(error_response({Code::failed_precondition, "net.needs_keep_alive",
+                                  "this answer is sent as it comes: ask for it without Connection: close"}));
   if (core_->follows.fetch_add(1) >= core_->config.follows_max) {
     core_->follows.fetch_sub(1);
     return answer(core_->overloaded());

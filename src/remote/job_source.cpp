@@ -60,6 +60,9 @@ Result<void> RemoteJobSource::end(const train::JobLease& lease, api::EndRequest 
   request.wall_seconds = usage.wall_seconds;
   request.cpu_seconds = usage.cpu_seconds;
   request.memory_bytes_peak = usage.memory_bytes_peak;
+  request.memory_bytes_max = usage.memory_bytes_max;
+  request.memory_from = usage.memory_from;
+  request.limited_by = usage.limited_by;
   request.output = usage.output_tail;
   TRY(auto body, post("/api/v1/jobs/" + lease.job + "/end", api::render(request), lease.worker));
   (void)body;

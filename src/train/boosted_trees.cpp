@@ -263,6 +263,10 @@ class BoostedTrees final : public Trainer {
     Boosting boosting(input, prepared, std::move(parameters), library, std::move(matrices),
                       identity_of(manifest, *library), log, task);
     TRY(const int resumed_at, boosting.begin(checkpoint));
+    if (resumed_at > 0) {
+      report(task,
+             {.phase = "resume", .step = resumed_at, .note = "taken up after round " + std::to_string(resumed_at)});
+    }
     TRY_VOID(boosting.run());
     TRY(auto trees, boosting.finish(manifest.facts));
     TrainOutput out{.facts = manifest.facts, .resumed_at = resumed_at};

@@ -4,7 +4,9 @@
 #include "base/fs.hpp"
 #include "base/json.hpp"
 #include "base/process.hpp"
+#include "base/text.hpp"
 #include "model/loaded.hpp"
+#include "train/command_reports_internal.hpp"
 #include "train/prepare_internal.hpp"
 #include "train/trainers_internal.hpp"
 
@@ -12,7 +14,8 @@ namespace millrace::train {
 namespace {
 
 constexpr std::uint64_t kModelBytesMax = 2'000'000'000;
-constexpr std::uint64_t kOutputShown = 4'000;
+constexpr std::uint64_t kOutputShown = 4'000, kNoteShown = 200;
+constexpr Duration kGrace = std::chrono::seconds(2);  // less than the job process itself has
 constexpr auto kPatience = std::chrono::milliseconds(200);
 
 // params.json, for the command.
@@ -89,17 +92,16 @@ class EncodedSide final : public table::BatchReader {
   model::EncodeStats stats_;
 };
 
-// The last lines of what the command printed.
-std::string tail_of(Fs& fs, const std::string& path, std::uint64_t bytes) {
+// The last lines of what the command printed, which begins at `begin` of the file.
+std::string tail_of(Fs& fs, const std::string& path, std::uint64_t begin, std::uint64_t bytes) {
   auto file = fs.open_read(path);
   if (!file) return "";
-  const std::uint64_t size = (*file)->size(), from = size > bytes ? size - bytes : 0;
-  std::string text(size - from, '\0');
+  const std::uint64_t size = (*file)->size(), read_max = 4 * bytes;
+  const std::uint64_t from = std::max(begin, size > read_max ? size - read_max : 0);
+  std::string text(size - std::min(size, from), '\0');
   auto got = (*file)->read(from, std::as_writable_bytes(std::span(text.data(), text.size())));
   text.resize(got ? *got : 0);
-  if (from > 0) text.erase(0, std::min(text.find('\n'), text.size()));
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text;
+  return std::string(last_lines(printable(text), bytes));
 }
 
 std::string last_line(const std::string& text) {
@@ -108,7 +110,8 @@ std::string last_line(const std::string& text) {
 }
 
 struct Paths {
-  std::string train, validation, params, output, printed;
+  std::string train, validation, params, output, reports, printed;
+  std::uint64_t printed_before = 0;  // bytes that were there already
 };
 
 class Command final : public Trainer {
@@ -127,9 +130,13 @@ class Command final : public Trainer {
       return fail(Code::failed_precondition, "train.no_processes", "no child process may be started here");
     TRY(auto prepared, prepare(input, data, task));
     const model::Encoder encoder(prepared.fitted.inputs);
-    const Paths paths{join_path(task.scratch_dir, "train.parquet"), join_path(task.scratch_dir, "validation.parquet"),
-                      join_path(task.scratch_dir, "params.json"), join_path(task.scratch_dir, "model.out"),
-                      join_path(task.scratch_dir, "output.txt")};
+    Paths paths{
+        join_path(task.scratch_dir, "train.parquet"), join_path(task.scratch_dir, "validation.parquet"),
+        join_path(task.scratch_dir, "params.json"),   join_path(task.scratch_dir, "model.out"),
+        join_path(task.scratch_dir, "reports.jsonl"), config_.output_path,
+    };
+    if (paths.printed.empty()) paths.printed = join_path(task.scratch_dir, "output.txt");
+    if (auto before = task.env.fs.info(paths.printed)) paths.printed_before = before->size;
     TRY_VOID(write_side(input, prepared, encoder, data, task, false, paths.train));
     TRY_VOID(write_side(input, prepared, encoder, data, task, true, paths.validation));
     std::map<std::string, glz::raw_json> parameters;
@@ -143,7 +150,8 @@ class Command final : public Trainer {
                                                    .parameters = std::move(parameters),
                                                    .seed = input.seed,
                                                    .nthread = input.nthread})));
-    if (exists(task.env.fs, paths.output)) TRY_VOID(task.env.fs.remove(paths.output));  // of an earlier attempt
+    for (const auto& left : {paths.output, paths.reports})  // by an earlier attempt
+      TRY_VOID(task.env.fs.remove_all(left));
     TRY_VOID(run(input, paths, task));
     return take(input, prepared, paths, task);
   }
@@ -163,11 +171,13 @@ class Command final : public Trainer {
                      .env = input.command.environment,
                      .cwd = input.command.folder,
                      .stdout_path = paths.printed,
-                     .stderr_path = paths.printed};
+                     .stderr_path = paths.printed,
+                     .grace = kGrace};
     spec.env["MILLRACE_TRAIN_DATA"] = paths.train;
     spec.env["MILLRACE_VALID_DATA"] = paths.validation;
     spec.env["MILLRACE_PARAMS"] = paths.params;
     spec.env["MILLRACE_OUTPUT"] = paths.output;
+    spec.env["MILLRACE_PROGRESS"] = paths.reports;
     if (input.command.memory_bytes > 0)
       spec.limits.memory_bytes = static_cast<std::uint64_t>(input.command.memory_bytes);
     if (input.command.seconds_max > 0)
@@ -175,16 +185,25 @@ class Command final : public Trainer {
           std::chrono::duration_cast<Duration>(std::chrono::duration<double>(input.command.seconds_max));
     TRY(auto process, config_.processes->spawn(spec));
     bool stopping = false;
+    CommandReports reports(task.env.fs, paths.reports);
+    TaskProgress last;
     while (true) {
       const auto ended = process->wait(kPatience);
+      for (const auto& one : reports.take()) {
+        report(task, one);
+        last = one;
+      }
       if (ended) return judge(*ended, spec.limits, stopping, paths, task);
       if (!stopping && task.cancelled && task.cancelled()) {
         stopping = true;
         process->terminate();
       }
-      report(task, {.phase = "train",
-                    .metrics = {{"memory_bytes", static_cast<double>(process->memory_bytes())}},
-                    .note = last_line(tail_of(task.env.fs, paths.printed, 500))});
+      // What it told last, with what it uses and printed now.
+      auto now = last;
+      now.phase = "command";
+      now.metrics.emplace_back("memory_bytes", static_cast<double>(process->memory_bytes()));
+      now.note = last_line(tail_of(task.env.fs, paths.printed, paths.printed_before, kNoteShown));
+      report(task, now);
     }
   }
 
@@ -192,9 +211,11 @@ class Command final : public Trainer {
                             Task& task) {
     if (stopping) return fail(Code::cancelled, "train.cancelled", "the training was cancelled");
     if (ended.ok()) return {};
-    const std::string printed = tail_of(task.env.fs, paths.printed, kOutputShown);
-    const bool bounded = ended.cause == ProcessExit::Cause::memory || ended.cause == ProcessExit::Cause::wall_time;
-    return fail(bounded ? Code::resource_exhausted : Code::failed_precondition, "train.command_failed",
+    const std::string printed = tail_of(task.env.fs, paths.printed, paths.printed_before, kOutputShown);
+    const Code code = ended.cause == ProcessExit::Cause::memory      ? Code::resource_exhausted
+                      : ended.cause == ProcessExit::Cause::wall_time ? Code::deadline_exceeded
+                                                                     : Code::failed_precondition;
+    return fail(code, "train.command_failed",
                 "the command " + describe(ended, limits) +
                     (printed.empty() ? "; it printed nothing" : "; it printed last:\n" + printed));
   }
@@ -205,7 +226,13 @@ class Command final : public Trainer {
                   "the command ended well but wrote no model to $MILLRACE_OUTPUT (an XGBoost model in JSON or UBJSON, "
                   "or an ONNX model)");
     }
-    TRY(const auto file, read_file(task.env.fs, paths.output, kModelBytesMax));
+    const auto bad = [](const Error& error) {
+      return fail(Code::failed_precondition, "train.bad_output",
+                  "the model that the command wrote to $MILLRACE_OUTPUT: " + error.message);
+    };
+    const auto read = read_file(task.env.fs, paths.output, kModelBytesMax);
+    if (!read) return bad(read.error());
+    const std::string& file = *read;
     model::Manifest manifest = start_manifest(input, prepared, "command", input.parameters);
     // XGBoost's JSON and UBJSON both begin with a brace; ONNX with a protobuf tag.
     const bool trees = file.starts_with('{');
@@ -217,7 +244,7 @@ class Command final : public Trainer {
     auto artifact =
         model::build_artifact(std::move(manifest), file, model::make_golden_rows(prepared.fitted, kGoldenSeed),
                               {.libraries = config_.libraries});
-    if (!artifact) return fail(while_doing("the model that the command wrote", artifact.error()));
+    if (!artifact) return bad(artifact.error());
     out.artifact = std::move(*artifact);
     return out;
   }

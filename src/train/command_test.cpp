@@ -4,12 +4,14 @@
 
 #include "base/process.hpp"
 #include "base/testing/env.hpp"
+#include "base/text.hpp"
 #include "base/tree.hpp"
 #include "blob/testing/memory.hpp"
 #include "model/artifact.hpp"
 #include "model/loaded.hpp"
 #include "model/testing/models.hpp"
 #include "train/command_files.hpp"
+#include "train/command_reports_internal.hpp"
 #include "train/testing/memory_data.hpp"
 
 namespace millrace::train {
@@ -44,7 +46,11 @@ class CommandTest : public ::testing::Test {
     testing::MemoryLog log;
     Task task{.env = env_.env,
               .scratch_dir = env_.path("scratch"),
-              .progress = [this](const TaskProgress& p) { notes_.push_back(p.note); },
+              .progress =
+                  [this](const TaskProgress& p) {
+                    notes_.push_back(p.note);
+                    progress_.push_back(p);
+                  },
               .cancelled = std::move(cancelled)};
     EXPECT_TRUE(env_.env.fs.make_dirs(task.scratch_dir));
     auto trainer = make_trainer(in.trainer, {.processes = &processes_});
@@ -60,6 +66,7 @@ class CommandTest : public ::testing::Test {
   std::vector<table::Row> rows_;
   std::vector<bool> validation_;
   std::vector<std::string> notes_;
+  std::vector<TaskProgress> progress_;
 };
 
 TEST_F(CommandTest, AnOnnxModelBecomesAnArtifact) {
@@ -115,7 +122,7 @@ TEST_F(CommandTest, TreesMustFitTheTask) {
     give(model::read_artifact(*sample)->engine_file);
     auto out = run(input("cp \"$MODEL\" \"$MILLRACE_OUTPUT\""));
     ASSERT_FALSE(out) << "twelve features, or another objective";
-    EXPECT_EQ("model.bad_engine_file", out.error().reason);
+    EXPECT_EQ("train.bad_output", out.error().reason);
   }
 }
 
@@ -132,10 +139,18 @@ TEST_F(CommandTest, FailuresSayWhatItPrinted) {
 
   out = run(input("echo nonsense > \"$MILLRACE_OUTPUT\""));
   ASSERT_FALSE(out);
-  EXPECT_EQ("model.bad_engine_file", out.error().reason);
+  EXPECT_EQ("train.bad_output", out.error().reason);
+  out = run(input("mkdir \"$MILLRACE_OUTPUT\""));
+  ASSERT_FALSE(out);
+  EXPECT_EQ("train.bad_output", out.error().reason);
   out = run(input("true"));
   ASSERT_FALSE(out) << "what an earlier attempt wrote is not taken";
   EXPECT_EQ("train.no_output", out.error().reason);
+
+  out = run(input("printf 'half \\377\\000\\033[31m\\001 line'; exit 4"));
+  ASSERT_FALSE(out);
+  EXPECT_EQ(printable(out.error().message), out.error().message) << "whatever it printed";
+  EXPECT_NE(std::string::npos, out.error().message.find("half")) << out.error().message;
 
   out = run(input(""));
   ASSERT_FALSE(out);
@@ -147,7 +162,7 @@ TEST_F(CommandTest, LimitsAndCancellingEndIt) {
   in.command.seconds_max = 0.3;
   auto out = run(in);
   ASSERT_FALSE(out);
-  EXPECT_EQ(Code::resource_exhausted, out.error().code);
+  EXPECT_EQ(Code::deadline_exceeded, out.error().code);
   EXPECT_EQ("train.command_failed", out.error().reason);
 
   // Cancelled once its output was seen, which is also what progress shows.
@@ -155,6 +170,34 @@ TEST_F(CommandTest, LimitsAndCancellingEndIt) {
   ASSERT_FALSE(out);
   EXPECT_EQ(Code::cancelled, out.error().code);
   EXPECT_EQ("train.cancelled", out.error().reason);
+}
+
+TEST_F(CommandTest, ItReportsHowFarItIs) {
+  auto out =
+      run(input("echo '{\"step\":1,\"metrics\":{\"loss\":0.5}}' >> \"$MILLRACE_PROGRESS\"; echo not json >> "
+                "\"$MILLRACE_PROGRESS\"; printf '{\"step\":2,\"done\":0.25,\"metrics\":{\"loss\":0.25}}\\n{\"st' >> "
+                "\"$MILLRACE_PROGRESS\"; exit 1"));
+  ASSERT_FALSE(out);
+  std::vector<double> losses;
+  for (const auto& step : progress_)
+    for (const auto& [name, value] : step.metrics)
+      if (name == "loss") losses.push_back(value);
+  ASSERT_GE(losses.size(), 2u);
+  EXPECT_EQ(0.5, losses.front());
+  EXPECT_EQ(0.25, losses.back());
+}
+
+TEST(CommandReport, Table) {
+  const auto full = parse_report(R"({"step":3,"done":0.5,"metrics":{"auc":0.9,"b":1},"note":"x","other":[1]})");
+  ASSERT_TRUE(full);
+  EXPECT_EQ(3, full->step);
+  EXPECT_EQ(0.5, full->done);
+  EXPECT_EQ((std::vector<std::pair<std::string, double>>{{"auc", 0.9}, {"b", 1}}), full->metrics);
+  EXPECT_EQ("x", full->note);
+  EXPECT_TRUE(parse_report("{}"));
+  EXPECT_EQ(-1, parse_report(R"({"done":7})")->done);
+  for (const char* line : {"", "7", "{", R"({"step":"x"})", R"({"step":-1})", R"({"metrics":{"a":NaN}})"})
+    EXPECT_FALSE(parse_report(line)) << line;
 }
 
 TEST(CommandWords, QuotesAndSeparators) {
@@ -179,6 +222,85 @@ TEST_F(CommandTest, FilesOfTheCommandAreKept) {
   const std::string before = command_digest(line, *files);
   ASSERT_TRUE(write_file(fs, env_.path("steps/train.py"), "print(2)\n"));
   EXPECT_NE(before, command_digest(line, *keep_command_files(fs, blobs, env_.dir, line)));
+
+  // A line in a line, a module, and folders that are named besides.
+  ASSERT_TRUE(fs.make_dirs(env_.path("lib/deep")));
+  ASSERT_TRUE(write_file(fs, env_.path("lib/deep/a.py"), "a\n"));
+  ASSERT_TRUE(write_file(fs, env_.path("lib/.hidden"), "h\n"));
+  auto more =
+      keep_command_files(fs, blobs, env_.dir, "sh -c 'cd . && python -m steps.train'", {"lib", "my config.toml"});
+  ASSERT_TRUE(more) << more.error().message;
+  std::vector<std::string> paths;
+  for (const auto& file : *more) paths.push_back(file.path);
+  EXPECT_EQ((std::vector<std::string>{"steps/train.py", "lib/deep/a.py", "my config.toml"}), paths);
+  EXPECT_EQ("train.missing_file", keep_command_files(fs, blobs, env_.dir, "true", {"li"}).error().reason);
+}
+
+TEST_F(CommandTest, WhatWasKeptIsWhatRuns) {
+  blob::MemoryStore blobs(clock_);
+  Fs& fs = env_.env.fs;
+  ASSERT_TRUE(fs.make_dirs(env_.path("project/steps")));
+  ASSERT_TRUE(write_file(fs, env_.path("project/steps/train.sh"), "echo one\n"));
+  ASSERT_TRUE(write_file(fs, env_.path("outside"), "1\n"));
+  const std::string line = "steps/train.sh " + env_.path("outside");
+  const auto folder = env_.path("project"), copies = env_.path("copies");
+  const auto files = *keep_command_files(fs, blobs, folder, line);
+  ASSERT_EQ(2u, files.size());
+  auto place = place_command_files(fs, blobs, folder, copies, files);
+  ASSERT_TRUE(place);
+  EXPECT_EQ(folder, place->folder);
+  EXPECT_EQ("", place->before + place->changed);
+
+  ASSERT_TRUE(write_file(fs, env_.path("project/steps/train.sh"), "echo two\n"));
+  place = place_command_files(fs, blobs, folder, copies, files);
+  ASSERT_TRUE(place) << place.error().message;
+  EXPECT_EQ(copies, place->folder);
+  EXPECT_EQ("steps/train.sh", place->changed);
+  EXPECT_EQ("echo one\n", read_file(fs, copies + "/steps/train.sh").value_or(""));
+
+  ASSERT_TRUE(fs.remove_all(folder));  // another machine
+  EXPECT_EQ(copies, place_command_files(fs, blobs, folder, copies, files)->folder);
+  EXPECT_EQ(copies, place_command_files(fs, blobs, folder, copies, {})->folder);
+  ASSERT_TRUE(write_file(fs, env_.path("outside"), "2\n"));
+  EXPECT_EQ("train.file_changed", place_command_files(fs, blobs, folder, copies, files).error().reason);
+}
+
+TEST(CommandNeeds, OnlyWhatIsSure) {
+  using Needs = std::vector<CommandNeed>;
+  const std::pair<const char*, Needs> cases[] = {
+      {"python3 train.py --n 3", {{"python3", true}, {"train.py", false}}},
+      {"./train.sh 'a b'", {{"./train.sh", true}}},
+      {"Rscript fit.R", {{"Rscript", true}, {"fit.R", false}}},
+      {"python3 -m train", {{"python3", true}}},
+      {"python3 -O train.py", {{"python3", true}}},
+      {"make model", {{"make", true}}},
+      {"", {}},
+      {"cd x && python3 train.py", {}},
+      {"X=1 python3 train.py", {}},
+      {"exec python3 train.py", {}},
+      {"python3 $SCRIPT", {}},
+      {"python3 *.py", {}},
+      {"test -s x", {}},
+  };
+  for (const auto& [line, needs] : cases) EXPECT_EQ(needs, command_needs(line)) << line;
+}
+
+TEST_F(CommandTest, WhatIsMissingIsToldBefore) {
+  Fs& fs = env_.env.fs;
+  ASSERT_TRUE(write_file(fs, env_.path("train.py"), "1\n"));
+  EXPECT_TRUE(check_command(fs, env_.dir, "sh train.py"));
+  const auto reason = [&](std::string_view line, std::vector<std::string> more = {}) {
+    const auto checked = check_command(fs, env_.dir, line, more);
+    return checked ? std::string() : checked.error().reason;
+  };
+  EXPECT_EQ("train.missing_file", reason("sh trian.py"));
+  EXPECT_NE(std::string::npos,
+            check_command(fs, env_.dir, "sh trian.py").error().message.find("did you mean train.py"));
+  EXPECT_EQ("train.missing_program", reason("no-such-program train.py"));
+  EXPECT_EQ("train.missing_program", reason("./train.py")) << "not executable";
+  EXPECT_EQ("train.missing_file", reason("./no.py"));
+  EXPECT_EQ("train.missing_file", reason("true", {"lib"}));
+  EXPECT_EQ("", reason("no-such-program || true"));
 }
 
 }  // namespace

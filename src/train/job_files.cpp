@@ -14,6 +14,14 @@ Result<TaskProgress> parse_progress(std::string_view line) {
 }
 
 std::string cause_of(const Error& error) {
+  const std::string_view reason = error.reason;
+  // A command is its author's code, whatever it did wrong.
+  if (error.code == Code::failed_precondition &&
+      (reason == "train.command_failed" || reason == "train.no_output" || reason == "train.bad_output"))
+    return "code";
+  if (reason.starts_with("fs.")) return reason == "fs.not_found" || reason == "fs.too_large" ? "data" : "disk";
+  if (reason.contains("disk")) return "disk";
+  if (reason.starts_with("process.")) return "dependency";
   switch (error.code) {
     case Code::invalid_argument:
     case Code::failed_precondition:
@@ -21,13 +29,13 @@ std::string cause_of(const Error& error) {
     case Code::data_loss:
       return "data";
     case Code::resource_exhausted:
-      return error.reason.contains("disk") ? "disk" : "memory";
+      return reason.ends_with("too_large") ? "data" : "memory";
     case Code::deadline_exceeded:
       return "time";
     case Code::unavailable:
-      return error.reason.starts_with("fs.") ? "disk" : "dependency";
+      return "dependency";
     case Code::not_found:
-      return error.reason.contains("library") ? "dependency" : "data";
+      return reason.contains("library") ? "dependency" : "data";
     case Code::cancelled:
       return "killed";
     default:

@@ -4,6 +4,7 @@
 //   checkpoint     text: how to go on from here; replaced atomically
 //   result.json    on success: the job's result; or
 //   failure.json   the error with its cause
+//   reserve        room on the disk for failure.json
 // What the process prints goes to a file of its own that outlives the attempt.
 #pragma once
 
@@ -24,6 +25,7 @@ struct JobSpec {
   std::string scratch_dir;
   int threads = 1;
   std::int64_t memory_bytes = 0;
+  std::string output;  // what the job prints, and what the commands that it starts print, is appended to this file
 };
 struct FailureFile {
   std::string cause;  // data, code, memory, disk, time, dependency, killed
@@ -31,6 +33,9 @@ struct FailureFile {
   std::string reason;
   std::string message;
 };
+
+// Exit status of a job that could not even write its failure.
+inline constexpr int status_cannot_write = 74;
 
 std::string render(const JobSpec& spec);
 Result<JobSpec> parse_job_spec(std::string_view text);

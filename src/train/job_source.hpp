@@ -35,8 +35,10 @@ struct JobUsage {
   double wall_seconds = 0;
   double cpu_seconds = 0;
   std::int64_t memory_bytes_peak = 0;
-  std::string limited_by;   // "cgroup v2", "cgroup v1", "rlimit"
-  std::string output_tail;  // the last part of what it printed
+  std::int64_t memory_bytes_max = 0;  // what it was allowed; 0: no limit
+  std::string memory_from;            // who said so: "[retrain] resources.memory", "3/5 of this machine's 24.1 GB"
+  std::string limited_by;             // who enforced it: "cgroup v2", "cgroup v1", "rlimit"
+  std::string output_tail;            // the last part of what it printed
 };
 
 struct JobFailure {

@@ -62,7 +62,8 @@ struct InputChoice {
 //                       says besides name, command, seed and threads), seed, nthread
 //   MILLRACE_OUTPUT     where it must write its model: XGBoost JSON or UBJSON, or ONNX (one float input of one row per
 //                       prediction; probabilities, or the value)
-// What it prints goes to output.txt in the task's scratch folder.
+//   MILLRACE_PROGRESS   where it may append JSON lines: {"step": 3, "done": 0.1, "metrics": {"loss": 0.7}, "note": ""}
+// What it prints is appended to TrainerConfig::output_path.
 struct CommandChoice {
   std::string line;
   std::string folder;
@@ -130,6 +131,7 @@ class Trainer {
 struct TrainerConfig {
   model::Libraries libraries;
   Processes* processes = nullptr;  // for `command`
+  std::string output_path;         // of `command`; empty: output.txt in the task's scratch folder
 };
 
 // The trainer that `name` means. invalid_argument `train.unknown_trainer`.

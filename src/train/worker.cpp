@@ -6,6 +6,7 @@
 #include "base/fault.hpp"
 #include "base/fs.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
 
 namespace millrace::train {
 
@@ -14,28 +15,83 @@ struct Worker::Attempt {
   std::string dir;
   std::string output;
   ProcessLimits limits;
+  std::string memory_from;
   std::unique_ptr<Process> process;
   std::optional<ProcessExit> exit;
   std::uint64_t progress_read = 0;
   JobProgress unsent;
   std::string checkpoint;
-  SteadyPoint next_heartbeat{};
+  SteadyPoint next_heartbeat{}, next_progress{};
   bool lost = false;
 };
 
-JobFailure failure_of(const ProcessExit& exit, const ProcessLimits& limits, std::string_view failure_file) {
+namespace {
+
+constexpr std::size_t kOutputTail = 16'384;
+constexpr std::size_t kUnsentMax = 10'000;
+constexpr std::uint64_t kShareLeast = 1'000'000'000;  // the libraries alone take a tenth of it
+
+bool trains(std::string_view kind) { return kind == "train" || kind == "rebuild"; }
+
+std::string memory_message(const AttemptEnd& end, std::string text) {
+  if (end.exit.memory_peak_bytes > 0)
+    text +=
+        std::format("; at most {} were seen in use", format_size(static_cast<long long>(end.exit.memory_peak_bytes)));
+  if (end.memory_from.empty()) return text;
+  text += std::format(". The limit is {}", end.memory_from);
+  if (!trains(end.kind)) return text + "; it needs a machine with more memory, or less data";
+  return text +
+         "; allow more with [retrain] resources = { memory = \"...\" }, or let it need less: fewer rows ([retrain] "
+         "data), "
+         "a smaller model.trainer.max_bin or depth";
+}
+
+// The last part of a file that may be large.
+std::string tail_of_file(Fs& fs, const std::string& path, std::size_t bytes) {
+  auto file = fs.open_read(path);
+  if (!file) return "";
+  const auto size = (*file)->size(), from = size - std::min<std::uint64_t>(size, bytes);
+  std::string text(size - from, '\0');
+  const auto got = (*file)->read(from, std::as_writable_bytes(std::span(text)));
+  text.resize(got.value_or(0));
+  return printable(text);
+}
+
+}  // namespace
+
+MemoryCap share_of_memory(std::uint64_t machine_bytes, int fifths) {
+  if (machine_bytes == 0) return {};
+  const auto all = format_size(static_cast<long long>(machine_bytes));
+  const auto share = machine_bytes / 5 * static_cast<std::uint64_t>(fifths),
+             least = std::min(kShareLeast, machine_bytes);
+  if (share < least)
+    return {static_cast<std::int64_t>(least), std::format("the least of this machine's {} that a job gets", all)};
+  return {static_cast<std::int64_t>(share), std::format("{}/5 of this machine's {}", fifths, all)};
+}
+
+JobFailure failure_of(const AttemptEnd& end) {
   using Cause = ProcessExit::Cause;
-  if (exit.cause == Cause::memory) return {"memory", describe(exit, limits), false};
-  if (exit.cause == Cause::wall_time) return {"time", describe(exit, limits), false};
-  if (!failure_file.empty()) {
-    if (auto failure = parse_failure(failure_file)) {
+  const auto& exit = end.exit;
+  if (exit.cause == Cause::memory) return {"memory", memory_message(end, describe(exit, end.limits)), false};
+  if (exit.cause == Cause::wall_time) {
+    return {"time",
+            describe(exit, end.limits) +
+                (trains(end.kind) ? "; allow more with [retrain] resources = { max_duration = \"...\" }" : ""),
+            false};
+  }
+  if (!end.failure_file.empty()) {
+    if (auto failure = parse_failure(end.failure_file)) {
+      if (failure->cause == "memory") return {"memory", memory_message(end, failure->message), false};
       bool again = failure->cause == "dependency" || failure->cause == "disk";
       return {failure->cause, failure->message, again};
     }
   }
+  if (exit.status == status_cannot_write) {
+    return {"disk", std::format("the job could not write into {}; see its output", end.scratch_dir), true};
+  }
   if (exit.cause == Cause::signalled || exit.cause == Cause::terminated)
-    return {"killed", describe(exit, limits), true};
-  return {"code", "the job process " + describe(exit, limits) + " without saying why; see its output", false};
+    return {"killed", describe(exit, end.limits), true};
+  return {"code", "the job process " + describe(exit, end.limits) + " without saying why; see its output", false};
 }
 
 std::string Worker::slot_name(const Config& config, std::size_t slot) {
@@ -79,7 +135,7 @@ void Worker::run_slot(std::size_t slot) {
     auto lease = source_.claim(name, config_.slots[slot].kinds);
     if (!lease) env_.log.warn("claim_failed", {{"worker", name}, {"error", lease.error().message}});
     if (lease && *lease) {
-      run(**lease);
+      run(**lease, config_.slots[slot]);
       continue;
     }
     std::unique_lock lock(mutex_);
@@ -99,23 +155,32 @@ Result<void> Worker::prepare(Attempt& attempt) {
                config_.data_dir,
                attempt.dir,
                std::max(1, static_cast<int>(lease.cpu_cores)),
-               lease.memory_bytes};
+               static_cast<std::int64_t>(attempt.limits.memory_bytes.value_or(0)),
+               attempt.output};
+  if (lease.attempt > 1) {  // the file goes on from the attempt before
+    TRY(auto output, env_.fs.open_write(attempt.output, WriteMode::append));
+    TRY_VOID(
+        output->append(as_bytes(std::format("-- attempt {}, {} --\n", lease.attempt, format_time(env_.clock.now())))));
+  }
   TRY_VOID(write_file(env_.fs, join_path(attempt.dir, "spec.json"), render(spec)));
   ProcessSpec process;
   process.argv = config_.program;
   process.argv.push_back(join_path(attempt.dir, "spec.json"));
   process.stdout_path = attempt.output;
   process.stderr_path = attempt.output;
-  if (lease.memory_bytes > 0) attempt.limits.memory_bytes = static_cast<std::uint64_t>(lease.memory_bytes);
-  if (lease.cpu_cores > 0) attempt.limits.cpu_cores = lease.cpu_cores;
-  if (lease.duration_max > Duration(0)) attempt.limits.wall_max = lease.duration_max;
   process.limits = attempt.limits;
   TRY(attempt.process, processes_.spawn(process));
   return {};
 }
 
-void Worker::run(const JobLease& lease) {
+void Worker::run(const JobLease& lease, const Slot& slot) {
   Attempt attempt;
+  const bool own = lease.memory_bytes > 0;
+  attempt.memory_from = own ? "[retrain] resources.memory" : slot.memory.from;
+  if (const auto bytes = own ? lease.memory_bytes : slot.memory.bytes; bytes > 0)
+    attempt.limits.memory_bytes = static_cast<std::uint64_t>(bytes);
+  if (lease.cpu_cores > 0) attempt.limits.cpu_cores = lease.cpu_cores;
+  if (lease.duration_max > Duration(0)) attempt.limits.wall_max = lease.duration_max;
   attempt.lease = lease;
   attempt.dir = join_path(config_.scratch_dir, std::format("{}-{}", lease.job, lease.token));
   attempt.output = join_path(config_.output_dir, lease.job + ".txt");
@@ -123,7 +188,9 @@ void Worker::run(const JobLease& lease) {
   env_.log.info("job_started", {{"job", lease.job}, {"kind", lease.kind}, {"attempt", lease.attempt}});
   if (auto prepared = prepare(attempt); !prepared) {
     const auto& error = prepared.error();
-    (void)source_.fail(lease, {cause_of(error), error.message, error.code == Code::unavailable}, {});
+    const auto cause = error.reason.starts_with("fs.") ? "disk" : cause_of(error);
+    env_.log.warn("job_failed", {{"job", lease.job}, {"kind", lease.kind}, {"cause", cause}, {"error", error.message}});
+    (void)source_.fail(lease, {cause, error.message, error.code == Code::unavailable || cause == "disk"}, {});
     return;
   }
   while (watch(attempt)) {
@@ -141,8 +208,10 @@ bool Worker::watch(Attempt& attempt) {
   if (attempt.exit) return false;
   if (stopping_) attempt.process->terminate();
   auto now = env_.clock.steady();
-  if (!attempt.lost && (now >= attempt.next_heartbeat || !attempt.unsent.checkpoint.empty())) {
+  const bool news = !attempt.unsent.lines.empty() && now >= attempt.next_progress;
+  if (!attempt.lost && (now >= attempt.next_heartbeat || news || !attempt.unsent.checkpoint.empty())) {
     attempt.next_heartbeat = now + config_.heartbeat_every;
+    attempt.next_progress = now + config_.progress_every;
     auto beat = source_.heartbeat(attempt.lease, attempt.unsent);
     if (beat) {
       attempt.unsent = {};
@@ -170,6 +239,10 @@ void Worker::read_progress(Attempt& attempt) {
           attempt.unsent.lines.push_back(text.substr(at, end - at));
           at = end + 1;
         }
+        // While the source is out of reach the oldest go.
+        auto& lines = attempt.unsent.lines;
+        if (lines.size() > kUnsentMax)
+          lines.erase(lines.begin(), lines.end() - static_cast<std::ptrdiff_t>(kUnsentMax));
       }
     }
   }
@@ -187,8 +260,11 @@ void Worker::settle(Attempt& attempt) {
   usage.wall_seconds = std::chrono::duration<double>(exit.wall).count();
   usage.cpu_seconds = std::chrono::duration<double>(exit.user_cpu + exit.system_cpu).count();
   usage.memory_bytes_peak = static_cast<std::int64_t>(exit.memory_peak_bytes);
+  usage.memory_bytes_max = static_cast<std::int64_t>(attempt.limits.memory_bytes.value_or(0));
+  usage.memory_from = attempt.memory_from;
   usage.limited_by = exit.limited_by.memory;
-  if (!attempt.lost && !attempt.unsent.lines.empty()) (void)source_.heartbeat(lease, attempt.unsent);
+  if (!attempt.lost && (!attempt.unsent.lines.empty() || !attempt.unsent.checkpoint.empty()))
+    (void)source_.heartbeat(lease, attempt.unsent);
   Result<void> done;
   auto result =
       exit.ok() ? read_file(env_.fs, join_path(attempt.dir, "result.json")) : Result<std::string>(std::string());
@@ -198,11 +274,9 @@ void Worker::settle(Attempt& attempt) {
   } else if (stopping_ && exit.cause == ProcessExit::Cause::terminated) {
     done = source_.give_back(lease, attempt.checkpoint);
   } else {
-    if (auto output = read_file(env_.fs, attempt.output)) {
-      usage.output_tail = output->substr(output->size() - std::min<std::size_t>(output->size(), 16384));
-    }
-    auto failure =
-        failure_of(exit, attempt.limits, read_file(env_.fs, join_path(attempt.dir, "failure.json")).value_or(""));
+    usage.output_tail = tail_of_file(env_.fs, attempt.output, kOutputTail);
+    const auto file = read_file(env_.fs, join_path(attempt.dir, "failure.json")).value_or("");
+    auto failure = failure_of({exit, attempt.limits, lease.kind, attempt.memory_from, file, attempt.dir});
     env_.log.warn("job_failed",
                   {{"job", lease.job}, {"kind", lease.kind}, {"cause", failure.cause}, {"error", failure.message}});
     done = source_.fail(lease, failure, usage);

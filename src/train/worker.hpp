@@ -17,10 +17,20 @@
 
 namespace millrace::train {
 
+// The memory of a job that brings no limit of its own.
+struct MemoryCap {
+  std::int64_t bytes = 0;  // 0: none
+  std::string from;        // "3/5 of this machine's 24.1 GB"
+};
+// `fifths` of what there is, so that a job can't take the machine down; 1 GB at least, where there is one. Pure; none
+// where the size is not known.
+MemoryCap share_of_memory(std::uint64_t machine_bytes, int fifths);
+
 class Worker {
  public:
   struct Slot {
     std::vector<std::string> kinds;  // what this slot does; one job at a time
+    MemoryCap memory = {};
   };
   struct Config {
     std::string name = "local";  // slots claim as "<name>-1", "<name>-2", ...
@@ -31,7 +41,8 @@ class Worker {
     std::vector<std::string> program;                      // the front of the job process's argv
     Duration look_every = std::chrono::milliseconds(500);  // for new jobs, when nobody wakes us
     Duration heartbeat_every = std::chrono::milliseconds(1000);
-    Duration poll_every = std::chrono::milliseconds(100);  // the child and its progress
+    Duration progress_every = std::chrono::milliseconds(400);  // at most so often, when there is something new
+    Duration poll_every = std::chrono::milliseconds(100);      // the child and its progress
   };
 
   Worker(Config config, Env& env, JobSource& source, Processes& processes);
@@ -47,7 +58,7 @@ class Worker {
  private:
   struct Attempt;
   void run_slot(std::size_t slot);
-  void run(const JobLease& lease);
+  void run(const JobLease& lease, const Slot& slot);
   bool watch(Attempt& attempt);
   void settle(Attempt& attempt);
   Result<void> prepare(Attempt& attempt);
@@ -64,7 +75,15 @@ class Worker {
   std::vector<std::thread> threads_;
 };
 
-// What a child's end means for its job. Pure. `failure_file`: failure.json's text, "" when there is none.
-JobFailure failure_of(const ProcessExit& exit, const ProcessLimits& limits, std::string_view failure_file);
+// What a child's end means for its job, and what a person can do about it. Pure.
+struct AttemptEnd {
+  const ProcessExit& exit;
+  const ProcessLimits& limits;
+  std::string_view kind;
+  std::string_view memory_from;   // JobUsage::memory_from
+  std::string_view failure_file;  // failure.json's text; "" when there is none
+  std::string_view scratch_dir;
+};
+JobFailure failure_of(const AttemptEnd& end);
 
 }  // namespace millrace::train

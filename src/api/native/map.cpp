@@ -2,20 +2,11 @@
 
 #include <format>
 
-#include "base/json.hpp"
 #include "eval/gates.hpp"
 #include "flow/window.hpp"
 #include "train/job_files.hpp"
 
 namespace millrace::api {
-
-namespace {
-
-struct Outcome {
-  std::string version, verdict;
-};
-
-}  // namespace
 
 std::string age_text(Duration age) {
   using namespace std::chrono;
@@ -182,40 +173,6 @@ JobState to_wire(const flow::Job& from, const HiddenColumns& hidden) {
     if (from.kind == loop::job_kind::rebuild) {
       if (auto rebuilt = loop::parse_job<loop::RebuildResult>(to.result)) to.message = rebuilt->message;
     }
-  }
-  return to;
-}
-
-Result<Run> to_wire(const track::Run& from, const std::vector<track::MetricPoint>& metrics,
-                    const std::vector<flow::JobEvent>& events) {
-  Run to;
-  to.id = from.id;
-  to.kind = from.kind;
-  to.state = track::state_name(from.state);
-  to.cause = from.cause;
-  to.created = format_time(from.created);
-  if (from.started) to.started = format_time(*from.started);
-  if (from.ended) to.ended = format_time(*from.ended);
-  if (!from.params.empty()) {
-    TRY(to.params, (json::parse<std::map<std::string, std::string>>(from.params, "a run's params")));
-  }
-  if (!from.resources.empty()) {
-    TRY(to.resources, (json::parse<std::map<std::string, double>>(from.resources, "a run's resources")));
-  }
-  if (!from.outcome.empty()) {
-    TRY(auto outcome, json::parse<Outcome>(from.outcome, "a run's outcome"));
-    to.version = outcome.version;
-    to.verdict = outcome.verdict;
-  }
-  to.failure = from.failure;
-  if (!from.inputs.empty()) {
-    TRY(auto rows, loop::parse_job<loop::RowSet>(from.inputs));
-    to.inputs = {{"dataset", std::format("{}@{}", rows.dataset, rows.version)}};
-  }
-  for (const auto& point : metrics) to.metrics[point.name] = point.value;  // in order of step: the last one stays
-  for (const auto& event : events) {
-    to.events.push_back(std::format("{} {} {} {}{}", format_time(event.at).substr(0, 19), event.what, event.worker,
-                                    event.token > 0 ? std::format("token {} ", event.token) : "", event.note));
   }
   return to;
 }

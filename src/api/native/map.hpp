@@ -27,8 +27,9 @@ AliasMove to_wire(const registry::AliasMove& move);
 // `hidden` by dataset: what a job found out is shown without values of those columns.
 using HiddenColumns = std::function<data::ColumnNames(const std::string& dataset)>;
 JobState to_wire(const flow::Job& job, const HiddenColumns& hidden = {});
+// `plan`: what the run decided when it started; nullptr where its data and code are not asked for.
 Result<Run> to_wire(const track::Run& run, const std::vector<track::MetricPoint>& metrics,
-                    const std::vector<flow::JobEvent>& events);
+                    const std::vector<flow::JobEvent>& events, const loop::RunPlan* plan = nullptr);
 std::vector<label::RawLabel> from_wire(const std::vector<Label>& labels);
 // What an automatic step is, by the project file and the hours that are quiet.
 LoopAnswer loop_of(const loop::Project& project, const flow::QuietHours& quiet = {});

@@ -49,6 +49,7 @@ constexpr auto operations = std::to_array<Operation>({
     {"post", "/api/v1/runs/{run}/repeat", "The same plan and rows again, as a new run", "Empty", "JobAnswer", 202},
     {"get", "/api/v1/runs/{run}/diff", "What differs from run `with`", "", "Difference"},
     {"get", "/api/v1/runs/{run}/follow", "Its progress until it ends: a RunProgress per line", "", ""},
+    {"get", "/api/v1/runs/{run}/logs/follow", "What it prints, until it ends", "", ""},
     {"get", "/api/v1/models", "Registered models", "", "ModelList"},
     {"get", "/api/v1/models/{model}", "One model with its versions and alias history", "", "Model"},
     {"get", "/api/v1/models/{model}/versions/{version}", "Gates, metrics, lineage", "", "ModelVersion"},

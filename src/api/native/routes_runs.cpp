@@ -91,7 +91,10 @@ class FollowRun final : public net::Follower {
     out.phase = progress.phase;
     out.done = progress.done;
     out.round = progress.step;
-    for (const auto& [name, value] : progress.metrics) out.metrics.push_back({name, value});
+    for (const auto& [name, value] : progress.metrics) {
+      if (name == "memory_bytes") out.memory_bytes = static_cast<std::int64_t>(value);
+      if (name != "memory_bytes" && name != "rows_per_s") out.metrics.push_back({name, value});
+    }
     if (!progress.note.empty()) out.note = progress.note;
     if (job.kind != loop::job_kind::train || progress.phase != "train") return;
     // Over the rounds since the look at which the speed was last told.
@@ -132,6 +135,41 @@ Result<void> add_project_changes(meta::Reader& reader, const std::string& one, c
   return {};
 }
 
+constexpr std::uint64_t logs_bytes_max = 4u << 20;
+
+// What a run printed, from byte `from`; the last part of it when that is not said.
+Result<std::string> logs_of(Context& c, const track::Run& run, std::optional<std::uint64_t> from) {
+  if (run.output_path.empty()) return std::string();
+  auto file = c.service.env().fs.open_read(join_path(c.service.config().paths.data_dir, run.output_path));
+  if (!file) return std::string();  // nothing printed yet
+  const auto size = (*file)->size();
+  const auto begin = from ? std::min(*from, size) : size - std::min(size, logs_bytes_max);
+  std::string text(std::min(size - begin, logs_bytes_max), '\0');
+  TRY(const auto got, (*file)->read(begin, std::as_writable_bytes(std::span(text))));
+  text.resize(got);
+  return text;
+}
+
+class FollowLogs final : public net::Follower {
+ public:
+  FollowLogs(Context& context, std::string run) : context_(context), run_(std::move(run)) {}
+  Result<std::optional<std::string>> next() override {
+    if (over_) return std::nullopt;
+    TRY(const auto run,
+        context_.service.store().read([&](meta::Reader& reader) { return track::get_run(reader, run_); }));
+    TRY(auto text, logs_of(context_, run, read_));
+    read_ += text.size();
+    over_ = run.ended && text.empty();
+    return text;
+  }
+
+ private:
+  Context& context_;
+  std::string run_;
+  std::uint64_t read_ = 0;
+  bool over_ = false;
+};
+
 Result<Run> run_of(Context& c, const std::string& id) {
   return c.service.store().read([&](meta::Reader& reader) -> Result<Run> {
     TRY(auto run, track::get_run(reader, id));
@@ -143,12 +181,11 @@ Result<Run> run_of(Context& c, const std::string& id) {
       for (auto& event : history) event.what = job.kind + " " + event.what;
       events.insert(events.begin(), history.begin(), history.end());
     }
-    TRY(auto wire, to_wire(run, metrics, events));
-    TRY(auto training, loop::training_of(reader, run.id));
-    if (training) {
-      TRY(auto plan, loop::parse_plan(training->plan));
-      for (auto& [name, value] : lineage_of(plan)) wire.inputs[name] = value;
-    }
+    TRY(const auto training, loop::training_of(reader, run.id));
+    if (!training) return to_wire(run, metrics, events);
+    TRY(const auto plan, loop::parse_plan(training->plan));
+    TRY(auto wire, to_wire(run, metrics, events, &plan));
+    for (auto& [name, value] : lineage_of(plan)) wire.inputs[name] = value;
     return wire;
   });
 }
@@ -197,10 +234,29 @@ void add_run_routes(net::Server& server, Context& c) {
     auto run =
         c.service.store().read([&](meta::Reader& reader) { return track::get_run(reader, r.path_parameter("run")); });
     if (!run) return net::error_response(run.error());
-    if (run->output_path.empty()) return net::text_response("");
-    auto text = read_file(c.service.env().fs, join_path(c.service.config().paths.data_dir, run->output_path));
-    return text ? net::text_response(*std::move(text)) : net::text_response("");
+    std::optional<std::uint64_t> from;
+    if (r.query("from")) {
+      auto asked = query_number(r, "from", 0, std::int64_t{1} << 50);
+      if (!asked) return net::error_response(asked.error());
+      from = static_cast<std::uint64_t>(*asked);
+    }
+    auto text = logs_of(c, *run, from);
+    return text ? net::text_response(*std::move(text)) : net::error_response(text.error());
   });
+  auto known = [&c](const Request& r) {
+    return c.service.store().read(
+        [&](meta::Reader& reader) { return track::get_run(reader, r.path_parameter("run")); });
+  };
+  server.follow("GET", "/api/v1/runs/{run}/follow",
+                [&c, known](const Request& r) -> Result<std::unique_ptr<net::Follower>> {
+                  TRY(auto run, known(r));
+                  return std::make_unique<FollowRun>(c, run.id);
+                });
+  server.follow("GET", "/api/v1/runs/{run}/logs/follow",
+                [&c, known](const Request& r) -> Result<std::unique_ptr<net::Follower>> {
+                  TRY(auto run, known(r));
+                  return std::make_unique<FollowLogs>(c, run.id);
+                });
   server.pooled("POST", "/api/v1/runs/{run}/cancel", [&c](const Request& r) {
     auto done = c.service.cancel_run(r.path_parameter("run"), person(r));
     return done ? net::json_response("{}") : net::error_response(done.error());
@@ -227,11 +283,6 @@ void add_run_routes(net::Server& server, Context& c) {
       return out;
     };
     return answer(compare());
-  });
-  server.follow("GET", "/api/v1/runs/{run}/follow", [&c](const Request& r) -> Result<std::unique_ptr<net::Follower>> {
-    TRY(auto run,
-        c.service.store().read([&](meta::Reader& reader) { return track::get_run(reader, r.path_parameter("run")); }));
-    return std::make_unique<FollowRun>(c, run.id);
   });
   server.pooled("GET", "/api/v1/jobs/{job}", [&c](const Request& r) {
     auto job = c.service.jobs().find(r.path_parameter("job"));

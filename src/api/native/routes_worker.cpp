@@ -58,6 +58,9 @@ void add_worker_routes(net::Server& server, Context& c) {
                     usage.wall_seconds = asked.wall_seconds;
                     usage.cpu_seconds = asked.cpu_seconds;
                     usage.memory_bytes_peak = asked.memory_bytes_peak;
+                    usage.memory_bytes_max = asked.memory_bytes_max;
+                    usage.memory_from = asked.memory_from;
+                    usage.limited_by = asked.limited_by;
                     if (asked.given_back) return c.service.give_back(lease, asked.checkpoint);
                     if (asked.cause.empty()) return c.service.complete(lease, asked.result, usage);
                     return c.service.fail(lease, {asked.cause, asked.message, asked.retry}, usage);

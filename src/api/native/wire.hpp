@@ -194,6 +194,37 @@ struct TrainRequest {
   bool shuffle_target = false;  // a self-test of the gates: trained on a shuffled target, must be refused
   std::string reason;
 };
+// What a run took to learn from.
+struct RunData {
+  std::string dataset;
+  std::int64_t version = 0;
+  std::string read;  // when that version was made
+  std::int64_t rows = 0;
+  std::vector<std::string> parts;  // digests of the blobs, in order
+  std::int64_t feedback_rows = 0;  // labelled predictions
+  std::vector<std::string> feedback_parts;
+  std::int64_t labels_seq = 0;       // labels up to this number
+  std::optional<std::string> first;  // times of the predictions among them
+  std::optional<std::string> last;
+  std::string digest;  // of all of it
+};
+struct KeptFile {
+  std::string path;
+  std::string digest;  // a blob
+  std::int64_t bytes = 0;
+};
+// The code that a run was started with; each digest is a blob.
+struct RunCode {
+  std::int64_t project_number = 0;
+  std::string project_file;    // as it was applied
+  std::string project_digest;  // with every default filled in
+  std::string command;
+  std::vector<KeptFile> files;  // that the command names
+  std::string digest;           // of the command and those files
+  std::string git_commit;
+  std::string git_diff;  // against that commit; empty: none
+  std::string git_note;
+};
 struct Run {
   std::string id;
   std::string kind;
@@ -209,6 +240,10 @@ struct Run {
   std::string failure;
   std::map<std::string, std::string> inputs;
   std::map<std::string, double> resources;
+  std::map<std::string, std::string> limits;  // what held it, who said so, who enforced it
+  std::string rule;                           // of the project file, or "by hand"
+  std::optional<RunData> data;                // of one run, not of a list
+  std::optional<RunCode> code;
   std::vector<std::string> events;  // attempts, lost workers, refused late commits: one line each
 };
 struct RunList {
@@ -430,7 +465,10 @@ struct EndRequest {
   double wall_seconds = 0;
   double cpu_seconds = 0;
   std::int64_t memory_bytes_peak = 0;
-  std::string output;  // the last part of what the job printed
+  std::int64_t memory_bytes_max = 0;  // what it was allowed; 0: no limit
+  std::string memory_from;            // who said so
+  std::string limited_by;             // who enforced it: cgroup v2, cgroup v1, rlimit
+  std::string output;                 // the last part of what the job printed
 };
 struct Empty {};
 
