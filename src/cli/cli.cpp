@@ -360,10 +360,9 @@ class Program {
         ->add_option("run", name_, "id or the beginning of it")
         ->required();
     auto* logs = add(*runs, "logs", "what the run printed", remote([this](Client& c) {
-                       if (!follow_) return runs_logs(c, name_, {});
-                       return runs_logs(
-                           c, name_, {[this](const std::string& line) { terminal_.out(line + "\n"); }, terminal_.pause});
-                     }),
+      if (!follow_) return runs_logs(c, name_, {});
+      return runs_logs(c, name_, {[this](const std::string& line) { terminal_.out(line + "\n"); }, terminal_.pause});
+    }),
                      "millrace runs logs 06F3X --follow");
     logs->add_option("run", name_, "id or the beginning of it")->required();
     logs->add_flag("-f,--follow", follow_, "go on until the run is over");

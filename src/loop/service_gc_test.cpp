@@ -96,7 +96,7 @@ class GarbageTest : public testing::Test {
       RunPlan plan;
       plan.run = run;
       plan.train.rows.feedback = {{rows, 1, 1}};
-      plan.train.project_digest = code;
+      plan.train.project_digest = code = blob("the completed project file");
       TRY_VOID(add_training(tx, {run, 1, 1, 0, 0, "", render_plan(plan), true, store.clock.now()}));
       TRY(auto added, registry::add_version(tx, made));
       TRY_VOID(registry::promote(tx, "m", added.number, {"test", ""}, store.clock.now()));
@@ -121,7 +121,7 @@ class GarbageTest : public testing::Test {
   flow::Jobs jobs{store.env(), *store};
   std::optional<Env> env;
   std::unique_ptr<Service> service;
-  std::string code = blob("the completed project file");
+  std::string code;  // of every version
 };
 
 TEST_F(GarbageTest, KeepsWhatRecordsNeedAndSaysWhy) {

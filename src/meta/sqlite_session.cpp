@@ -235,8 +235,8 @@ Result<std::unique_ptr<SqliteSession>> SqliteSession::open(const Options& option
   TRY_VOID(session->control("PRAGMA wal_autocheckpoint = 0"));
   sqlite3_wal_hook(
       session->state_->handle(),
-      [](void* state, ::sqlite3*, const char*, int pages) {
-        static_cast<State*>(state)->log_pages = pages;
+      [](void* to, ::sqlite3*, const char*, int pages) {
+        static_cast<State*>(to)->log_pages = pages;
         return SQLITE_OK;
       },
       session->state_.get());
