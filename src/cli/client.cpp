@@ -14,11 +14,23 @@ std::string trimmed(std::string text) {
   return text;
 }
 
+// Who types: a name for the records, as a header can carry it.
+std::string user_of(const std::function<std::optional<std::string>(const char*)>& environment) {
+  std::string name;
+  for (const char* variable : {"MILLRACE_USER", "USER", "LOGNAME"}) {
+    if (name.empty()) name = environment(variable).value_or("");
+  }
+  constexpr std::size_t bytes_max = 64;
+  std::erase_if(name, [](char c) { return c < ' ' || c > '~'; });
+  return name.empty() ? "cli" : name.substr(0, bytes_max);
+}
+
 }  // namespace
 
 Result<ServerAddress> find_server(Fs& fs, const std::function<std::optional<std::string>(const char*)>& environment,
                                   const std::string& folder, const std::string& url, const std::string& data_dir) {
   ServerAddress address;
+  address.user = user_of(environment);
   auto token = environment("MILLRACE_TOKEN");
   if (token) address.token = Secret(*token);
   address.url = url.empty() ? environment("MILLRACE_URL").value_or("") : url;
@@ -60,6 +72,7 @@ Result<std::string> Client::send(HttpRequest request) {
 
 Result<HttpResponse> Client::exchange(HttpRequest request) {
   if (!address_.token.empty()) request.headers.emplace_back("Authorization", "Bearer " + address_.token.reveal());
+  if (!address_.user.empty()) request.headers.emplace_back("X-Millrace-User", address_.user);
   if (request.to_file.empty()) request.response_bytes_max = 1u << 30;
   auto response = http_->send(request);
   if (!response) {

@@ -18,11 +18,12 @@ namespace millrace::cli {
 struct ServerAddress {
   std::string url;  // "http://127.0.0.1:7070"
   Secret token;
+  std::string user;  // who asks, for the records; "" is not sent
 };
 
 // In this order: `url` when given; MILLRACE_URL; the file `address` in `data_dir` when given, else in .millrace of
-// `folder` or of a folder above it. The token: MILLRACE_TOKEN, else the file `token` beside `address`. not_found
-// `client.no_server`.
+// `folder` or of a folder above it. The token: MILLRACE_TOKEN, else the file `token` beside `address`. The user:
+// MILLRACE_USER, else USER, LOGNAME, "cli". not_found `client.no_server`.
 Result<ServerAddress> find_server(Fs& fs, const std::function<std::optional<std::string>(const char*)>& environment,
                                   const std::string& folder, const std::string& url, const std::string& data_dir);
 

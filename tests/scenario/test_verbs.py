@@ -183,13 +183,14 @@ def test_export_and_import(served):
     assert (served.folder / "one.ubj").read_bytes()[:1] == b"{"
 
     before = len([v for v in served.model("verbs")["versions"] if v["number"] > 0])
+    served.env["MILLRACE_USER"] = "mia"
     done = served.cli("models", "import", out)
     number = before + 1
     assert f"verbs:{number}" in done.stdout and "passed" in done.stdout, done.stdout
     made = served.get(f"/api/v1/models/verbs/versions/{number}").json
     assert made["artifact"] == version["artifact"] and made["lineage"]["imported"] == "one.zip"
     assert made["gates"] and made["metrics"]["auc"] == version["metrics"]["auc"], "measured on the same test rows"
-    assert served.get(f"/api/v1/runs/{made['run']}").json["cause"].startswith("imported by ")
+    assert served.get(f"/api/v1/runs/{made['run']}").json["cause"].startswith("imported by mia: ")
     failed(served.cli("models", "rebuild", f"verbs:{number}", expect=1), 1, "imported")
     failed(served.cli("runs", "repeat", made["run"], expect=1), 1, "no training")
 
@@ -312,7 +313,9 @@ def test_gc(served):
     served.cli("rollback")
     served.cli("rollback")
     assert "600" in served.cli("data", "query", "data@1", "SELECT count(*) FROM data").stdout
-    served.cli("models", "rebuild", f"verbs:{state['current']}", expect=None)
+    versions = [v["number"] for v in served.model("verbs")["versions"] if v["bytes_kept"] and v["number"] > 0]
+    trained = [n for n in versions if "imported" not in served.get(f"/api/v1/models/verbs/versions/{n}").json["lineage"]]
+    assert "identical" in served.cli("models", "rebuild", f"verbs:{trained[0]}").stdout, "its rows are kept with it"
     gone = [v["number"] for v in served.model("verbs")["versions"] if not v["bytes_kept"]]
     failed(served.cli("models", "export", f"verbs:{gone[0]}", "--to", served.folder / "gone.zip", expect=1), 1, "[retention]")
     again = Server(served.folder)
