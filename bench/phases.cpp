@@ -143,7 +143,7 @@ int main(int argc, char** argv) {
   std::cout << "{";
   for (int phase = 0; phase < phases; ++phase) {
     auto value = median(times[static_cast<std::size_t>(phase)]);
-    if (phase == answer) value -= median(times[encode]) + median(times[engine]);
+    if (phase == answer) value = std::max(0.0, value - median(times[encode]) - median(times[engine]));
     std::cout << std::format("{}\"{}\":{:.3f}", phase ? "," : "", names[static_cast<std::size_t>(phase)], value);
   }
   std::cout << "}\n";

@@ -28,7 +28,7 @@ def measure(folder, body):
     blob = artifact_file(server, folder)
     server.stop()
 
-        (folder / "row.json").write_text(body)
+    (folder / "row.json").write_text(body)
     (folder / "phase-log").mkdir(exist_ok=True)
     phases = json.loads(subprocess.run([BIN / "millrace_bench_phases", blob, folder / "row.json", folder / "phase-log"], capture_output=True, text=True, check=True).stdout)
     bare = phases.pop("bare xgboost")
