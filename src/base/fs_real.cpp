@@ -293,9 +293,9 @@ Result<void> RealFs::make_dirs(const std::string& dir) {
   if (::mkdir(dir.c_str(), 0755) == 0) return sync_dir(parent_path(dir));
   if (errno == ENOENT && parent_path(dir) != dir) {
     TRY_VOID(make_dirs(parent_path(dir)));
-    return make_dirs(dir);
+    if (::mkdir(dir.c_str(), 0755) == 0) return sync_dir(parent_path(dir));
   }
-  const int error = errno;
+  const int error = errno;  // ENOENT below a folder that is there: no file system takes folders there (/proc)
   struct stat st{};
   if (error == EEXIST && ::stat(dir.c_str(), &st) == 0 && S_ISDIR(st.st_mode)) return {};
   return fail_errno(error, "make the folder", dir);
