@@ -44,6 +44,7 @@ Result<Evidence> gather(std::span<const Gate> gates, const Evaluation& evaluatio
   TRY(evidence.candidate, report_on(evaluation.candidate, plan_for(gates, evaluation)));
   // Opponents are shown as a whole; where a gate looks closer, the comparison does.
   const ReportPlan short_plan{.primary = evaluation.primary, .intervals = false};
+  evidence.current_cannot = evaluation.current_cannot;
   if (evaluation.current) {
     TRY(evidence.current, report_on(*evaluation.current, short_plan));
   }

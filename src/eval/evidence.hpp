@@ -19,7 +19,8 @@ struct Evaluated {
 
 struct Evaluation {
   Evaluated candidate;
-  std::optional<Evaluated> current;         // absent: nothing serves yet
+  std::optional<Evaluated> current;         // absent: nothing serves yet, or
+  std::string current_cannot;               // it could not answer these rows: why
   std::map<std::string, Evaluated> rivals;  // "baseline", ...
   Bootstrap bootstrap;
   std::string primary;  // empty: primary_metric(task)

@@ -171,6 +171,9 @@ class Judge {
   }
 
   void judge_difference() {
+    if (gate_.rival == "current" && !evidence_.current_cannot.empty()) {
+      return refuse("the current version can't answer these rows: " + evidence_.current_cannot);
+    }
     if (gate_.rival == "current" && !evidence_.current) {
       result_.passed = true;
       result_.why = "there is no current version yet";

@@ -322,11 +322,14 @@ std::vector<GateLine> default_gates(TaskType task) {
   const GateLine fast{"latency.p99", "<= 20ms"};
   switch (task) {
     case TaskType::binary:
-      return {{"auc - baseline.auc", "> error"}, {"ece", "< 0.1"}, fast};
+      return {{"auc - baseline.auc", "> error"}, {"auc - current.auc", ">= -0.01"}, {"ece", "< 0.1"}, fast};
     case TaskType::multiclass:
-      return {{"accuracy - baseline.accuracy", "> error"}, {"ece", "< 0.1"}, fast};
+      return {{"accuracy - baseline.accuracy", "> error"},
+              {"accuracy - current.accuracy", ">= -0.01"},
+              {"ece", "< 0.1"},
+              fast};
     case TaskType::regression:
-      return {{"r2 - baseline.r2", "> error"}, fast};
+      return {{"r2 - baseline.r2", "> error"}, {"r2 - current.r2", ">= -0.01"}, fast};
   }
   return {};
 }

@@ -67,6 +67,7 @@ std::vector<GateLine> default_gates(TaskType task);
 struct Evidence {
   Report candidate;
   std::optional<Report> current;
+  std::string current_cannot;            // why the version that serves could not answer these rows; empty: it could
   std::map<std::string, Report> rivals;  // "baseline", ...
   std::vector<Comparison> comparisons;
 };

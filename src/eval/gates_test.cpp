@@ -15,6 +15,7 @@ struct Setting {
   std::optional<Scored> current;
   std::optional<Scored> baseline;
   Facts facts;
+  std::string current_cannot = {};
 };
 
 Verdict verdict_on(const Setting& setting, const std::vector<GateLine>& lines) {
@@ -24,6 +25,7 @@ Verdict verdict_on(const Setting& setting, const std::vector<GateLine>& lines) {
   Evaluation evaluation{.candidate = {"churn:2", setting.candidate, Latency{0.1, 0.2, 0.4, 100}, 1'400'000},
                         .bootstrap = {.resamples = 300}};
   if (setting.current) evaluation.current = Evaluated{"churn:1", *setting.current};
+  evaluation.current_cannot = setting.current_cannot;
   evaluation.rivals["baseline"] = {"churn:baseline", setting.baseline.value_or(constant_answer(setting.candidate))};
   const auto evidence = gather(*gates, evaluation);
   EXPECT_TRUE(evidence) << evidence.error().message;
@@ -42,7 +44,8 @@ Scored worse(Scored rows, std::size_t every) {
 
 TEST(Gates, Table) {
   const Scored good = binary_rows(600, 2);
-  const Setting alone{good}, against_worse{good, worse(good, 3)}, against_better{worse(good, 3), good};
+  const Setting alone{good}, against_worse{good, worse(good, 3)}, against_better{worse(good, 3), good},
+      against_another{.candidate = good, .current_cannot = "a column is gone"};
   struct Case {
     const Setting& setting;
     const char *expression, *required;
@@ -64,6 +67,7 @@ TEST(Gates, Table) {
       {against_worse, "auc - current.auc", ">= -0.005", true},
       {against_worse, "auc - current.auc", "> error", true},
       {against_better, "auc - current.auc", ">= -0.005", false},
+      {against_another, "auc - current.auc", ">= -0.005", false},
       {against_better, "auc - current.auc", "> error", false},
       {alone, "auc where country = 'PT'", ">= 0.75", true},
       {alone, "auc where country = PT", ">= 0.75", true},
