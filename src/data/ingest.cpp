@@ -399,6 +399,15 @@ Result<IngestOutput> ingest(const Task& task, blob::Store& store, const IngestIn
   }
   TRY_VOID(check_source(task, input, source));
   TRY(out.analysis, analyst.finish());
+  for (const std::string& column : input.expected) {
+    if (std::ranges::contains(out.schema, column, &ColumnField::name)) continue;
+    out.analysis.checks.results.push_back(
+        {.column = column,
+         .rule = "exists",
+         .level = "error",
+         .total = out.analysis.rows,
+         .message = "models learned from '" + column + "', and it is not in the data any more"});
+  }
   return out;
 }
 

@@ -44,6 +44,8 @@ struct IngestInput {
   std::string target, key, task, positive;
   std::vector<std::string> inputs, exclude;
   CheckConfig checks;
+  // Columns that the version before gave to models: one that is gone fails the checks (rule exists).
+  std::vector<std::string> expected;
   // The version to build on, empty for the first one. append: its parts stay, the new rows come after them;
   // replace: the source is the whole table, its parts serve only to tell new values.
   std::string mode = "append";

@@ -125,6 +125,16 @@ TEST(Ingest, ReplaceKeepsNothingButTellsNewValues) {
   EXPECT_TRUE(second->analysis.checks.passed());
 }
 
+TEST(Ingest, AColumnThatIsExpectedAndGoneFailsTheChecks) {
+  Place p;
+  const auto out = p.ingest_text("b.csv", "id,age,plan\n1,2,basic\n", {.expected = {"age", "weight"}});
+  ASSERT_TRUE(out) << out.error().message;
+  ASSERT_EQ(out->analysis.checks.results.size(), 1u);
+  EXPECT_EQ(out->analysis.checks.results[0].column, "weight");
+  EXPECT_EQ(out->analysis.checks.results[0].rule, "exists");
+  EXPECT_FALSE(out->analysis.checks.passed());
+}
+
 TEST(Ingest, Errors) {
   Place p;
   EXPECT_EQ(reason_of(p.ingest_text("a.csv", "a,b\n")), "data.no_rows");

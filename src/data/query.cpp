@@ -85,7 +85,13 @@ Result<QueryOutput> query(const Task& task, blob::Store& store, const QueryInput
   static_cast<void>(nothing);
   closed = !input.masked.empty();
 
-  TRY(auto reader, engine->query(input.sql));
+  auto asked = engine->query(input.sql);
+  if (!asked) {
+    auto error = std::move(asked).error();
+    if (error.message.contains("Table with name")) error.message += "\nthe version's rows are the table data";
+    return fail(std::move(error));
+  }
+  auto reader = *std::move(asked);
   QueryOutput out;
   out.columns = fields_of(reader->schema());
   while (true) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/nearest.hpp"
+#include "eval/gates.hpp"
 #include "loop/jobs.hpp"
 
 namespace millrace::loop {
@@ -25,6 +26,11 @@ std::vector<std::string> missing_columns(const Project& project, const std::stri
     look("model.target", project.model.target.column);
     for (const auto& column : project.model.inputs) look("model.inputs", column);
     for (const auto& column : project.model.exclude) look("model.exclude", column);
+    for (const auto& config : project.gates) {
+      const auto gate = eval::parse_gate({config.expression, config.bound.text});
+      if (!gate) continue;
+      for (const auto& column : eval::columns_of({&*gate, 1})) look("gates.\"" + config.expression + "\"", column);
+    }
   }
   if (const auto* check = project.check(source)) {
     for (const auto& column : check->columns) look("check." + source, column.column);
@@ -32,7 +38,9 @@ std::vector<std::string> missing_columns(const Project& project, const std::stri
   return out;
 }
 
-Result<std::vector<std::string>> failed_readings(meta::Reader& reader, flow::Jobs& jobs, const Project& project) {
+Result<std::vector<std::string>> failed_readings(
+    meta::Reader& reader, flow::Jobs& jobs, const Project& project,
+    const std::function<bool(const SourceConfig& source, const data::IngestInput& reading)>& asked_still) {
   constexpr std::size_t looked_at = 50;
   TRY(auto readings, jobs.list(reader, {.kind = std::string(job_kind::ingest), .max = looked_at}));  // newest first
   std::map<std::string, bool> seen;
@@ -42,6 +50,8 @@ Result<std::vector<std::string>> failed_readings(meta::Reader& reader, flow::Job
     const auto* source = project.source(name);
     if (!source || !flow::is_over(job.state) || std::exchange(seen[name], true)) continue;
     if (job.state != flow::JobState::failed || !job.failure) continue;
+    TRY(const auto reading, parse_job<ReadJob>(job.input));
+    if (!asked_still(*source, reading.input)) continue;
     out.push_back(std::format("source '{}' was not read: {}; {}", name, job.failure->message,
                               source->upload() ? "upload a mended file: millrace ingest " + name + " FILE"
                                                : "it is read again when the file or its part of the project changes"));

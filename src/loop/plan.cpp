@@ -66,6 +66,18 @@ Result<ModelSpec> plan_model(const Project& project, const data::Inference& infe
   return model;
 }
 
+std::vector<std::string> learned_columns(const Project& project, std::string_view dataset,
+                                         const data::Inference& inference) {
+  std::vector<std::string> out;
+  if (project.model.target.source != dataset) return out;
+  const auto hidden = sensitive_columns(project, dataset);
+  for (const auto& column : inference.columns) {
+    const bool used = project.model.inputs.empty() ? column.role == "input" : has(project.model.inputs, column.name);
+    if (used && !hidden.contains(column.name) && !has(project.model.exclude, column.name)) out.push_back(column.name);
+  }
+  return out;
+}
+
 data::ColumnNames sensitive_columns(const Project& project, std::string_view dataset) {
   data::ColumnNames out;
   const auto* check = project.check(dataset);

@@ -21,6 +21,10 @@ namespace millrace::loop {
 // input.
 Result<ModelSpec> plan_model(const Project& project, const data::Inference& inference);
 
+// Columns that a dataset version gives to models. Pure.
+std::vector<std::string> learned_columns(const Project& project, std::string_view dataset,
+                                         const data::Inference& inference);
+
 // Columns of a dataset whose values are not shown ([check.NAME] COLUMN.sensitive).
 data::ColumnNames sensitive_columns(const Project& project, std::string_view dataset);
 

@@ -202,6 +202,14 @@ data::IngestInput Service::read_input(const SourceConfig& source, const Project&
   return input;
 }
 
+Result<std::vector<std::string>> Service::failed_readings(meta::Reader& reader) {
+  auto project = this->project();
+  if (!project) return std::vector<std::string>();
+  return loop::failed_readings(reader, jobs_, *project, [&](const auto& source, const auto& reading) {
+    return question(reading) == question(read_input(source, *project));
+  });
+}
+
 // Of the last reading that was done; "" when there is none.
 Result<std::string> Service::question_of(meta::Reader& reader, const std::string& source) {
   TRY(auto known, get_question(reader, source));
@@ -235,6 +243,7 @@ Result<std::string> Service::enqueue_ingest(const SourceConfig& source, const st
       input.parent_parts = parent->content.parts;
       input.parent_schema = parent->content.schema;
       TRY(input.parent_sources, data::sources_of(tx, source.name, parent->number));
+      input.expected = learned_columns(*project(), source.name, parent->content.analysis.inference);
       // A part that was lost comes back when the same file is read again.
       bool whole = true;
       for (const auto& part : parent->content.parts) {

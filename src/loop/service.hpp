@@ -93,6 +93,8 @@ class Service final : public serve::WantedSource, public train::JobSource {
   // not_found `loop.no_source`; failed_precondition `loop.file_source` for one that reads a file, whose rows an upload
   // would only hold until the file is read again.
   Result<void> may_upload(const std::string& source) const;
+  // Sources whose newest reading failed: notes.hpp.
+  Result<std::vector<std::string>> failed_readings(meta::Reader& reader);
   // Jobs over a version's rows; sensitive columns are masked. Each answers the job's id.
   Result<std::string> query(const std::string& dataset, std::int64_t version, const std::string& sql,
                             std::int64_t rows_max);

@@ -17,6 +17,23 @@ namespace millrace::loop {
 
 namespace {
 
+// Clients go on sending what the version before asked for: a column that is gone since is passed over, not refused.
+Result<void> ignore_former_inputs(meta::Reader& reader, ModelSpec& model) {
+  TRY(const auto last, newest_training(reader));
+  if (!last) return {};
+  TRY(const auto plan, parse_plan(last->plan));
+  auto known = [&](const std::string& name) {
+    return name == model.target || name == model.key || std::ranges::contains(model.ignored, name) ||
+           std::ranges::contains(model.inputs, name, &InputSpec::name);
+  };
+  std::vector<std::string> former = plan.train.model.ignored;
+  for (const auto& input : plan.train.model.inputs) former.push_back(input.name);
+  for (const auto& name : former) {
+    if (!known(name)) model.ignored.push_back(name);
+  }
+  return {};
+}
+
 constexpr std::string_view retrain_pipeline = "retrain";
 
 flow::Pipeline make_pipeline(const ResourcesConfig& resources) {
@@ -117,6 +134,7 @@ Result<std::string> Service::start_training(const std::string& rule, const std::
           std::format("source '{}' has no dataset version that may be trained on; see: millrace data ls", source));
     }
     TRY(auto model, plan_model(*project, version->content.analysis.inference));
+    TRY_VOID(ignore_former_inputs(tx, model));
     plan.model_digest = model_digest(*project).hex();
     plan.data_read = format_time(version->created);
     plan.gates = plan_gates(*project, model.task);
@@ -499,6 +517,15 @@ Result<label::Intake> Service::add_labels(const std::string& model, std::span<co
   }
   auto now = env_.clock.now();
   TRY(auto labels, label::parse_labels(rows, rules, now));
+  const auto* source = project->source(project->model.target.source);
+  const bool by_key = std::ranges::any_of(labels, [](const auto& one) { return one.key.has_value(); });
+  if (by_key && (!source || source->key.empty())) {
+    return millrace::fail(
+        Code::failed_precondition, "loop.no_key",
+        std::format("model '{}' has no key, so a label by key can't be joined: send 'prediction', the "
+                    "id that came with the answer, or name a column in [source.{}] key",
+                    model, project->model.target.source));
+  }
   TRY(auto intake, store_.write([&](meta::Tx& tx) { return label::add(tx, env_.faults, model, labels, now); }));
   changed();
   return intake;
