@@ -37,7 +37,8 @@ bool is_utf8(std::string_view text) {
 }
 
 // One record from `at` on. False when a quote is never closed or something follows a closing quote.
-bool read_record(std::string_view text, std::size_t& at, std::vector<Cell>& cells) {
+bool read_record(std::string_view text, char delimiter, std::size_t& at, std::vector<Cell>& cells) {
+  const char stops[] = {delimiter, '\n', '\r'};
   cells.clear();
   while (true) {
     Cell cell;
@@ -53,9 +54,9 @@ bool read_record(std::string_view text, std::size_t& at, std::vector<Cell>& cell
         cell.text.push_back('"');
         ++at;
       }
-      if (at < text.size() && text[at] != ',' && text[at] != '\n' && text[at] != '\r') return false;
+      if (at < text.size() && text[at] != delimiter && text[at] != '\n' && text[at] != '\r') return false;
     } else {
-      const std::size_t end = std::min(text.find_first_of(",\n\r", at), text.size());
+      const std::size_t end = std::min(text.find_first_of(std::string_view(stops, sizeof stops), at), text.size());
       cell.text = text.substr(at, end - at);
       // Blanks around bare cells go, as when a file is read.
       const std::size_t from = cell.text.find_first_not_of(" \t");
@@ -65,10 +66,19 @@ bool read_record(std::string_view text, std::size_t& at, std::vector<Cell>& cell
     cells.push_back(std::move(cell));
     if (at >= text.size()) return true;
     const char stop = text[at++];
-    if (stop == ',') continue;
+    if (stop == delimiter) continue;
     if (stop == '\r' && at < text.size() && text[at] == '\n') ++at;
     return true;
   }
+}
+
+// What separates the cells of a header line: a comma, unless there is none and one of the others.
+char delimiter_of(std::string_view text) {
+  const auto line = text.substr(0, text.find_first_of("\n\r"));
+  for (const char one : {',', ';', '\t', '|'}) {
+    if (line.contains(one)) return one;
+  }
+  return ',';
 }
 
 }  // namespace
@@ -84,10 +94,17 @@ class CsvReader {
     std::size_t at = 0;
     std::vector<Cell> cells;
     if (text.empty()) return complain_("model.bad_csv", "", "a header line", "nothing");
-    if (!read_record(text, at, cells)) return complain_("model.bad_csv", "", "a header line", "an open quote");
+    // One line alone, with the quotes of several: a client that took the line ends out.
+    const bool joined = text.find('\n') == text.npos;
+    const char delimiter = delimiter_of(text);
+    if (!read_record(text, delimiter, at, cells)) {
+      return complain_(
+          "model.bad_csv", "", "a header line",
+          joined ? "one line with an open quote (curl -d takes line ends out: use --data-binary)" : "an open quote");
+    }
     TRY_VOID(read_header(cells));
     while (at < text.size()) {
-      if (!read_record(text, at, cells))
+      if (!read_record(text, delimiter, at, cells))
         return complain_("model.bad_csv", row_path(), "closed quotes", "an open quote or text after one");
       if (cells.size() == 1 && cells[0].text.empty() && !cells[0].is_quoted && fields_.size() > 1)
         continue;  // an empty line
@@ -97,7 +114,10 @@ class CsvReader {
       }
       TRY_VOID(read_row(cells));
     }
-    if (out_.rows.empty()) return complain_("model.no_rows", "", "at least one row", "none");
+    if (out_.rows.empty()) {
+      return complain_("model.no_rows", "", "at least one row",
+                       joined ? "one line (curl -d takes line ends out: use --data-binary)" : "none");
+    }
     return std::move(out_);
   }
 
@@ -106,8 +126,16 @@ class CsvReader {
 
   Result<void> read_header(const std::vector<Cell>& cells) {
     std::vector<bool> seen(p_.names_.size());
-    for (const auto& cell : cells) {
-      const int number = p_.find(cell.text);
+    for (std::size_t i = 0; i < cells.size(); ++i) {
+      // Names as they were given when the file was read: a doubled one got a number, a missing one its place.
+      Cell cell = cells[i];
+      if (cell.text.empty()) cell.text = "column_" + std::to_string(i + 1);
+      int number = p_.find(cell.text);
+      for (int n = 2; number >= 0 && seen[static_cast<std::size_t>(number)]; ++n) {
+        const int next = p_.find(cell.text + "_" + std::to_string(n));
+        if (next < 0) break;
+        number = next;
+      }
       if (number < 0) {
         const std::string near = p_.nearest_name(cell.text);
         return complain_("model.unknown_column", cell.text,

@@ -258,6 +258,20 @@ TEST(CsvRows, HeaderQuotesAndMissing) {
   EXPECT_EQ((std::vector<std::string>{"C1", "", "c"}), parsed->keys);
 }
 
+TEST(CsvRows, OtherDelimitersAndLinesThatWereJoined) {
+  for (const char* delimiter : {";", "\t", "|"}) {
+    const std::string d = delimiter;
+    auto parsed = parser().parse_csv("age" + d + "member" + d + "joined\n31" + d + "true" + d + "2020-02-29\n");
+    ASSERT_TRUE(parsed) << d << parsed.error().message;
+    EXPECT_EQ(Value{std::int64_t{31}}, parsed->rows[0][0]);
+  }
+  const auto joined = parser().parse_csv("age,member,joined31,true,2020-02-29");
+  ASSERT_FALSE(joined);
+  const auto header = parser().parse_csv("age,member,joined");
+  ASSERT_FALSE(header);
+  EXPECT_TRUE(header.error().message.contains("--data-binary")) << header.error().message;
+}
+
 TEST(CsvRows, BadOnes) {
   const std::string head = "age,member,joined\n";
   const std::pair<std::string, std::string> cases[] = {
