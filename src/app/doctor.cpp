@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "app/local_commands.hpp"
+#include "app/once_free.hpp"
 #include "base/executor.hpp"
 #include "base/fs.hpp"
 #include "base/json.hpp"
@@ -137,7 +138,9 @@ Result<cli::Output> doctor(const cli::DoctorOptions& options, Env& env) {
   Report report;
   InlineExecutor inline_executor;
   auto migrations = loop::all_migrations();
-  TRY(auto store, meta::open_sqlite(env, {.folder = options.data_dir}, inline_executor, migrations));
+  TRY(auto store, once_free(options.data_dir, env, [&] {
+        return meta::open_sqlite(env, {.folder = options.data_dir}, inline_executor, migrations);
+      }));
   check_metadata(*store, options.data_dir, report);
   TRY(auto blobs, blob::open_local(env, {join_path(options.data_dir, "blobs")}));
   auto uses = store->read([&](meta::Reader& reader) { return uses_of_blobs(reader, options.data_dir); });

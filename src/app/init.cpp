@@ -87,7 +87,7 @@ Result<data::IngestOutput> look_at_file(const data::IngestInput& input, Env& env
 
 // What each column is and becomes; of a wide table the first ones.
 std::string columns_table(const data::IngestOutput& output) {
-  constexpr std::size_t shown_max = 20;
+  constexpr std::size_t shown_max = 60;
   constexpr std::size_t why_max = 60;
   const auto& columns = output.analysis.inference.columns;
   cli::Table table({"  column", "type", "values", "nulls", "use", "why"}, {false, false, true, true});
@@ -101,7 +101,7 @@ std::string columns_table(const data::IngestOutput& output) {
 }
 
 std::string listed(const std::vector<data::ColumnField>& schema) {
-  constexpr std::size_t shown_max = 30;
+  constexpr std::size_t shown_max = 60;
   std::string out;
   for (std::size_t i = 0; i < std::min(schema.size(), shown_max); ++i)
     out += (out.empty() ? "" : ", ") + table::excerpt(schema[i].name, 40);

@@ -48,7 +48,7 @@ struct Server::Impl {
   std::int64_t dataset_seen = 0;
   std::int64_t version_seen = 0;
   std::int64_t current_seen = -1;
-  std::string run_failed_seen;
+  std::string run_failed_seen, run_said;
   bool rules_said = false;
   std::vector<std::string> unread_seen;
 };
@@ -166,13 +166,13 @@ bool Server::stop_asked() const { return impl_->stop_asked; }
 
 void Server::stop(Duration patience) {
   auto& impl = *impl_;
-  if (impl.server) (void)impl.server->stop(patience);
+  if (impl.server) {
+    (void)impl.server->stop(patience);
+    (void)impl.env.fs.remove(join_path(impl.config.data_dir, "address"));
+  }
   if (impl.controller) impl.controller->stop();
   if (impl.worker) impl.worker->stop();
-  if (impl.server) {
-    (void)impl.env.fs.remove(join_path(impl.config.data_dir, "address"));
-    impl.server.reset();
-  }
+  impl.server.reset();
 }
 
 std::string Server::news() {
@@ -212,12 +212,16 @@ std::string Server::news() {
                            project->name, version.number, project->name, version.number);
       }
     }
-    TRY(auto unread, loop::failed_readings(reader, *impl.jobs, *project));
+    TRY(auto unread, impl.service->failed_readings(reader));
     if (unread != impl.unread_seen) {
       for (const auto& line : unread) out += "failed    " + line + "\n";
       impl.unread_seen = std::move(unread);
     }
     TRY(auto runs, track::list_runs(reader, project->name, 1, 0));
+    if (!runs.empty() && runs.front().state == track::RunState::running && runs.front().id != impl.run_said) {
+      impl.run_said = runs.front().id;
+      out += std::format("run       {} began: {}\n", runs.front().id, runs.front().cause);
+    }
     if (!runs.empty() && runs.front().state == track::RunState::failed && runs.front().id != impl.run_failed_seen) {
       impl.run_failed_seen = runs.front().id;
       out += std::format("failed    run {}: {}\n  next    millrace runs logs {}\n", runs.front().id,

@@ -1,4 +1,5 @@
 // `up`: one server on this machine, from a project file or from a data file alone.
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <cstdlib>
@@ -6,6 +7,7 @@
 #include <thread>
 
 #include "app/local_commands.hpp"
+#include "app/once_free.hpp"
 #include "app/server.hpp"
 #include "base/fs.hpp"
 #include "base/ids.hpp"
@@ -82,6 +84,27 @@ void say_where(const std::string& url, const ServerConfig& config, bool found_by
   if (open && !open_browser(url)) say(std::format("open      {}   (no browser could be started here)\n", url));
 }
 
+// `up FILE --target X` beside a project file that is there already: it must be about the same.
+Result<void> goes_with(const cli::UpOptions& options, Env& env) {
+  TRY(const auto text, read_file(env.fs, options.project_file));
+  TRY(const auto project, loop::parse_project(text, options.profile, options.project_file));
+  const auto folder = absolute(parent_path(options.project_file));
+  const auto asked = absolute(options.files.front());
+  const bool known = std::ranges::any_of(project.sources, [&](const auto& source) {
+    const auto path = source.path();
+    return !path.empty() && absolute(path.starts_with('/') ? path : join_path(folder, path)) == asked;
+  });
+  const auto& target = project.model.target.column;
+  if (known && (options.target.empty() || options.target == target)) return {};
+  return fail(Code::failed_precondition, "app.other_project",
+              std::format("{} is there already and {}; serve it with: millrace up; take another folder, or replace it: "
+                          "millrace init {}{} --force",
+                          options.project_file,
+                          known ? std::format("predicts '{}', not '{}'", target, options.target)
+                                : "does not read " + options.files.front(),
+                          options.files.front(), options.target.empty() ? "" : " --target " + options.target));
+}
+
 }  // namespace
 
 Result<cli::Output> up(const cli::UpOptions& options, const std::string& version, Env& env) {
@@ -95,6 +118,7 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
     TRY(auto made, init({options.files.front(), options.target, options.project_file, false, false}, env));
     say(made.text);
   } else if (!options.files.empty()) {
+    TRY_VOID(goes_with(options, env));
     say(std::format("using {}, which is there already; to make a new one: millrace init {}{} --force\n",
                     options.project_file, options.files.front(),
                     options.target.empty() ? "" : " --target " + options.target));
@@ -122,7 +146,7 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
   TRY(auto log, open_log({.file = join_path(config.data_dir, "millrace.log")}, env.clock));
   Env server_env{env.fs, env.clock, env.rng, env.faults, *log};
   {
-    TRY(auto server, Server::open(config, server_env));
+    TRY(auto server, once_free(config.data_dir, env, [&] { return Server::open(config, server_env); }));
     TRY(auto changes, server->apply(text, options.profile));
     say(changes);
     TRY(auto url, server->start());

@@ -131,7 +131,7 @@ class Program {
   CLI::App* add(CLI::App& parent, const std::string& name, const std::string& help, Run run,
                 const std::string& example = "") {
     auto* command = parent.add_subcommand(name, help);
-    if (!example.empty()) command->footer("Example:\n  " + example);
+    command->footer("Example:\n  " + (example.empty() ? words_of(*command) : example));
     command->callback([this, run = std::move(run)] { chosen_ = run; });
     command->group(group_);
     return command;
@@ -219,7 +219,7 @@ class Program {
     init->add_option("--project", init_.project_file, "file to write")->capture_default_str();
     init->add_flag("--force", init_.force, "replace an existing project file");
 
-    add("down", "stop the server of this folder", remote([](Client& c) { return down(c); }));
+    add("down", "stop the server of this folder", remote([this](Client& c) { return down(c, waiting()); }));
     add("status", "one screen: models, live quality, what runs, what waits and why",
         remote([this](Client& c) { return status(c, json_); }));
     auto apply_run = [this](bool dry_run) {
@@ -465,6 +465,10 @@ class Program {
               if (!value_.empty()) {
                 label_.value = value_;
                 return label(c, name_, api::render(std::vector<api::Label>{label_}), json_);
+              }
+              if (label_.prediction || label_.key) {
+                return fail(Code::invalid_argument, "cli.no_value",
+                            "--value is missing: what turned out to be true, as in --value Yes");
               }
               TRY(auto body, read_body("labels as JSON: [{\"prediction\":ID,\"value\":..},..]"));
               return label(c, name_, body, json_);

@@ -32,7 +32,7 @@ struct Waiting {
 
 Result<Output> status(Client& client, bool json);
 Result<Output> apply(Client& client, const std::string& project_text, bool dry_run, bool json);
-Result<Output> down(Client& client);
+Result<Output> down(Client& client, const Waiting& waiting);  // returns when it answers no more
 Result<Output> show_loop(Client& client, bool json);
 
 Result<Output> data_ls(Client& client, const std::string& dataset, bool json);

@@ -23,7 +23,7 @@ std::string progress_line(const api::RunProgress& now) {
   auto line = std::format("run {} {}", now.run.substr(0, 10), now.state);
   if (!now.step.empty()) line += "  " + now.step;
   if (now.done >= 0) line += std::format(" {:.0f} %", now.done * 100);
-  if (now.round > 0) line += std::format("  {} {}", now.step == "train" ? "round" : "at", with_thousands(now.round));
+  if (now.round > 0) line += std::format("  {} {}", now.phase == "train" ? "round" : "at", with_thousands(now.round));
   for (const auto& metric : now.metrics) line += std::format("  {} {}", metric.name, short_number(metric.value));
   if (now.rows_per_second)
     line += std::format("  {} rows/s", with_thousands(static_cast<std::int64_t>(*now.rows_per_second)));
@@ -41,6 +41,14 @@ Result<Output> ended(Client& client, const api::RunProgress& last) {
   }
   if (last.version.empty()) return Output{std::format("run {} finished\n", last.run), exit_code};
   TRY(auto shown, models_show(client, last.version, false));
+  TRY(auto name, split_name(client, last.version));
+  TRY(auto model, client.get<api::Model>("/api/v1/models/" + percent_encoded(name.model)));
+  if (last.verdict != "failed" && model.current != std::stoll(name.number)) {
+    shown.text += model.current
+                      ? std::format("answers  {}:{} still; to let this one: millrace promote {}\n", name.model,
+                                    *model.current, last.version)
+                      : std::format("answers  nothing yet; to let this one: millrace promote {}\n", last.version);
+  }
   return Output{shown.text, exit_code};
 }
 

@@ -54,8 +54,12 @@ Result<Output> status(Client& client, bool json) {
                          model.live_low ? short_number(*model.live_low) : "-",
                          model.live_high ? short_number(*model.live_high) : "-", with_thousands(model.live_rows));
     }
-    out += std::format("\n          requests {}   labels waiting {}   data {} old", with_thousands(model.requests),
-                       with_thousands(model.labels_waiting), model.data_age.empty() ? "-" : model.data_age);
+    const auto labels = model.labels_joined > 0
+                            ? std::format("labels joined {}, waiting {}", with_thousands(model.labels_joined),
+                                          with_thousands(model.labels_waiting))
+                            : std::string("no labels yet");
+    out += std::format("\n          requests {}   {}   data {} old", with_thousands(model.requests), labels,
+                       model.data_age.empty() ? "-" : model.data_age);
     if (model.previous) out += std::format("   previous {}:{}", model.name, *model.previous);
     if (model.current && model.loaded != model.current) {
       out += std::format("\n          answering now: {}",
@@ -83,9 +87,15 @@ Result<Output> apply(Client& client, const std::string& project_text, bool dry_r
   return Output{out};
 }
 
-Result<Output> down(Client& client) {
+Result<Output> down(Client& client, const Waiting& waiting) {
   TRY_VOID(client.call("POST", "/api/v1/shutdown", "{}"));
-  return Output{"the server stops once the requests in flight are answered\n"};
+  constexpr int looks_max = 600;  // about a minute
+  for (int look = 0; look < looks_max; ++look) {
+    auto answers = client.call("GET", "/healthz");
+    if (!answers && answers.error().reason == "client.unreachable") return Output{"stopped\n"};
+    if (!waiting.pause()) break;
+  }
+  return Output{"asked to stop; it still answers the requests in flight\n"};
 }
 
 Result<Output> show_loop(Client& client, bool json) {

@@ -17,13 +17,30 @@ std::string aliases_of(const api::Model& model, const api::ModelVersion& version
   return out;
 }
 
-std::string metrics_text(const std::map<std::string, double>& metrics, std::size_t most) {
+// Those that most people look at first.
+std::string metrics_text(const std::map<std::string, double>& metrics) {
   std::string out;
-  for (const auto& [name, value] : metrics) {
-    if (most-- == 0) break;
-    out += (out.empty() ? "" : "  ") + name + " " + short_number(value);
+  int most = 3;
+  for (const char* name : {"auc", "accuracy", "r2", "rmse", "f1", "log_loss", "mae"}) {
+    const auto found = metrics.find(name);
+    if (found == metrics.end() || most-- <= 0) continue;
+    out += std::format("{}{} {}", out.empty() ? "" : "  ", name, short_number(found->second));
   }
   return out;
+}
+
+// What tells of a leak more often than of a good model.
+std::string too_good(const std::map<std::string, double>& metrics) {
+  constexpr double suspicious = 0.998;
+  for (const char* name : {"auc", "r2"}) {
+    const auto found = metrics.find(name);
+    if (found == metrics.end() || found->second < suspicious) continue;
+    return std::format(
+        "note     {} {} is rarely true: does an input say what is to be predicted, or come after it? "
+        "millrace why of a prediction shows which one weighs most; [model] exclude leaves it out\n",
+        name, short_number(found->second));
+  }
+  return "";
 }
 
 Output moved(const api::MoveAnswer& answer) {
@@ -90,7 +107,10 @@ Result<api::JobState> wait_for_job(Client& client, const std::string& job, const
     auto line = state.kind + " " + state.state;
     if (!state.phase.empty()) line += ": " + state.phase;
     if (state.done >= 0) line += std::format(" {:.0f} %", state.done * 100);
-    for (const auto& metric : state.metrics) line += std::format("  {} {}", metric.name, short_number(metric.value));
+    for (const auto& metric : state.metrics) {
+      if (metric.name != "memory_bytes" && metric.name != "rows_per_s")
+        line += std::format("  {} {}", metric.name, short_number(metric.value));
+    }
     if (state.state == "queued" && !state.message.empty()) line += " (" + state.message + ")";
     if (waiting.progress && line != last) waiting.progress(line);
     last = line;
@@ -104,26 +124,14 @@ Result<Output> train(Client& client, const TrainOptions& options, const Waiting&
   TRY(auto job, (client.post<api::JobAnswer>(
                     "/api/v1/train", api::TrainRequest{options.quick, options.shuffle_target, options.reason})));
   if (waiting.detach) return Output{json ? api::render(job) + "\n" : "run " + job.run + "\n"};
-  std::string last;
-  for (;;) {
+  if (json) {
+    auto silent = waiting;
+    silent.progress = {};
+    TRY(auto ended, runs_follow(client, job.run, silent, {}, false));
     TRY(auto run, client.get<api::Run>("/api/v1/runs/" + percent_encoded(job.run)));
-    if (run.state == "finished" || run.state == "failed" || run.state == "cancelled") {
-      int exit_code = run.state != "finished" ? 1 : run.verdict == "failed" ? 2 : 0;
-      if (json) return Output{api::render(run) + "\n", exit_code};
-      if (run.state != "finished")
-        return Output{std::format("run {} {}: {}\n", run.id, run.state, run.failure), exit_code};
-      TRY(auto shown, models_show(client, run.version, false));
-      return Output{shown.text, exit_code};
-    }
-    auto line = std::format("run {} {}", run.id.substr(0, 10), run.state);
-    line += "  " + metrics_text(run.metrics, 4);
-    if (waiting.progress && line != last) waiting.progress(line);
-    last = line;
-    if (!waiting.pause()) {
-      return fail(Code::cancelled, "client.interrupted",
-                  "stopped waiting; the run goes on: millrace runs show " + job.run);
-    }
+    return Output{api::render(run) + "\n", ended.exit_code};
   }
+  return runs_follow(client, job.run, waiting, {}, false);
 }
 
 Result<Output> models_ls(Client& client, const std::string& name, bool json) {
@@ -140,7 +148,7 @@ Result<Output> models_ls(Client& client, const std::string& name, bool json) {
     for (const auto& v : model.versions) {
       table.add({v.number == 0 ? model.name + ":baseline" : std::format("{}:{}", model.name, v.number),
                  aliases_of(model, v), v.quick ? v.verdict + " (quick)" : v.verdict,
-                 v.bytes_kept ? format_size(v.bytes) : "gone", short_time(v.created), metrics_text(v.metrics, 3)});
+                 v.bytes_kept ? format_size(v.bytes) : "gone", short_time(v.created), metrics_text(v.metrics)});
     }
   }
   return Output{table.empty() ? "no models yet; train one with: millrace train\n" : table.text()};
@@ -168,7 +176,7 @@ Result<Output> models_show(Client& client, const std::string& text, bool json) {
     for (const auto& [metric, value] : v.metrics) {
       table.add({metric, short_number(value), cell(v.current_metrics, metric), cell(v.baseline_metrics, metric)});
     }
-    out += table.text();
+    out += table.text() + too_good(v.metrics);
   }
   for (const auto& live : v.live) {
     out +=

@@ -84,7 +84,10 @@ Result<Output> runs_show(Client& client, const std::string& id, bool json) {
   if (run.code) out += code_text(*run.code);
   out += used_text(run.resources);
   for (const auto& [name, text] : run.limits) out += std::format("limit    {}: {}\n", name, text);
-  for (const auto& [name, value] : run.metrics) out += std::format("metric   {} {}\n", name, short_number(value));
+  for (const auto& [name, value] : run.metrics) {
+    if (name == "memory_bytes" || name == "rows_per_s") continue;  // told as what was used
+    out += std::format("metric   {} {}\n", name, short_number(value));
+  }
   for (const auto& [name, value] : run.inputs) {
     const bool told = run.data && (name == "dataset" || name == "data digest" || name == "project file");
     if (!told) out += std::format("input    {} = {}\n", name, value);

@@ -39,6 +39,18 @@ std::string person(const Request& request) {
 
 namespace {
 
+// A list of labels, or one as it is.
+Result<std::vector<Label>> parse_labels(std::string_view body) {
+  const auto first = body.find_first_not_of(" \t\r\n");
+  const bool one = first != body.npos && body[first] == '{';
+  auto labels = parse<std::vector<Label>>(one ? "[" + std::string(body) + "]" : std::string(body));
+  if (labels) return labels;
+  return fail(Code::invalid_argument, labels.error().reason,
+              "labels are a JSON list of objects with 'prediction' or 'key', and 'value' (and 'time', 'id', 'origin', "
+              "'author' where known), as in [{\"prediction\":\"06F3X...\",\"value\":\"yes\"}]; " +
+                  labels.error().message);
+}
+
 Response predict(Context& c, const Request& request, std::optional<std::int64_t> version) {
   auto type = request.header("Content-Type");
   serve::PredictRequest ask{request.path_parameter("model"), request.body,
@@ -85,7 +97,7 @@ void add_routes(net::Server& server, Context& c) {
   server.pooled(
       "POST", "/labels/{model}",
       [&c](const Request& r) {
-        auto labels = parse<std::vector<Label>>(r.body);
+        auto labels = parse_labels(r.body);
         if (!labels) return net::error_response(labels.error());
         auto intake = c.service.add_labels(r.path_parameter("model"), from_wire(*labels));
         if (!intake) return net::error_response(intake.error());

@@ -28,6 +28,10 @@ Result<Status> status_of(Context& c) {
     if (current) {
       model.current = current->version;
       TRY(auto version, registry::get_version(reader, project->name, current->version));
+      if (version.verdict == registry::VerdictState::overridden) {
+        model.notes.push_back(std::format("{}:{} answers though it failed its gates ({}: {})", project->name,
+                                          current->version, version.override_by, version.override_reason));
+      }
       if (current->version > 0) {
         TRY(auto result, loop::parse_job<loop::EvaluateResult>(version.report));
         model.metric = result.primary;
@@ -67,13 +71,15 @@ Result<Status> status_of(Context& c) {
                         data->number, data->dataset, data->number));
       }
     }
-    TRY(auto unread, loop::failed_readings(reader, c.service.jobs(), *project));
+    TRY(auto unread, c.service.failed_readings(reader));
     for (auto& line : unread) model.notes.push_back(std::move(line));
     TRY(auto runs, track::list_runs(reader, project->name, 1, 0));
     if (!runs.empty() && runs.front().state == track::RunState::failed) {
       model.notes.push_back(std::format("run {} failed: {}; see: millrace runs logs {}", runs.front().id,
                                         runs.front().failure, runs.front().id));
     }
+    constexpr auto unclaimed_for = std::chrono::seconds(15);
+    bool idle = false;
     for (auto state : {flow::JobState::running, flow::JobState::queued}) {
       TRY(auto jobs, c.service.jobs().list(reader, {.state = state, .max = 20}));
       for (const auto& job : jobs) {
@@ -84,7 +90,13 @@ Result<Status> status_of(Context& c) {
         for (const auto& metric : wire.metrics) line += std::format(" {} {:.4g}", metric.name, metric.value);
         if (!wire.message.empty()) line += " - last attempt " + wire.message;
         (state == flow::JobState::running ? status.running : status.waiting).push_back(line);
+        idle =
+            idle || (state == flow::JobState::queued && now - std::max(job.queued_at, job.run_after) > unclaimed_for);
       }
+    }
+    if (idle && status.running.empty()) {
+      status.waiting.push_back(
+          std::format("nobody works on these: start a worker with millrace worker --server-data {}", status.data_dir));
     }
     return {};
   }));
@@ -93,8 +105,12 @@ Result<Status> status_of(Context& c) {
     model.loaded = state.serving;
     model.requests = static_cast<std::int64_t>(state.requests);
     if (!state.error.empty()) model.notes.push_back(state.error);
-    if (state.unseen > 0)
-      model.notes.push_back(std::format("{} values of categories that training had not seen", state.unseen));
+    // A few are a matter of course; a share of them means that the world has changed.
+    constexpr std::uint64_t one_in = 50;
+    if (state.unseen * one_in > state.rows) {
+      model.notes.push_back(
+          std::format("{} of {} rows came with a category that training had not seen", state.unseen, state.rows));
+    }
   }
   if (auto why = c.service.roll_waiting(); !why.empty()) status.waiting.push_back(why);
   for (const auto& trouble : c.controller.troubles()) model.notes.push_back(trouble);
