@@ -35,7 +35,7 @@ def test_titanic_needs_no_file_written_by_hand(servers, data):
     server.start().wait_ready()
     wait_for("the rules to have been looked at", lambda: server.get("/api/v1/status").json["models"][0]["data_age"] or None)
     assert len([v for v in server.model("titanic")["versions"] if v["number"] > 0]) == 1, "up twice trains nothing"
-    assert sum(line.startswith("train ") for line in before.splitlines()) == 1
+    assert sum(line.startswith("train ") for line in before.splitlines()) <= 1
 
 
 def test_california_housing_is_a_regression(servers, data):

@@ -181,7 +181,7 @@ def test_an_interrupted_training_goes_on_at_the_next_start(servers, tmp_path):
 def test_down(servers, tmp_path):
     small_project(tmp_path)
     server = servers().start()
-    assert "stops" in server.cli("down").stdout
+    assert "stopped" in server.cli("down").stdout
     assert server.process.wait(20) == 0
     assert not (server.data_dir / "address").exists()
     gone = server.cli("down", expect=1)
