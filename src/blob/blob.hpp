@@ -124,6 +124,9 @@ class Store {
   // failed_precondition `blob.gc_running` while another one runs.
   virtual Result<GcReport> collect_garbage(const std::function<bool(const Digest&)>& reachable, Duration grace,
                                            bool dry_run) = 0;
+  // While it lives no collection removes anything, in any process: for whoever copies all blobs. failed_precondition
+  // `blob.gc_running` while one is under way.
+  virtual Result<std::unique_ptr<FileLock>> hold_garbage() = 0;
 };
 
 }  // namespace millrace::blob

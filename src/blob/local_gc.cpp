@@ -126,16 +126,27 @@ Result<void> LocalStore::expire_quarantine(Collection& c) {
   return ok();
 }
 
+namespace {
+
+std::unexpected<Error> gc_running(const std::string& detail) {
+  return fail(Code::failed_precondition, "blob.gc_running", "another garbage collection is running" + detail);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<FileLock>> LocalStore::hold_garbage() {
+  auto lock = env_.fs.lock(in("gc.lock"), "a copy that is being made: no garbage collection until its end");
+  if (!lock && lock.error().code == Code::failed_precondition) return gc_running(": " + lock.error().message);
+  return lock;
+}
+
 Result<GcReport> LocalStore::collect_garbage(const std::function<bool(const Digest&)>& reachable, Duration grace,
                                              bool dry_run) {
   std::unique_lock single(gc_mutex_, std::try_to_lock);
-  auto running = [](std::string detail) {
-    return fail(Code::failed_precondition, "blob.gc_running", "another garbage collection is running" + detail);
-  };
-  if (!single) return running(" in this process; wait for its end");
+  if (!single) return gc_running(" in this process; wait for its end");
   auto lock = env_.fs.lock(in("gc.lock"), "garbage collection");
   if (!lock) {
-    if (lock.error().code == Code::failed_precondition) return running(": " + lock.error().message);
+    if (lock.error().code == Code::failed_precondition) return gc_running(": " + lock.error().message);
     return fail(lock.error());
   }
   TRY_VOID(restore_trash());

@@ -28,6 +28,7 @@ class LocalStore final : public Store {
   Result<void> remove(const Digest& digest) override;
   Result<std::optional<LocalFile>> local_file(const Digest& digest) override;
   Result<void> pin(const Digest& digest) override;
+  Result<std::unique_ptr<FileLock>> hold_garbage() override;
   Result<GcReport> collect_garbage(const std::function<bool(const Digest&)>& reachable, Duration grace,
                                    bool dry_run) override;
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -161,6 +162,29 @@ Result<void> MemoryStore::pin(const Digest& digest) {
   TRY(Entry * entry, find(digest));
   entry->pinned = clock_.now();
   return ok();
+}
+
+namespace {
+
+class Held final : public FileLock {
+ public:
+  explicit Held(std::function<void()> release) : release_(std::move(release)) {}
+  ~Held() override { release_(); }
+
+ private:
+  std::function<void()> release_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<FileLock>> MemoryStore::hold_garbage() {
+  std::lock_guard lock(mutex_);
+  if (std::exchange(collecting_, true))
+    return fail(Code::failed_precondition, "blob.gc_running", "a garbage collection is running");
+  return std::make_unique<Held>([this] {
+    std::lock_guard end(mutex_);
+    collecting_ = false;
+  });
 }
 
 Result<GcReport> MemoryStore::collect_garbage(const std::function<bool(const Digest&)>& reachable, Duration grace,

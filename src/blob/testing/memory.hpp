@@ -35,6 +35,7 @@ class MemoryStore final : public Store {
   Result<void> pin(const Digest& digest) override;
   Result<GcReport> collect_garbage(const std::function<bool(const Digest&)>& reachable, Duration grace,
                                    bool dry_run) override;
+  Result<std::unique_ptr<FileLock>> hold_garbage() override;
 
  private:
   friend class MemoryWriter;
