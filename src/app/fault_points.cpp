@@ -6,6 +6,13 @@ namespace millrace::app {
 
 std::span<const std::string_view> fault_points() {
   static constexpr auto names = std::to_array<std::string_view>({
+      "backup.keep.after_manifests",
+      "backup.make.after_manifest",
+      "backup.make.after_records",
+      "backup.make.before_manifest",
+      "backup.restore.after_rename",
+      "backup.restore.before_rename",
+      "backup.restore.before_settle",
       "blob.gc.after_move",
       "blob.gc.before_move",
       "blob.gc.before_remove",

@@ -77,6 +77,8 @@ int main(int argc, char** argv) {
   local.schema = [](const std::string&, bool) { return app::schema(); };
   local.explain = [&](const std::string& file, bool loop, bool json) { return app::explain(file, loop, json, env); };
   local.doctor = [&](const cli::DoctorOptions& options) { return app::doctor(options, env); };
+  local.backup = [&](const cli::BackupOptions& options) { return app::make_backup(options, version, env); };
+  local.restore = [&](const cli::RestoreOptions& options) { return app::restore(options, env); };
   local.demo = [&](const cli::DemoOptions& options) { return app::demo_digits(options, env); };
   local.worker = [&](const std::string& server, const std::string& data_dir, const std::string& name) {
     return app::worker(server, data_dir, name, env);

@@ -243,6 +243,34 @@ class Program {
       return local_.doctor(doctor_);
     });
     doctor->add_option("--data-dir", doctor_.data_dir, "data folder")->capture_default_str();
+    auto* backup = add(
+        "backup",
+        "copy a data folder as it is at one moment, while its server goes on; what is there already is not copied "
+        "again",
+        [this] {
+          backup_.json = json_;
+          if (!json_) backup_.tell = waiting().progress;
+          return local_.backup(backup_);
+        },
+        "millrace backup /mnt/backups/churn --keep 7");
+    backup->add_option("folder", backup_.folder, "backup folder: empty, not there yet, or with earlier backups")
+        ->required();
+    backup->add_option("--data-dir", backup_.data_dir, "data folder")->capture_default_str();
+    backup->add_option("--keep", backup_.keep, "so many newest backups stay (default: all)")
+        ->check(CLI::Range(1, 100000));
+    backup->add_flag("--list", backup_.list, "only list the backups that are there");
+    auto* restore = add(
+        "restore", "verify a backup, then make a data folder of it",
+        [this] {
+          restore_.json = json_;
+          if (!json_) restore_.tell = waiting().progress;
+          return local_.restore(restore_);
+        },
+        "millrace restore /mnt/backups/churn");
+    restore->add_option("folder", restore_.folder, "backup folder")->required();
+    restore->add_option("--backup", restore_.id,
+                        "id of the backup, as millrace backup --list names it (default: the newest)");
+    restore->add_option("--data-dir", restore_.data_dir, "data folder to make")->capture_default_str();
     add("schema", "JSON Schema of the project file, for editors",
         [this] { return local_.schema(project_file_, json_); });
     auto* explain =
@@ -496,9 +524,9 @@ class Program {
 
   // Known commands of the product that this version does not have: said so, never "unknown".
   void later_commands() {
-    for (auto name : {"tune",    "replay",  "approve",  "batch",    "top",    "drift", "alerts",    "cost",
-                      "audit",   "test",    "loadtest", "simulate", "bench",  "admin", "predictor", "backup",
-                      "restore", "upgrade", "user",     "token",    "secret", "adopt", "export",    "erase"}) {
+    for (auto name : {"tune",  "replay", "approve",  "batch",    "top",    "drift", "alerts",    "cost",
+                      "audit", "test",   "loadtest", "simulate", "bench",  "admin", "predictor", "upgrade",
+                      "user",  "token",  "secret",   "adopt",    "export", "erase"}) {
       auto* command = add(name, "not available yet", [name]() -> Result<Output> {
         return fail(Code::unimplemented, "cli.not_available",
                     std::format("not available yet: millrace {}; what is built is listed in README.md", name));
@@ -527,6 +555,8 @@ class Program {
   InitOptions init_;
   DemoOptions demo_;
   DoctorOptions doctor_;
+  BackupOptions backup_;
+  RestoreOptions restore_;
   TrainOptions train_;
   api::Label label_;
 };

@@ -43,6 +43,24 @@ struct DoctorOptions {
   bool json = false;
 };
 
+using Tell = std::function<void(const std::string& line)>;  // how far it is
+struct BackupOptions {
+  std::string folder;
+  std::string data_dir = ".millrace";
+  int keep = 0;
+  bool list = false;
+  bool json = false;
+  Tell tell;
+};
+struct RestoreOptions {
+  std::string folder;
+  std::string id;
+  std::string data_dir = ".millrace";
+  std::string project_file = "millrace.toml";
+  bool json = false;
+  Tell tell;
+};
+
 // What needs no server. Each returns what to print, or prints by itself and returns an empty text.
 struct LocalCommands {
   std::function<Result<Output>(const UpOptions&)> up;
@@ -51,6 +69,8 @@ struct LocalCommands {
   std::function<Result<Output>(const std::string& project_file, bool loop, bool json)> explain;
   std::function<Result<Output>(const DoctorOptions&)> doctor;
   std::function<Result<Output>(const DemoOptions&)> demo;
+  std::function<Result<Output>(const BackupOptions&)> backup;
+  std::function<Result<Output>(const RestoreOptions&)> restore;
   std::function<Result<Output>(const std::string& server, const std::string& data_dir, const std::string& name)> worker;
   std::function<Result<Output>()> faults;
 };
