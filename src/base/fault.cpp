@@ -12,7 +12,7 @@ namespace {
 std::unexpected<Error> bad_spec(std::string_view item) {
   return fail(Code::invalid_argument, "fault.bad_spec",
               "'" + std::string(item) + "' is not a fault; write NAME=kill, NAME=stop or NAME=error, then perhaps @3 " +
-                  "and /once:PATH");
+                  "and /once:PATH; or *=note:PATH");
 }
 
 bool made_now(const std::string& path) {
@@ -33,16 +33,22 @@ Result<std::unique_ptr<Faults>> Faults::parse(std::string_view spec) {
 
 Result<void> Faults::arm(std::string_view spec) {
   plans_.clear();
+  note_path_.clear();
   armed_ = false;
   while (!spec.empty()) {
     const auto item = spec.substr(0, spec.find(','));
     spec.remove_prefix(std::min(spec.size(), item.size() + 1));
     const auto equals = item.find('=');
     if (equals == 0 || equals == std::string_view::npos) return bad_spec(item);
+    if (constexpr std::string_view every = "*=note:"; item.starts_with(every)) {
+      note_path_ = item.substr(every.size());
+      if (note_path_.empty()) return bad_spec(item);
+      continue;
+    }
     TRY(auto plan, parse_plan(item.substr(equals + 1), item));
     if (!plans_.emplace(std::string(item.substr(0, equals)), std::move(plan)).second) return bad_spec(item);
   }
-  armed_ = !plans_.empty();
+  armed_ = !plans_.empty() || !note_path_.empty();
   return {};
 }
 
@@ -71,7 +77,17 @@ Result<Faults::Plan> Faults::parse_plan(std::string_view what, std::string_view 
   return plan;
 }
 
+// One write in append mode: lines of several processes do not mix, and none is lost when this one is killed next.
+void Faults::note(std::string_view name) const {
+  const int fd = ::open(note_path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  if (fd < 0) return;
+  const auto line = std::string(name) + " " + std::to_string(::getpid()) + "\n";
+  (void)!::write(fd, line.data(), line.size());
+  ::close(fd);
+}
+
 Result<void> Faults::act(std::string_view name) {
+  if (!note_path_.empty()) note(name);
   std::unique_lock lock(mutex_);
   const auto found = plans_.find(name);
   if (found == plans_.end()) return {};

@@ -21,6 +21,7 @@ class Faults {
   // unavailable `fault.injected`); several separated by commas. Without @N it acts every time, with it only the N-th.
   // "name=kill/once:PATH" acts only if the file PATH does not exist yet and creates it first, so that a restarted
   // process passes.
+  // "*=note:PATH" besides: every point that is reached, armed or not, adds the line "name process-id" to the file PATH.
   // invalid_argument `fault.bad_spec` for anything else.
   static Result<std::unique_ptr<Faults>> parse(std::string_view spec);
   // Forgets all plans and counts, then takes those of `spec`. Not while another thread may call reach().
@@ -42,8 +43,10 @@ class Faults {
     std::uint64_t seen = 0;
   };
   Result<void> act(std::string_view name);
+  void note(std::string_view name) const;
   static Result<Plan> parse_plan(std::string_view what, std::string_view item);
   bool armed_ = false;
+  std::string note_path_;
   mutable std::mutex mutex_;
   std::map<std::string, Plan, std::less<>> plans_;
 };

@@ -4,6 +4,10 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <fstream>
+#include <string>
+#include <vector>
+
 namespace millrace {
 namespace {
 
@@ -37,6 +41,25 @@ TEST(Faults, OnceActsInOneProcessOnly) {
   ::unlink(path.c_str());
 }
 
+TEST(Faults, NotesWhatIsReached) {
+  const std::string path = "/tmp/millrace_fault_note_" + std::to_string(::getpid());
+  ::unlink(path.c_str());
+  auto faults = *Faults::parse("a.b.c=error@2,*=note:" + path);
+  EXPECT_TRUE(faults->reach("a.b.c"));
+  EXPECT_TRUE(faults->reach("d.e.f"));
+  EXPECT_FALSE(faults->reach("a.b.c"));
+  std::ifstream file(path);
+  std::vector<std::string> names;
+  std::string name, pid;
+  while (file >> name >> pid) {
+    names.push_back(name);
+    EXPECT_EQ(pid, std::to_string(::getpid()));
+  }
+  EXPECT_EQ(names, (std::vector<std::string>{"a.b.c", "d.e.f", "a.b.c"}));
+  EXPECT_EQ(faults->reached(), (std::map<std::string, std::uint64_t>{{"a.b.c", 2}}));
+  ::unlink(path.c_str());
+}
+
 TEST(FaultsDeathTest, KillIsSigkill) {
   auto faults = *Faults::parse("a.b.c=kill@2");
   EXPECT_TRUE(faults->reach("a.b.c"));
@@ -45,7 +68,7 @@ TEST(FaultsDeathTest, KillIsSigkill) {
 
 TEST(Faults, RefusesOtherSpecs) {
   for (const auto* spec : {"a", "=kill", "a=", "a=explode", "a=kill@0", "a=kill@x", "a=kill@1x",
-                           "a=kill/once:", "a=kill,a=stop", "a=kill,,b=kill"}) {
+                           "a=kill/once:", "*=note:", "a=note:x", "a=kill,a=stop", "a=kill,,b=kill"}) {
     const auto got = Faults::parse(spec);
     ASSERT_FALSE(got) << spec;
     EXPECT_EQ(got.error().reason, "fault.bad_spec");
