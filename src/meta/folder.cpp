@@ -78,6 +78,7 @@ Result<bool> check_format(Env env, const std::string& path, const std::string& p
   const FormatFile mine{folder_format, program, format_time(env.clock.now())};
   if (auto written = write_file(env.fs, file, json::render(mine) + "\n"); !written)
     return fail(refused(path, std::move(written).error()));
+  TRY_VOID(env.faults.reach("meta.folder.after_format"));
   return true;
 }
 

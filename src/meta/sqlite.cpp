@@ -391,6 +391,7 @@ Result<void> SqliteStore::migrate(std::span<const Migration> migrations) {
     if (!done)
       return fail(while_doing("migration " + migration.module + " " + std::to_string(migration.number),
                               std::move(done).error()));
+    TRY_VOID(env_.faults.reach("meta.migrate.after_commit"));
   }
   return {};
 }
@@ -398,10 +399,12 @@ Result<void> SqliteStore::migrate(std::span<const Migration> migrations) {
 // What the last process left in the log was perhaps never synced, or its sync failed: it is written again and synced
 // before anybody sees it. The names too: SQLite ignores a folder that can't be synced.
 Result<void> SqliteStore::settle() {
+  TRY_VOID(env_.faults.reach("meta.settle.before_checkpoint"));
   if (auto moved = writer_->control("PRAGMA wal_checkpoint(TRUNCATE)"); !moved) {
     if (moved.error().reason != "meta.disk_full") return moved;
     env_.log.warn("meta_checkpoint_failed", {{"reason", moved.error().reason}, {"message", moved.error().message}});
   }
+  TRY_VOID(env_.faults.reach("meta.settle.after_checkpoint"));
   return env_.fs.sync_dir(config_.folder);
 }
 

@@ -136,11 +136,13 @@ Result<void> LocalQueue::start_segment(const SegmentHeader& header, std::span<co
     for (const Chunk& chunk : events) {
       TRY_VOID(file->append(millrace::as_bytes(encode_frame(chunk, segment_header_bytes, header.salt))));
     }
+    TRY_VOID(env_.faults.reach("queue.segment.before_sync"));
     TRY_VOID(file->sync());
     segment->end = file->size();
   }
   TRY_VOID(env_.faults.reach("queue.segment.before_rename"));
   TRY_VOID(env_.fs.rename(temporary, segment->path));
+  TRY_VOID(env_.faults.reach("queue.segment.after_rename"));
   TRY_VOID(env_.fs.sync_dir(config_.dir));
   TRY_VOID(env_.faults.reach("queue.segment.after_folder_sync"));
   TRY(out_, env_.fs.open_write(segment->path, WriteMode::append));
@@ -314,6 +316,7 @@ Result<std::uint64_t> LocalQueue::trim() {
   for (const std::string& gone : paths) {  // the oldest first, so that a crash leaves no hole
     TRY_VOID(env_.faults.reach("queue.trim.before_remove"));
     TRY_VOID(env_.fs.remove(gone));
+    TRY_VOID(env_.faults.reach("queue.trim.after_remove"));
   }
   if (events > 0) env_.log.info("queue_trimmed", {{"events", events}, {"files", paths.size()}});
   return events;
