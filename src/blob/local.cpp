@@ -51,6 +51,7 @@ LocalStore::LocalStore(Env env, LocalConfig config) : env_(env), config_(std::mo
 
 Result<void> LocalStore::prepare() {
   for (const char* folder : {"objects", "tmp", "pins", "trash", "quarantine"}) TRY_VOID(env_.fs.make_dirs(in(folder)));
+  TRY_VOID(env_.faults.reach("blob.open.after_folders"));
   TRY_VOID(env_.fs.sync_dir(config_.dir));  // the folders may be those of a process that died just after making them
   TRY(auto leftovers, env_.fs.list(in("trash")));
   if (leftovers.empty()) return ok();
@@ -152,6 +153,7 @@ Error LocalStore::quarantine(const Digest& digest, const Object& object, const s
     if (info && (info->modified != object.modified || info->size != object.stored_size)) {
       if (env_.fs.rename(to, object_path(digest))) return error;
     }
+    (void)env_.faults.reach("blob.quarantine.after_move");
     const std::string note =
         error.message + "\nmoved here at " + format_time(env_.clock.now()) +
         "\nRestore the blob from a backup, or write the same content again; then delete both files.\n";

@@ -30,6 +30,7 @@ Result<void> LocalStore::restore_trash() {
   for (const FileInfo& file : files) {
     const std::string path = join_path(in("trash"), file.name);
     if (const auto digest = Digest::parse(file.name)) {
+      TRY_VOID(env_.faults.reach("blob.gc.before_restore"));
       TRY_VOID(env_.fs.rename(path, object_path(*digest)));
       TRY_VOID(env_.fs.sync_dir(object_dir(*digest)));
       env_.log.warn("blob_restored_from_trash", {{"digest", file.name}});
@@ -73,6 +74,7 @@ Result<void> LocalStore::collect_object(Collection& c, const Digest& digest, con
     if (!keep) TRY_VOID(env_.faults.reach("blob.gc.before_remove"));
     const auto gone = keep ? env_.fs.rename(aside, object_path(digest)) : env_.fs.remove(aside);
     if (!gone && gone.error().code != Code::not_found) return gone;
+    TRY_VOID(env_.faults.reach("blob.gc.after_remove"));
     if (keep || !gone) {  // not there any more: somebody pinned it and took it back
       TRY_VOID(env_.fs.sync_dir(object_dir(digest)));
       return ++c.report.kept_by_race, ok();
@@ -97,6 +99,7 @@ Result<void> LocalStore::expire_pins(Collection& c) {
       if (moved.error().code == Code::not_found) continue;
       return moved;
     }
+    TRY_VOID(env_.faults.reach("blob.gc.after_pin"));
     TRY(auto now, env_.fs.info(aside));
     if (c.young(now)) {
       TRY_VOID(env_.fs.rename(aside, path));
@@ -121,6 +124,7 @@ Result<void> LocalStore::expire_quarantine(Collection& c) {
     for (const std::string& each : {path, note}) {
       auto removed = env_.fs.remove(each);
       if (!removed && removed.error().code != Code::not_found) return removed;
+      TRY_VOID(env_.faults.reach("blob.gc.after_quarantined"));
     }
   }
   return ok();

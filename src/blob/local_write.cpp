@@ -82,6 +82,7 @@ class LocalWriter final : public Writer {
     }
     TRY_VOID(env_.faults.reach("blob.write.before_sync"));
     TRY_VOID(file_->sync());
+    TRY_VOID(env_.faults.reach("blob.write.after_sync"));
     if (size_ > buffer_.size()) TRY_VOID(seal_header());
     TRY_VOID(store_.make_object_dir(info.digest));
     TRY_VOID(env_.faults.reach("blob.write.before_rename"));
@@ -127,8 +128,10 @@ Result<void> LocalStore::renew_pin(const Digest& digest) {
   // The file's age is what counts; truncating renews it. Durable, since its blob may be referenced after a power cut.
   TRY(auto file, env_.fs.open_write(in("pins", digest), WriteMode::truncate));
   TRY_VOID(file->append(millrace::as_bytes("pinned " + format_time(env_.clock.now()) + "\n")));
+  TRY_VOID(env_.faults.reach("blob.pin.before_sync"));
   TRY_VOID(file->sync());
-  return env_.fs.sync_dir(in("pins"));
+  TRY_VOID(env_.fs.sync_dir(in("pins")));
+  return env_.faults.reach("blob.pin.after_folder_sync");
 }
 
 Result<void> LocalStore::pin(const Digest& digest) {
@@ -148,6 +151,7 @@ Result<void> LocalStore::make_object_dir(const Digest& digest) {
   std::atomic<bool>& known = object_dir_known_[digest.bytes[0]];
   if (known) return ok();
   TRY_VOID(env_.fs.make_dirs(object_dir(digest)));
+  TRY_VOID(env_.faults.reach("blob.folder.after_make"));
   TRY_VOID(env_.fs.sync_dir(in("objects")));  // also when another process made it and died before it did this
   known = true;
   return ok();
