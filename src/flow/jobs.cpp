@@ -123,9 +123,12 @@ Result<std::optional<Claimed>> Jobs::claim(const std::string& worker, const std:
     TRY_VOID(record(tx, job.id, "claimed", job.token, worker,
                     "attempt " + std::to_string(job.attempts) + (job.checkpoint ? " from its checkpoint" : "")));
     Lease held{job.id, job.token, worker};
+    TRY_VOID(env_.faults.reach("flow.claim.before_commit"));
     return Claimed{job, std::move(held), job.attempts};
   }));
-  if (claimed) saw(claimed->lease, true);
+  if (!claimed) return claimed;
+  TRY_VOID(env_.faults.reach("flow.claim.after_commit"));
+  saw(claimed->lease, true);
   return claimed;
 }
 
@@ -149,8 +152,10 @@ Result<Beat> Jobs::heartbeat(const Lease& lease, const std::optional<std::string
                   "WHERE id = $1",
                   {seen.id, value(env_.clock.now()), value(progress), value(checkpoint)}));
       if (checkpoint) TRY_VOID(record(tx, seen.id, "checkpoint", lease.token, lease.worker, ""));
+      TRY_VOID(env_.faults.reach("flow.heartbeat.before_commit"));
       return seen;
     });
+    if (job) TRY_VOID(env_.faults.reach("flow.heartbeat.after_commit"));
   }
   if (!job) return millrace::fail(std::move(job).error());
   saw(lease, false);
@@ -176,7 +181,7 @@ Result<void> Jobs::complete(const Lease& lease, const std::string& result,
     return Settled{false, JobState::done};
   }));
   if (settled.refused) return millrace::fail(stale(lease));
-  return {};
+  return env_.faults.reach("flow.complete.after_commit");
 }
 
 Result<JobState> Jobs::fail(const Lease& lease, const Failure& failure, bool retryable) {
@@ -199,9 +204,11 @@ Result<JobState> Jobs::fail(const Lease& lease, const Failure& failure, bool ret
     TRY_VOID(requeue(tx, job, failure, env_.clock.now() + *pause, job.attempts));
     TRY_VOID(record(tx, job.id, "retry", job.token, lease.worker,
                     failure_note(failure) + "; again in " + format_duration(*pause)));
+    TRY_VOID(env_.faults.reach("flow.fail.before_commit"));
     return Settled{false, JobState::queued};
   }));
   if (settled.refused) return millrace::fail(stale(lease));
+  TRY_VOID(env_.faults.reach("flow.fail.after_commit"));
   return settled.state;
 }
 
@@ -219,10 +226,11 @@ Result<void> Jobs::give_back(const Lease& lease, const std::optional<std::string
       TRY_VOID(requeue(tx, job, job.failure, env_.clock.now(), job.attempts - 1));
       TRY_VOID(record(tx, job.id, "given_back", job.token, lease.worker, ""));
     }
+    TRY_VOID(env_.faults.reach("flow.give_back.before_commit"));
     return Settled{};
   }));
   if (settled.refused) return millrace::fail(stale(lease));
-  return {};
+  return env_.faults.reach("flow.give_back.after_commit");
 }
 
 // ---- for the server ----
@@ -289,7 +297,7 @@ Result<int> Jobs::worker_gone(const std::string& worker) {
 }
 
 Result<bool> Jobs::expire_one(const Expiry& expiry, std::string_view what, const std::string& why) {
-  return store_.write([&](meta::Tx& tx) -> Result<bool> {
+  TRY(auto taken, store_.write([&](meta::Tx& tx) -> Result<bool> {
     TRY(auto job, find(tx, expiry.id));
     if (judge_lease(job.state, job.token, expiry.token) != LeaseVerdict::valid) return false;  // it finished meanwhile
     const Failure failure{expiry.action == ExpiryAction::fail_time ? FailureKind::time : FailureKind::lost, why, ""};
@@ -307,8 +315,11 @@ Result<bool> Jobs::expire_one(const Expiry& expiry, std::string_view what, const
         break;
     }
     env_.log.warn("job_taken_away", {{"job", job.id}, {"kind", job.kind}, {"what", what}, {"why", why}});
+    TRY_VOID(env_.faults.reach("flow.recover.before_commit"));
     return true;
-  });
+  }));
+  TRY_VOID(env_.faults.reach("flow.recover.after_commit"));
+  return taken;
 }
 
 // ---- steps of the above, inside a transaction ----

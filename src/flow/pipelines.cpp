@@ -4,6 +4,7 @@
 
 #include "base/check.hpp"
 #include "base/digest.hpp"
+#include "base/fault.hpp"
 #include "base/json.hpp"
 #include "base/log.hpp"
 
@@ -180,10 +181,11 @@ Result<void> Pipelines::advance(std::string_view run) {
       if (next.nothing()) break;
       TRY_VOID(act(tx, book, next, planning));
     }
-    return {};
+    return env_.faults.reach("flow.pipeline.before_commit");
   };
   auto done = store_.write(go_on);
-  if (done || planning.empty() || another_time(done.error().code)) return done;
+  if (done) return env_.faults.reach("flow.pipeline.after_commit");
+  if (planning.empty() || another_time(done.error().code)) return done;
   // The plan itself said no, and whatever it wrote is undone: the step fails, and the run with it.
   return store_.write([&](meta::Tx& tx) -> Result<void> {
     TRY(auto book, load(tx, run));

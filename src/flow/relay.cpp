@@ -60,6 +60,7 @@ struct Relay::State {
       TRY_VOID(queue.publish_batch(events));
       TRY_VOID(env.faults.reach("flow.relay.after_publish"));
       TRY_VOID(store.outbox_forget(waiting.back().seq));
+      TRY_VOID(env.faults.reach("flow.relay.after_forget"));
       published += waiting.size();
     }
   }
