@@ -159,6 +159,7 @@ Result<AssembleResult> run_assemble(const AssembleJob& job, JobContext& context)
   RowsReader reader(schema, std::move(rows));
   TRY_VOID(context.task.env.faults.reach("loop.assemble.before_blob"));
   TRY(auto part, data::store_part(context.blobs, reader));
+  TRY_VOID(context.task.env.faults.reach("loop.assemble.after_blob"));
   result.parts.push_back(std::move(part));
   return result;
 }

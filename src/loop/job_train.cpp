@@ -20,6 +20,7 @@ class JobRunLog final : public train::RunLog {
   Result<void> checkpoint(std::string_view bytes) override {
     TRY_VOID(context_.task.env.faults.reach("train.checkpoint.before"));
     TRY(auto blob, context_.blobs.put(bytes));
+    TRY_VOID(context_.task.env.faults.reach("train.checkpoint.after_blob"));
     TRY_VOID(context_.save_checkpoint(blob.digest.hex()));
     return context_.task.env.faults.reach("train.checkpoint.after");
   }

@@ -92,9 +92,12 @@ Result<Applied> Service::apply(const std::string& text, const std::string& profi
     }
     return applied;
   }
-  TRY(applied.project, store_.write([&](meta::Tx& tx) {
-    return add_project(tx, {0, parsed.name, text, project_digest(parsed).hex(), env_.clock.now(), by});
+  TRY(applied.project, store_.write([&](meta::Tx& tx) -> Result<StoredProject> {
+    TRY(auto added, add_project(tx, {0, parsed.name, text, project_digest(parsed).hex(), env_.clock.now(), by}));
+    TRY_VOID(env_.faults.reach("loop.apply.before_commit"));
+    return added;
   }));
+  TRY_VOID(env_.faults.reach("loop.apply.after_commit"));
   {
     std::lock_guard lock(mutex_);
     project_ = std::make_shared<const Project>(std::move(parsed));
@@ -261,8 +264,10 @@ Result<std::string> Service::enqueue_ingest(const SourceConfig& source, const st
     job.input = render_job(ReadJob{source.name, input});
     job.cause = cause;
     job.priority = 10;
+    TRY_VOID(env_.faults.reach("loop.ingest.before_enqueue"));
     return jobs_.enqueue(tx, job);
   }));
+  TRY_VOID(env_.faults.reach("loop.ingest.after_enqueue"));
   changed();
   return id;
 }

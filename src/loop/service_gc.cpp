@@ -52,8 +52,9 @@ Result<std::vector<std::string>> Service::let_go(bool dry_run,
     TRY_VOID(store_.write([&](meta::Tx& tx) -> Result<void> {
       TRY(gone, look(tx));
       for (auto one : gone) TRY_VOID(registry::let_bytes_go(tx, project->name, one));
-      return {};
+      return env_.faults.reach("loop.let_go.before_commit");
     }));
+    TRY_VOID(env_.faults.reach("loop.let_go.after_commit"));
     for (auto one : gone) env_.log.info("model_bytes_let_go", {{"model", project->name}, {"version", one}});
   }
   for (auto one : gone) {
@@ -136,6 +137,7 @@ Result<GarbageReport> Service::collect_garbage(bool dry_run) {
     for (;;) {
       TRY(auto done, store_.write([&](meta::Tx& tx) { return flow::forget_over(tx, before, forget_at_once); }));
       report.jobs += done.jobs;
+      TRY_VOID(env_.faults.reach("loop.gc.after_forget"));
       if (!done.more) break;
     }
   }
@@ -150,6 +152,7 @@ Result<GarbageReport> Service::collect_garbage(bool dry_run) {
   TRY_VOID(env_.faults.reach("loop.gc.after_snapshot"));
   TRY(auto collected,
       blobs_.collect_garbage([&](const Digest& digest) { return needed.why(digest).has_value(); }, grace, dry_run));
+  TRY_VOID(env_.faults.reach("loop.gc.after_blobs"));
   report.blobs = static_cast<std::int64_t>(collected.removed.size());
   report.bytes = static_cast<std::int64_t>(collected.bytes);
   report.uploads = static_cast<std::int64_t>(collected.uploads);
@@ -173,11 +176,13 @@ Result<GarbageReport> Service::collect_garbage(bool dry_run) {
     if (line.blobs > 0) report.kept.push_back(std::move(line));
   }
   TRY_VOID(sweep_files(now, dry_run, report));
+  TRY_VOID(env_.faults.reach("loop.gc.after_sweep"));
   report.took_seconds = std::chrono::duration<double>(env_.clock.steady() - began).count();
   if (!dry_run) {
     let_go_ = false;
     TRY_VOID(store_.write(
         [&](meta::Tx& tx) { return put_chore(tx, {std::string(chore_name), render_report(report), now}); }));
+    TRY_VOID(env_.faults.reach("loop.gc.after_note"));
     env_.log.info("garbage_collected", {{"blobs", report.blobs},
                                         {"bytes", report.bytes},
                                         {"versions", report.versions_let_go.size()},

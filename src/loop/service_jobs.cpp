@@ -55,6 +55,7 @@ Result<std::optional<train::JobLease>> Service::claim(const std::string& worker,
       run.params = json::render(input.parameters);
       return track::update_run(tx, run);
     }));
+    TRY_VOID(env_.faults.reach("loop.claim.after_note"));
   }
   return lease;
 }
@@ -82,6 +83,7 @@ Result<bool> Service::heartbeat(const train::JobLease& lease, const train::JobPr
   if (!points.empty()) {
     TRY(auto input, parse_job<TrainJob>(lease.input));
     TRY_VOID(store_.write([&](meta::Tx& tx) { return track::log_metrics(tx, input.run, points); }));
+    TRY_VOID(env_.faults.reach("loop.metrics.after_commit"));
   }
   return beat.cancel_asked;
 }
@@ -103,12 +105,14 @@ Result<void> Service::commit(meta::Tx& tx, const flow::Job& job, const std::stri
   if (job.kind == job_kind::evaluate) return commit_evaluation(tx, job, result);
   if (job.kind == job_kind::train) {
     TRY(const auto trained, parse_job<TrainResult>(result));
-    return note_usage(tx, job, usage, &trained);
+    TRY_VOID(note_usage(tx, job, usage, &trained));
+    return env_.faults.reach("loop.train.before_commit");
   }
   if (job.kind == job_kind::roll) return commit_roll(tx, job, result);
   if (job.kind == job_kind::live) {
     TRY(auto live, parse_job<LiveResult>(result));
-    return put_live(tx, {job.key, live.labels_seq, result, env_.clock.now()});
+    TRY_VOID(put_live(tx, {job.key, live.labels_seq, result, env_.clock.now()}));
+    return env_.faults.reach("loop.live.before_commit");
   }
   return {};
 }

@@ -93,6 +93,7 @@ Result<std::optional<std::string>> Service::roll(bool asked, const std::string& 
       job.priority = asked ? 10 : -10;
       return jobs_.enqueue(tx, job);
     }));
+    TRY_VOID(env_.faults.reach("loop.roll.after_enqueue"));
     changed();
     return id;
   }
@@ -146,7 +147,8 @@ Result<void> Service::remove_rolled() {
     TRY_VOID(env_.fs.remove(segment.path));
     TRY_VOID(env_.faults.reach("loop.roll.after_remove"));
   }
-  return env_.fs.sync_dir(config_.paths.log_dir());
+  TRY_VOID(env_.fs.sync_dir(config_.paths.log_dir()));
+  return env_.faults.reach("loop.roll.after_folder_sync");
 }
 
 Result<void> Service::look_at_log() {
@@ -165,6 +167,7 @@ Result<void> Service::look_at_log() {
     TRY_VOID(env_.faults.reach("loop.retention.before_commit"));
     return rows;
   }));
+  TRY_VOID(env_.faults.reach("loop.retention.after_commit"));
   env_.log.info("predictions_let_go", {{"model", project->name}, {"rows", gone}});
   return {};
 }

@@ -124,7 +124,9 @@ Result<std::string> Service::start_training(const std::string& rule, const std::
   plan.labels = labels.blob;
   plan.labels_seq = labels.seq;
   plan.labels_usable = labels.usable;
+  TRY_VOID(env_.faults.reach("loop.start.after_labels"));
   TRY_VOID(keep_code(*project, plan));
+  TRY_VOID(env_.faults.reach("loop.start.after_code"));
   TRY_VOID(store_.write([&](meta::Tx& tx) -> Result<void> {
     TRY_VOID(nothing_under_way(tx));
     TRY(auto version, data::newest_usable(tx, source));
@@ -170,8 +172,10 @@ Result<std::string> Service::start_training(const std::string& rule, const std::
                       0,        plan.model_digest, render_plan(plan), !options.quick && !options.shuffle_target,
                       now};
     TRY_VOID(add_training(tx, training));
-    return start_pipeline(tx, *project, plan);
+    TRY_VOID(start_pipeline(tx, *project, plan));
+    return env_.faults.reach("loop.start.before_commit");
   }));
+  TRY_VOID(env_.faults.reach("loop.start.after_commit"));
   env_.log.info("training_started", {{"run", plan.run}, {"cause", cause}});
   TRY_VOID(pipelines_.advance_all());
   changed();
@@ -385,6 +389,7 @@ Result<std::string> Service::rebuild(const std::string& model, std::int64_t numb
     job.cause = "by hand";
     return jobs_.enqueue(tx, job);
   }));
+  TRY_VOID(env_.faults.reach("loop.rebuild.after_enqueue"));
   changed();
   return id;
 }
@@ -444,21 +449,28 @@ Result<void> Service::look_at_live() {
     job.priority = -5;
     TRY(auto id, jobs_.enqueue(tx, job));
     (void)id;
-    return {};
+    return env_.faults.reach("loop.live.before_enqueue");
   });
 }
 
 Result<registry::Promotion> Service::promote(const std::string& model, std::int64_t version,
                                              const registry::Actor& by) {
-  TRY(auto done,
-      store_.write([&](meta::Tx& tx) { return registry::promote(tx, model, version, by, env_.clock.now()); }));
+  TRY(auto done, store_.write([&](meta::Tx& tx) -> Result<registry::Promotion> {
+    TRY(auto moved, registry::promote(tx, model, version, by, env_.clock.now()));
+    TRY_VOID(env_.faults.reach("loop.promote.before_commit"));
+    return moved;
+  }));
   TRY_VOID(env_.faults.reach("loop.promote.after_commit"));
   changed();
   return done;
 }
 
 Result<registry::Promotion> Service::rollback(const std::string& model, const registry::Actor& by) {
-  TRY(auto done, store_.write([&](meta::Tx& tx) { return registry::rollback(tx, model, by, env_.clock.now()); }));
+  TRY(auto done, store_.write([&](meta::Tx& tx) -> Result<registry::Promotion> {
+    TRY(auto moved, registry::rollback(tx, model, by, env_.clock.now()));
+    TRY_VOID(env_.faults.reach("loop.rollback.before_commit"));
+    return moved;
+  }));
   TRY_VOID(env_.faults.reach("loop.rollback.after_commit"));
   changed();
   return done;
@@ -527,6 +539,7 @@ Result<label::Intake> Service::add_labels(const std::string& model, std::span<co
                     model, project->model.target.source));
   }
   TRY(auto intake, store_.write([&](meta::Tx& tx) { return label::add(tx, env_.faults, model, labels, now); }));
+  TRY_VOID(env_.faults.reach("loop.labels.after_commit"));
   changed();
   return intake;
 }
