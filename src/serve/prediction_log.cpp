@@ -156,7 +156,9 @@ Result<std::shared_ptr<PredictionLog::Segment>> PredictionLog::next_segment(cons
   auto number = number_ + 1;
   auto path = join_path(config_.dir, segment_name(number));
   TRY(auto file, env_.fs.open_mapped(path, config_.segment_bytes));
+  TRY_VOID(env_.faults.reach("serve.segment.after_create"));
   TRY_VOID(env_.fs.sync_dir(config_.dir));
+  TRY_VOID(env_.faults.reach("serve.segment.before_header"));
   SegmentHeader header{};
   std::copy(std::begin(segment_magic), std::end(segment_magic), header.magic);
   header.format = 1;
@@ -165,6 +167,7 @@ Result<std::shared_ptr<PredictionLog::Segment>> PredictionLog::next_segment(cons
   header.created_us = env_.clock.now().time_since_epoch().count();
   header.bytes = config_.segment_bytes;
   std::memcpy(file->bytes().data(), &header, sizeof header);
+  TRY_VOID(env_.faults.reach("serve.segment.after_header"));
   auto next = std::make_shared<Segment>();
   next->file = std::move(file);
   next->number = number;
@@ -186,7 +189,9 @@ Result<void> PredictionLog::sync() {
     bool last = segment != segment_.load() && segment.use_count() == 1;
     std::atomic_thread_fence(std::memory_order_acquire);  // what that writer wrote comes before this sync
     auto end = std::min(segment->reserved.load(), segment->bytes);
+    TRY_VOID(env_.faults.reach("serve.log.before_sync"));
     TRY_VOID(segment->file->sync(0, end));  // only dirty pages are written
+    TRY_VOID(env_.faults.reach("serve.log.after_sync"));
     segment->closed_and_synced = last;
   }
   return {};

@@ -54,6 +54,7 @@ Predictor::~Predictor() = default;
 
 Result<std::shared_ptr<const Predictor::Served>> Predictor::load(const std::string& name, const VersionRef& ref) {
   auto began = env_.clock.steady();
+  TRY_VOID(env_.faults.reach("serve.load.before_read"));
   TRY(auto artifact, blobs_.read(ref.artifact, config_.artifact_bytes_max));
   TRY(auto model, model::LoadedModel::load(artifact, config_.runtime));
   TRY_VOID(env_.faults.reach("serve.load.after_golden"));
@@ -131,6 +132,7 @@ void Predictor::act(Known& known, const WantedModel& wanted) {
           known.states.erase(action->version);
         }
         publish();
+        if (auto fault = env_.faults.reach("serve.unload.after"); !fault) return;
         break;
       }
     }
@@ -154,6 +156,7 @@ void Predictor::publish() {
 Result<void> Predictor::reconcile() {
   std::lock_guard one_at_a_time(reconcile_mutex_);
   TRY(auto wanted, wanted_.wanted());
+  if (!wanted.empty()) TRY_VOID(env_.faults.reach("serve.wanted.after_read"));
   {
     std::lock_guard lock(mutex_);
     wanted_last_ = wanted;

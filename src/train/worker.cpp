@@ -148,6 +148,7 @@ Result<void> Worker::prepare(Attempt& attempt) {
   TRY_VOID(env_.fs.remove_all(attempt.dir));
   TRY_VOID(env_.fs.make_dirs(attempt.dir));
   TRY_VOID(env_.fs.make_dirs(config_.output_dir));
+  TRY_VOID(env_.faults.reach("train.worker.after_folder"));
   JobSpec spec{lease.job,
                lease.kind,
                lease.input,
@@ -163,6 +164,7 @@ Result<void> Worker::prepare(Attempt& attempt) {
         output->append(as_bytes(std::format("-- attempt {}, {} --\n", lease.attempt, format_time(env_.clock.now())))));
   }
   TRY_VOID(write_file(env_.fs, join_path(attempt.dir, "spec.json"), render(spec)));
+  TRY_VOID(env_.faults.reach("train.worker.after_spec"));
   ProcessSpec process;
   process.argv = config_.program;
   process.argv.push_back(join_path(attempt.dir, "spec.json"));
@@ -170,7 +172,7 @@ Result<void> Worker::prepare(Attempt& attempt) {
   process.stderr_path = attempt.output;
   process.limits = attempt.limits;
   TRY(attempt.process, processes_.spawn(process));
-  return {};
+  return env_.faults.reach("train.worker.after_spawn");
 }
 
 void Worker::run(const JobLease& lease, const Slot& slot) {
@@ -196,6 +198,7 @@ void Worker::run(const JobLease& lease, const Slot& slot) {
   while (watch(attempt)) {
   }
   settle(attempt);
+  (void)env_.faults.reach("train.worker.before_cleanup");
   if (auto removed = env_.fs.remove_all(attempt.dir); !removed) {
     env_.log.warn("scratch_not_removed", {{"dir", attempt.dir}, {"error", removed.error().message}});
   }
