@@ -6,6 +6,15 @@ namespace millrace::app {
 
 std::span<const std::string_view> fault_points() {
   static constexpr auto names = std::to_array<std::string_view>({
+      "app.address.after_write",
+      "app.address.before_write",
+      "app.job.after_reserve",
+      "app.job.after_result",
+      "app.job.before_result",
+      "app.start.after_scratch",
+      "app.start.before_scratch",
+      "app.stop.after_address",
+      "app.stop.before_address",
       "backup.keep.after_manifests",
       "backup.make.after_manifest",
       "backup.make.after_records",
@@ -104,6 +113,8 @@ std::span<const std::string_view> fault_points() {
       "meta.migrate.before_commit",
       "meta.settle.after_checkpoint",
       "meta.settle.before_checkpoint",
+      "net.token.after_folder_sync",
+      "net.token.before_write",
       "queue.positions.after_write",
       "queue.positions.before_write",
       "queue.publish.after_sync",

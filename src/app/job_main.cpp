@@ -81,6 +81,7 @@ int main(int argc, char** argv) {
   };
   // Room to say that the disk is full.
   if (auto kept = write_file(fs, reserve, std::string(16'384, ' ')); !kept) return failed(kept.error());
+  if (auto fault = env.faults.reach("app.job.after_reserve"); !fault) return failed(fault.error());
   auto blobs = blob::open_local(env, {join_path(spec->data_dir, "blobs")});
   if (!blobs) return failed(blobs.error());
   auto progress = fs.open_write(join_path(spec->scratch_dir, "progress.jsonl"), WriteMode::append);
@@ -112,7 +113,9 @@ int main(int argc, char** argv) {
     }
   }();
   if (!result) return failed(result.error());
+  if (auto fault = env.faults.reach("app.job.before_result"); !fault) return failed(fault.error());
   if (auto written = write_file(fs, join_path(spec->scratch_dir, "result.json"), *result); !written)
     return failed(written.error());
+  if (auto fault = env.faults.reach("app.job.after_result"); !fault) return failed(fault.error());
   return 0;
 }

@@ -7,6 +7,7 @@
 #include "api/native/routes.hpp"
 #include "app/page.hpp"
 #include "base/executor.hpp"
+#include "base/fault.hpp"
 #include "base/log.hpp"
 #include "base/metrics.hpp"
 #include "base/process.hpp"
@@ -96,7 +97,9 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
     TRY(auto freed, impl->jobs->worker_gone(train::Worker::slot_name(worker, slot)));
     (void)freed;
   }
+  TRY_VOID(env.faults.reach("app.start.before_scratch"));
   TRY_VOID(env.fs.remove_all(paths.scratch_dir()));
+  TRY_VOID(env.faults.reach("app.start.after_scratch"));
   return std::unique_ptr<Server>(new Server(std::move(impl)));
 }
 
@@ -155,7 +158,9 @@ Result<std::string> Server::start() {
   impl.url = address.host == "0.0.0.0" ? std::format("http://127.0.0.1:{}", address.port)
              : address.host == "::"    ? std::format("http://[::1]:{}", address.port)
                                        : address.url;
+  TRY_VOID(impl.env.faults.reach("app.address.before_write"));
   TRY_VOID(write_file(impl.env.fs, join_path(impl.config.data_dir, "address"), impl.url + "\n"));
+  TRY_VOID(impl.env.faults.reach("app.address.after_write"));
   if (impl.worker) impl.worker->start();
   impl.controller->start();
   impl.env.log.info("started", {{"url", impl.url}, {"version", impl.config.version}});
@@ -168,7 +173,9 @@ void Server::stop(Duration patience) {
   auto& impl = *impl_;
   if (impl.server) {
     (void)impl.server->stop(patience);
+    (void)impl.env.faults.reach("app.stop.before_address");
     (void)impl.env.fs.remove(join_path(impl.config.data_dir, "address"));
+    (void)impl.env.faults.reach("app.stop.after_address");
   }
   if (impl.controller) impl.controller->stop();
   if (impl.worker) impl.worker->stop();

@@ -6,6 +6,7 @@
 #include <ranges>
 
 #include "base/digest.hpp"
+#include "base/fault.hpp"
 #include "base/fs.hpp"
 #include "base/ids.hpp"
 #include "base/rng.hpp"
@@ -117,9 +118,11 @@ Result<Secret> load_or_make_token(const std::string& path, Env& env) {
       }
       token += id.hex();
     }
+    TRY_VOID(env.faults.reach("net.token.before_write"));
     TRY_VOID(file->append(as_bytes(token + "\n")));
     TRY_VOID(file->sync());
     TRY_VOID(env.fs.sync_dir(parent_path(path)));
+    TRY_VOID(env.faults.reach("net.token.after_folder_sync"));
     return Secret(token);
   }
   struct stat info{};
