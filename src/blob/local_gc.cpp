@@ -110,16 +110,19 @@ Result<void> LocalStore::expire_pins(Collection& c) {
   return ok();
 }
 
-// A rename keeps the time of writing, so the age is that of the note beside it, written at the move.
+// A rename keeps the time of writing, so the age is that of the note beside it, written at the move. A note alone is
+// what a process left that died between the two.
 Result<void> LocalStore::expire_quarantine(Collection& c) {
   TRY(auto files, env_.fs.list(in("quarantine")));
   const TimePoint before = env_.clock.now() - config_.quarantine_keep;
   for (const FileInfo& file : files) {
-    if (file.name.ends_with(".txt")) continue;
-    const std::string path = join_path(in("quarantine"), file.name), note = path + ".txt";
+    const std::string here = join_path(in("quarantine"), file.name);
+    const bool is_note = file.name.ends_with(".txt");
+    const std::string path = is_note ? here.substr(0, here.size() - 4) : here, note = path + ".txt";
+    if (is_note && exists(env_.fs, path)) continue;
     const auto noted = env_.fs.info(note);
     if ((noted ? noted->modified : file.modified) > before) continue;
-    ++c.report.quarantined;
+    if (!is_note) ++c.report.quarantined;
     if (c.dry_run) continue;
     for (const std::string& each : {path, note}) {
       auto removed = env_.fs.remove(each);

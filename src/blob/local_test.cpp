@@ -138,6 +138,24 @@ TEST(LocalBlobs, TheQuarantineIsEmptiedInTime) {
   EXPECT_TRUE(names_in(t, "quarantine").empty());
 }
 
+TEST(LocalBlobs, TheQuarantineIsEmptiedAlsoAfterADeathHalfWay) {
+  TestEnv t(TestEnv::Disk::sim);
+  auto store = open(t);
+  ASSERT_TRUE(store->put("damaged"));
+  overwrite(t, object_path(t, sha256("damaged")), "no more");
+  EXPECT_FALSE(store->open(sha256("damaged")));
+  t.clock.advance(std::chrono::days(31));
+  const auto collect = [&] {
+    return store->collect_garbage([](const Digest&) { return true; }, std::chrono::hours(24), false);
+  };
+  ASSERT_TRUE(t.faults.arm("blob.gc.after_quarantined=error"));
+  EXPECT_FALSE(collect());
+  ASSERT_TRUE(t.faults.arm(""));
+  EXPECT_EQ(names_in(t, "quarantine").size(), 1u) << "the note, without what it is about";
+  EXPECT_TRUE(collect());
+  EXPECT_TRUE(names_in(t, "quarantine").empty());
+}
+
 TEST(LocalBlobs, QuarantineKeepsEveryDamagedCopy) {
   TestEnv t(TestEnv::Disk::sim);
   auto store = open(t);
