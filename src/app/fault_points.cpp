@@ -114,6 +114,7 @@ std::span<const std::string_view> fault_points() {
       "meta.settle.after_checkpoint",
       "meta.settle.before_checkpoint",
       "net.token.after_folder_sync",
+      "net.token.before_rename",
       "net.token.before_write",
       "queue.positions.after_write",
       "queue.positions.before_write",

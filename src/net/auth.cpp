@@ -106,9 +106,11 @@ Result<Secret> load_or_make_token(const std::string& path, Env& env) {
   constexpr std::size_t token_min = 16;
   if (!exists(env.fs, path)) {
     TRY_VOID(env.fs.make_dirs(parent_path(path)));
-    // The mode is set while the file is still empty; nobody else ever reads the token.
-    TRY(auto file, env.fs.open_write(path, WriteMode::create_new));
-    ::chmod(path.c_str(), S_IRUSR | S_IWUSR);
+    // The mode is set while the file is still empty; nobody else ever reads the token. It gets its name when it is
+    // whole: what a process leaves that dies before is written anew.
+    const auto temporary = path + ".tmp";
+    TRY(auto file, env.fs.open_write(temporary, WriteMode::truncate));
+    ::chmod(temporary.c_str(), S_IRUSR | S_IWUSR);
     Id id;
     std::string token = "mr_";
     for (int half = 0; half < 2; ++half) {
@@ -121,6 +123,8 @@ Result<Secret> load_or_make_token(const std::string& path, Env& env) {
     TRY_VOID(env.faults.reach("net.token.before_write"));
     TRY_VOID(file->append(as_bytes(token + "\n")));
     TRY_VOID(file->sync());
+    TRY_VOID(env.faults.reach("net.token.before_rename"));
+    TRY_VOID(env.fs.rename(temporary, path));
     TRY_VOID(env.fs.sync_dir(parent_path(path)));
     TRY_VOID(env.faults.reach("net.token.after_folder_sync"));
     return Secret(token);

@@ -113,6 +113,21 @@ TEST_F(TokenFile, IsMadeOnceForItsOwnerOnly) {
   EXPECT_NE(load_or_make_token(dir.path("other"), env)->reveal(), made->reveal());
 }
 
+TEST_F(TokenFile, IsWholeOrNotThereWhenItsMakerDies) {
+  auto path = dir.path("token");
+  for (const auto* point : {"net.token.before_write", "net.token.before_rename"}) {
+    ASSERT_TRUE(faults.arm(std::string(point) + "=error"));
+    EXPECT_EQ(load_or_make_token(path, env).error().reason, "fault.injected");
+    ASSERT_TRUE(faults.arm(""));
+  }
+  auto made = load_or_make_token(path, env);
+  ASSERT_TRUE(made) << made.error().message;
+  struct stat info{};
+  ASSERT_EQ(::stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777, 0600u);
+  EXPECT_EQ(load_or_make_token(path, env)->reveal(), made->reveal());
+}
+
 TEST_F(TokenFile, IsRefusedWhenOthersCanReadItOrItIsShort) {
   auto path = dir.path("token");
   ASSERT_TRUE(write_file(fs, path, "a-token-of-sixteen\n"));
