@@ -12,6 +12,7 @@ import pathlib
 import random
 import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -43,6 +44,12 @@ when = ["new_labels >= 30"]
 RETENTION = '[retention]\nmodels = 1\npredictions = "30d"\n'
 
 
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
 class Broken(Exception):
     """Something that is not as it is in a run that was left alone."""
 
@@ -61,17 +68,22 @@ class Asked:
 
 
 class Loop:
-    def __init__(self, folder, fault="", mark=None, programs=PROGRAMS):
+    def __init__(self, folder, fault="", mark=None, programs=PROGRAMS, beside=False):
+        """`beside`: the jobs are done by a worker in a process of its own."""
         self.folder = pathlib.Path(folder)
         self.data_dir = self.folder / ".millrace"
         self.programs = pathlib.Path(programs)
         self.env = {**os.environ, "MILLRACE_FAULT": fault}
         self.mark = pathlib.Path(mark) if mark else None
         self.process = None
+        self.worker = None
+        self.beside = beside
+        self.port = free_port() if beside else 0  # a worker looks for its server where it was
         self.url = ""
         self.step = ""
         self.died_in = ""       # the step in which the point was reached
-        self.recovery = None    # seconds from the kill until the server was ready again
+        self.server_died = False
+        self.recovery = None    # seconds from the kill until the server was ready again, or the job's or command's next attempt done
         self.predicted = []     # ids that were acknowledged, in order
         self.early_bytes = {}   # of a version that is let go later
 
@@ -80,6 +92,10 @@ class Loop:
     def say_died(self):
         if self.mark and not self.died_in and self.mark.exists():
             self.died_in = self.step
+
+    def recovered(self):
+        if self.died_in and self.recovery is None:
+            self.recovery = time.time() - self.mark.stat().st_mtime
 
     def log(self):
         path = self.folder / "up.out"
@@ -98,23 +114,40 @@ class Loop:
         address = self.data_dir / "address"
         address.unlink(missing_ok=True)
         with open(self.folder / "up.out", "ab") as output:
-            self.process = subprocess.Popen([self.programs / "millrace", "up", "--listen", "127.0.0.1:0"], cwd=self.folder, stdout=output,
-                                            stderr=subprocess.STDOUT, env=self.env)
+            self.process = subprocess.Popen([self.programs / "millrace", "up", "--listen", f"127.0.0.1:{self.port}",
+                                             *(["--no-worker"] if self.beside else [])], cwd=self.folder, stdout=output, stderr=subprocess.STDOUT,
+                                            env=self.env)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             self.say_died()
             if self.gone():
                 if self.process.returncode == -signal.SIGKILL:
+                    self.server_died = True
                     return False
                 raise Broken(f"the server did not start (exit {self.process.returncode})\n{self.log()}")
             with contextlib.suppress(OSError):
+                self.tend_worker()
                 self.url = address.read_text().strip()
                 if self.url and self.once("GET", "/readyz").status == 200:
-                    if self.died_in and self.recovery is None:
-                        self.recovery = time.time() - self.mark.stat().st_mtime
+                    if self.server_died:
+                        self.recovered()
+                    self.server_died = False
                     return True
             time.sleep(0.01)
         raise Broken(f"the server was not ready after 60 s\n{self.log()}")
+
+    def tend_worker(self):
+        if not self.beside or not (self.data_dir / "address").exists() or (self.worker and self.worker.poll() is None):
+            return
+        self.say_died()
+        with open(self.folder / "worker.out", "ab") as output:
+            self.worker = subprocess.Popen([self.programs / "millrace", "worker", "--server", f"http://127.0.0.1:{self.port}", "--server-data",
+                                            self.data_dir, "--name", "beside"], cwd=self.folder, stdout=output, stderr=subprocess.STDOUT, env=self.env)
+
+    def end_worker(self):
+        if self.worker and self.worker.poll() is None:
+            self.worker.send_signal(signal.SIGTERM)
+            self.worker.wait(60)
 
     def revive(self, why):
         """After a request that got no answer: the server is dead, or about to be."""
@@ -126,6 +159,7 @@ class Loop:
         self.say_died()
         if self.process.returncode != -signal.SIGKILL:
             raise Broken(f"the server ended by itself (exit {self.process.returncode})\n{self.log()}")
+        self.server_died = True
         self.start()
 
     def stop(self):
@@ -138,19 +172,27 @@ class Loop:
             self.end()
             raise Broken(f"the server did not stop in 60 s\n{self.log()}") from None
         self.say_died()
+        self.server_died = self.process.returncode == -signal.SIGKILL
+        if not self.server_died and self.process.returncode != 0:
+            raise Broken(f"the server stopped with exit {self.process.returncode}\n{self.log()}")
 
     def end(self):
-        if self.process and not self.gone():
-            self.process.kill()
-            self.process.wait(10)
+        for process in (self.worker, self.process):
+            if process and process.poll() is None:
+                process.kill()
+                process.wait(10)
 
     def command(self, *arguments):
         """A command of its own process; again when it was killed."""
+        killed = False
         for _ in range(STARTS_MAX):
             done = subprocess.run([self.programs / "millrace", *arguments], cwd=self.folder, capture_output=True, text=True, timeout=120, env=self.env)
             self.say_died()
             if done.returncode != -signal.SIGKILL:
+                if killed:
+                    self.recovered()
                 return done
+            killed = True
         raise Broken(f"millrace {arguments} died {STARTS_MAX} times in a row")
 
     # ---- requests
@@ -193,6 +235,10 @@ class Loop:
             found = condition()
             if found:
                 return found
+            self.tend_worker()
+            self.say_died()
+            if self.gone():
+                self.revive("it died while it was waited for")
             if time.monotonic() > deadline:
                 raise Broken(f"waited {seconds} s for {what}\nstatus: {self.get('/api/v1/status')}\n{self.log()}")
             time.sleep(0.03)
@@ -201,9 +247,6 @@ class Loop:
 
     def versions(self):
         return [v for v in self.get("/api/v1/models/loop")["versions"] if v["number"] > 0]
-
-    def aliases(self):
-        return {a["alias"]: a["version"] for a in self.get("/api/v1/models/loop")["aliases"]}
 
     def model(self):
         found = self.get("/api/v1/status")["models"]
@@ -288,7 +331,7 @@ class Loop:
 
     def back_and_forth(self):
         # Asked twice it would go forth again: a client that got no answer looks first.
-        self.ask("POST", "/api/v1/models/loop/rollback", {"reason": "a test"}, before_again=lambda: self.aliases()["current"] == 1)
+        self.ask("POST", "/api/v1/models/loop/rollback", {"reason": "a test"}, before_again=lambda: self.model()["current"] == 1)
         self.serves(1)
         self.predict(3, 2000)
         self.ask("POST", "/api/v1/models/loop/promote", {"version": 2, "reason": "a test"})
@@ -334,10 +377,10 @@ class Loop:
 
     def stopped_at_work(self):
         """A changed project file starts a training; the server is stopped in good order while it runs."""
-        text = PROJECT.format(rounds=120) + RETENTION
+        text = PROJECT.format(rounds=2000) + RETENTION
         (self.folder / "millrace.toml").write_text(text)
         self.ask("POST", "/api/v1/project", {"text": text})
-        self.until("the training", lambda: self.get("/api/v1/status")["running"] or len(self.versions()) == 3)
+        self.until("the training", lambda: any(re.match("train .*%", line) for line in self.get("/api/v1/status")["running"]) or len(self.versions()) == 3)
         self.stop()
         self.start()
         self.serves(3)
@@ -362,6 +405,7 @@ class Loop:
 
     def long_after(self):
         """Everything is old: retention lets rows go, a collection removes what nobody needs."""
+        self.end_worker()
         self.env["MILLRACE_CLOCK_OFFSET"] = JUMP
         self.start()
         self.until("the rows to be let go", lambda: max((v["number"], v["rows"]) for v in self.dataset("loop.predictions"))[1] == 0)
@@ -421,6 +465,7 @@ class Loop:
                              "bytes": self.model_bytes(whole["artifact"]) if whole["bytes_kept"] else self.early_bytes.get(whole["number"])})
         data = sorted((v["dataset"], v["number"], v["rows"], v["state"], v["source_digest"] if v["dataset"] != "loop.predictions" else "")
                       for v in self.get("/api/v1/datasets")["versions"] if v["dataset"] != "loop.predictions")
+        self.end_worker()
         self.stop()
         self.job_recovery()
         left = self.rows("SELECT kind, state FROM flow_jobs WHERE state <> 'done'")
@@ -443,6 +488,6 @@ class Loop:
             "labels": [(place.get(p) if p else None, k, v) for p, k, v in labels],
             "project files": self.rows("SELECT COUNT(*) FROM loop_projects")[0][0],
             "blobs": sum(1 for _ in blobs.glob("objects/*/*")),
-            "left over": sorted(str(p.relative_to(self.data_dir)) for d in ("blobs/tmp", "blobs/trash", "blobs/quarantine", "scratch")
-                                for p in (self.data_dir / d).glob("*")),
+            "left over": sorted(str(p.relative_to(self.data_dir)) for d in ("blobs/tmp", "blobs/trash", "blobs/quarantine", "scratch*")
+                                for p in self.data_dir.glob(d + "/*")),
         }

@@ -2,7 +2,8 @@
 """The kill matrix: at every fault point that the binary lists, SIGKILL; start again; finish; compare with a run that was left alone.
 
     run.py            all points            run.py --quick     a spread of about a dozen
-    run.py POINT...   some; POINT@3: the third time that one process reaches it
+    run.py POINT...   some; POINT@3: the third time that one process reaches it;
+                                                  worker:POINT: with the jobs in a worker beside the server
 
 A point that the loop does not reach fails, so that a new one can't be forgotten, unless it is in NOT_REACHED with a reason. Exit 1 when
 anything differs. In the table: how often the undisturbed run reached the point, what the loop was doing when it was killed, and the time
@@ -35,6 +36,11 @@ AFTER = {
     "blob.gc.before_restore": "blob.gc.after_move",
 }
 
+# Besides in the server: with the jobs in a worker of its own, which dies, or whose server dies. A lease has to run out in most.
+BESIDE = ["train.worker.after_spec", "train.worker.after_spawn", "train.worker.before_complete", "train.worker.before_cleanup",
+          "flow.claim.after_commit", "flow.heartbeat.after_commit", "loop.checkpoint.after_commit", "loop.complete.before_commit",
+          "loop.complete.after_commit@3", "flow.recover.before_commit", "app.job.before_result"]
+
 # Points that many steps go through: also later times, so that each kind of caller is hit.
 LATER = {
     "meta.commit.before": [2, 9, 25, 60], "meta.commit.after": [2, 9, 25, 60], "meta.migrate.before_commit": [2, 7],
@@ -47,6 +53,14 @@ LATER = {
 QUICK = ["meta.migrate.before_commit@2", "data.ingest.after_part", "loop.register.after_number", "serve.swap.before", "serve.log.after_line@5",
          "label.add.halfway", "loop.rollback.after_commit", "loop.complete.after_commit@5", "loop.roll.before_remove", "train.artifact.after",
          "flow.relay.after_publish", "blob.gc.after_move"]
+
+
+WITH_WORKER = "worker:"
+
+
+def parts_of(spec):
+    name, _, at = spec.removeprefix(WITH_WORKER).partition("@")
+    return name, at
 
 
 class Row:
@@ -68,9 +82,9 @@ def points_of(programs):
     return done.stdout.split()
 
 
-def run_loop(folder, programs, fault, mark=None):
+def run_loop(folder, programs, fault, mark=None, beside=False):
     folder.mkdir(parents=True)
-    loop = Loop(folder, fault, mark, programs)
+    loop = Loop(folder, fault, mark, programs, beside)
     try:
         return loop, loop.run(), None
     except (Broken, KeyError, ValueError, IndexError, OSError, subprocess.SubprocessError) as error:
@@ -106,12 +120,13 @@ def difference(wanted, got):
 
 def try_point(number, spec, wanted, reached, top, programs, keep):
     began = time.monotonic()
-    name, _, at = spec.partition("@")
+    beside = spec.startswith(WITH_WORKER)
+    name, at = parts_of(spec)
     folder, mark = top / f"{number:03}-{spec}", top / f"{number:03}-killed"
     fault = f"{name}=kill{'@' + at if at else ''}/once:{mark}"
     if name in AFTER:
         fault += f",{AFTER[name]}=kill/once:{top / f'{number:03}-first'}"
-    loop, outcome, error = run_loop(folder, programs, fault, mark)
+    loop, outcome, error = run_loop(folder, programs, fault, mark, beside)
     row = Row(spec, reached[name], "same", loop.died_in, loop.recovery, time.monotonic() - began, folder)
     if error:
         row.outcome = f"FAILED\n{error}"
@@ -127,7 +142,7 @@ def try_point(number, spec, wanted, reached, top, programs, keep):
 def chosen(points, asked, quick, most):
     """Every point once, and some more times."""
     if asked:
-        unknown = {one.partition("@")[0] for one in asked} - set(points)
+        unknown = {parts_of(one)[0] for one in asked} - set(points)
         if unknown:
             sys.exit(f"the binary does not list {', '.join(sorted(unknown))}; see: millrace faults")
         return asked
@@ -139,7 +154,7 @@ def chosen(points, asked, quick, most):
             continue
         out.append(name)
         out += [f"{name}@{at}" for at in LATER.get(name, []) if at <= most[name]]
-    return out
+    return out + [WITH_WORKER + one for one in BESIDE]
 
 
 def main():
@@ -162,18 +177,20 @@ def main():
     print(f"{'point':44} {'reached':>7} {'outcome':14} {'killed during':24} {'recovery':>8}", flush=True)
     for row in rows:
         print(row.line(), flush=True)
+        if row.bad:
+            print("  " + row.outcome, flush=True)
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         tries = [pool.submit(try_point, n, spec, wanted, reached, top, asked.programs, asked.keep) for n, spec in enumerate(todo)]
         for done in concurrent.futures.as_completed(tries):
             rows.append(done.result())
             print(rows[-1].line(), flush=True)
+            if rows[-1].bad:
+                print(f"  {rows[-1].outcome}\n  folder: {rows[-1].folder}", flush=True)
     bad = [row for row in rows if row.bad]
-    for row in bad:
-        print(f"\n{row.point}: {row.outcome}\n  folder: {row.folder}")
     took = sorted(row.recovery for row in rows if row.recovery is not None)
     if took:
         print(f"\nrecovery: p50 {took[len(took) // 2]:.2f} s, max {took[-1]:.2f} s")
-    print(f"{len(todo)} runs of {len({one.partition('@')[0] for one in todo})} points ({len(points)} listed), {len(bad)} failed, "
+    print(f"{len(todo)} runs of {len({parts_of(one)[0] for one in todo})} points ({len(points)} listed), {len(bad)} failed, "
           f"{time.monotonic() - began:.0f} s")
     if not bad and not asked.keep:
         shutil.rmtree(top, ignore_errors=True)
