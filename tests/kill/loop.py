@@ -68,12 +68,15 @@ class Asked:
 
 
 class Loop:
-    def __init__(self, folder, fault="", mark=None, programs=PROGRAMS, beside=False):
-        """`beside`: the jobs are done by a worker in a process of its own."""
+    def __init__(self, folder, fault="", mark=None, programs=PROGRAMS, beside=False, armed_from=""):
+        """`beside`: the jobs are done by a worker in a process of its own. `armed_from`: processes that start in that step or later have
+        the fault, those before have none."""
         self.folder = pathlib.Path(folder)
         self.data_dir = self.folder / ".millrace"
         self.programs = pathlib.Path(programs)
-        self.env = {**os.environ, "MILLRACE_FAULT": fault}
+        self.fault = fault
+        self.armed_from = armed_from
+        self.env = {**os.environ, "MILLRACE_FAULT": "" if armed_from else fault}
         self.mark = pathlib.Path(mark) if mark else None
         self.process = None
         self.worker = None
@@ -310,6 +313,8 @@ class Loop:
         for step in (self.first_version, self.predictions_and_labels, self.back_and_forth, self.uploads, self.roll, self.changed_file,
                      self.stopped_at_work, self.damage, self.long_after):
             self.step = step.__name__
+            if self.step == self.armed_from:
+                self.env["MILLRACE_FAULT"] = self.fault
             step()
         self.step = "outcome"
         return self.outcome()
@@ -404,8 +409,11 @@ class Loop:
             raise Broken(f"doctor did not find the damage: exit {done.returncode}\n{done.stdout}{done.stderr}")
 
     def long_after(self):
-        """Everything is old: retention lets rows go, a collection removes what nobody needs."""
+        """A folder of an older version, and everything in it is old: a migration, retention lets rows go, a collection removes what nobody
+        needs."""
         self.end_worker()
+        with contextlib.closing(sqlite3.connect(self.data_dir / "meta.db")) as db:  # as it was before the last migration of `loop`
+            db.executescript("DROP TABLE loop_questions; DROP TABLE loop_chores; DELETE FROM meta_migrations WHERE module = 'loop' AND number = 3;")
         self.env["MILLRACE_CLOCK_OFFSET"] = JUMP
         self.start()
         self.until("the rows to be let go", lambda: max((v["number"], v["rows"]) for v in self.dataset("loop.predictions"))[1] == 0)

@@ -3,6 +3,7 @@
 
     run.py            all points            run.py --quick     a spread of about a dozen
     run.py POINT...   some; POINT@3: the third time that one process reaches it;
+                                                  POINT/STEP: in a process that starts in that step of the loop;
                                                   worker:POINT: with the jobs in a worker beside the server
 
 A point that the loop does not reach fails, so that a new one can't be forgotten, unless it is in NOT_REACHED with a reason. Exit 1 when
@@ -41,6 +42,13 @@ BESIDE = ["train.worker.after_spec", "train.worker.after_spawn", "train.worker.b
           "flow.claim.after_commit", "flow.heartbeat.after_commit", "loop.checkpoint.after_commit", "loop.complete.before_commit",
           "loop.complete.after_commit@3", "flow.recover.before_commit", "app.job.before_result"]
 
+# In a later life of the folder: a restart with work under way, doctor, an older database with old files.
+IN_STEP = ["app.start.before_scratch/stopped_at_work", "flow.claim.after_commit/stopped_at_work", "train.checkpoint.after_blob/stopped_at_work",
+           "loop.complete.before_commit@2/stopped_at_work", "loop.register.before_commit/stopped_at_work", "meta.settle.before_checkpoint/damage",
+           "meta.migrate.before_commit/long_after", "meta.migrate.after_commit/long_after", "meta.settle.after_checkpoint/long_after",
+           "queue.segment.before_rename/long_after", "serve.load.after_golden/long_after", "blob.write.before_rename/long_after",
+           "meta.commit.before@4/long_after"]
+
 # Points that many steps go through: also later times, so that each kind of caller is hit.
 LATER = {
     "meta.commit.before": [2, 9, 25, 60], "meta.commit.after": [2, 9, 25, 60], "meta.migrate.before_commit": [2, 7],
@@ -59,8 +67,10 @@ WITH_WORKER = "worker:"
 
 
 def parts_of(spec):
-    name, _, at = spec.removeprefix(WITH_WORKER).partition("@")
-    return name, at
+    """Name, how many times it is let pass, and the step from which on it counts."""
+    spec, _, step = spec.removeprefix(WITH_WORKER).partition("/")
+    name, _, at = spec.partition("@")
+    return name, at, step
 
 
 class Row:
@@ -82,9 +92,9 @@ def points_of(programs):
     return done.stdout.split()
 
 
-def run_loop(folder, programs, fault, mark=None, beside=False):
+def run_loop(folder, programs, fault, mark=None, beside=False, armed_from=""):
     folder.mkdir(parents=True)
-    loop = Loop(folder, fault, mark, programs, beside)
+    loop = Loop(folder, fault, mark, programs, beside, armed_from)
     try:
         return loop, loop.run(), None
     except (Broken, KeyError, ValueError, IndexError, OSError, subprocess.SubprocessError) as error:
@@ -121,12 +131,12 @@ def difference(wanted, got):
 def try_point(number, spec, wanted, reached, top, programs, keep):
     began = time.monotonic()
     beside = spec.startswith(WITH_WORKER)
-    name, at = parts_of(spec)
-    folder, mark = top / f"{number:03}-{spec}", top / f"{number:03}-killed"
+    name, at, armed_from = parts_of(spec)
+    folder, mark = top / f"{number:03}-{spec.replace('/', '-in-')}", top / f"{number:03}-killed"
     fault = f"{name}=kill{'@' + at if at else ''}/once:{mark}"
     if name in AFTER:
         fault += f",{AFTER[name]}=kill/once:{top / f'{number:03}-first'}"
-    loop, outcome, error = run_loop(folder, programs, fault, mark, beside)
+    loop, outcome, error = run_loop(folder, programs, fault, mark, beside, armed_from)
     row = Row(spec, reached[name], "same", loop.died_in, loop.recovery, time.monotonic() - began, folder)
     if error:
         row.outcome = f"FAILED\n{error}"
@@ -154,7 +164,7 @@ def chosen(points, asked, quick, most):
             continue
         out.append(name)
         out += [f"{name}@{at}" for at in LATER.get(name, []) if at <= most[name]]
-    return out + [WITH_WORKER + one for one in BESIDE]
+    return out + IN_STEP + [WITH_WORKER + one for one in BESIDE]
 
 
 def main():
