@@ -133,7 +133,8 @@ Result<std::optional<Claimed>> Jobs::claim(const std::string& worker, const std:
 }
 
 Result<Beat> Jobs::heartbeat(const Lease& lease, const std::optional<std::string>& progress,
-                             const std::optional<std::string>& checkpoint) {
+                             const std::optional<std::string>& checkpoint,
+                             const std::function<Result<void>(meta::Tx&)>& effects) {
   const auto look = [&](meta::Reader& reader) -> Result<Job> {
     TRY(auto job, find(reader, lease.job));
     if (judge_lease(job.state, job.token, lease.token) == LeaseVerdict::valid) return job;
@@ -143,7 +144,7 @@ Result<Beat> Jobs::heartbeat(const Lease& lease, const std::optional<std::string
                               "; it is " + std::string(to_text(job.state)) + ")");
   };
   Result<Job> job = store_.read(look);
-  if (job && (progress || checkpoint)) {
+  if (job && (progress || checkpoint || effects)) {
     job = store_.write([&](meta::Tx& tx) -> Result<Job> {
       TRY(auto seen, look(tx));
       TRY_VOID(
@@ -152,6 +153,7 @@ Result<Beat> Jobs::heartbeat(const Lease& lease, const std::optional<std::string
                   "WHERE id = $1",
                   {seen.id, value(env_.clock.now()), value(progress), value(checkpoint)}));
       if (checkpoint) TRY_VOID(record(tx, seen.id, "checkpoint", lease.token, lease.worker, ""));
+      if (effects) TRY_VOID(effects(tx));
       TRY_VOID(env_.faults.reach("flow.heartbeat.before_commit"));
       return seen;
     });

@@ -83,10 +83,12 @@ class Jobs {
   // The first queued job of these kinds that may run now: by priority, then by age. Nothing when there is none.
   Result<std::optional<Claimed>> claim(const std::string& worker, const std::vector<std::string>& kinds,
                                        Duration lease);
-  // A sign of life. Progress (JSON) and checkpoint are stored when given; without them it costs no write.
+  // A sign of life. Progress (JSON) and checkpoint are stored when given, in one transaction with `effects`: what an
+  // attempt that goes on from the checkpoint will not tell again. Without any of them it costs no write.
   // aborted `flow.lease_lost`: stop the work, its outcome would be refused.
   Result<Beat> heartbeat(const Lease& lease, const std::optional<std::string>& progress = {},
-                         const std::optional<std::string>& checkpoint = {});
+                         const std::optional<std::string>& checkpoint = {},
+                         const std::function<Result<void>(meta::Tx&)>& effects = {});
   // Finishes the job: `effects` and the completion are one transaction. An error of `effects` undoes both and the job
   // goes on running. Repeating after success changes nothing. aborted `flow.stale_token` when the token is not the
   // newest of a running job: nothing was changed but a line in the job's history.

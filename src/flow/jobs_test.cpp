@@ -69,6 +69,21 @@ struct Bench {
   }
 };
 
+TEST(Jobs, ACheckpointAndWhatBelongsToItAreOneTransaction) {
+  Bench b;
+  b.enqueue();
+  const auto claimed = b.claim("w1");
+  const auto no = [](meta::Tx&) -> Result<void> { return fail(Code::unavailable, "test.no", ""); };
+  EXPECT_EQ(reason(b.jobs.heartbeat(claimed.lease, "{}", "round 50", no)), "test.no");
+  EXPECT_FALSE(b.jobs.find(claimed.lease.job)->checkpoint);
+  ASSERT_TRUE(b.jobs.heartbeat(claimed.lease, "{}", "round 50", b.effect(claimed.lease)));
+  EXPECT_EQ(b.jobs.find(claimed.lease.job)->checkpoint, "round 50");
+  EXPECT_EQ(b.effects(claimed.lease.job), std::vector<std::string>{"w1"});
+  const Lease late{claimed.lease.job, claimed.lease.token - 1, "w0"};
+  EXPECT_EQ(reason(b.jobs.heartbeat(late, {}, {}, b.effect(late))), "flow.lease_lost");
+  EXPECT_EQ(b.effects(claimed.lease.job).size(), 1u);
+}
+
 TEST(Jobs, FromAskedToDone) {
   Bench b;
   const auto id = b.enqueue();

@@ -78,13 +78,14 @@ Result<bool> Service::heartbeat(const train::JobLease& lease, const train::JobPr
   }
   std::optional<std::string> checkpoint;
   if (!progress.checkpoint.empty()) checkpoint = progress.checkpoint;
-  TRY(auto beat, jobs_.heartbeat(flow_lease(lease), newest, checkpoint));
-  if (checkpoint) TRY_VOID(env_.faults.reach("loop.checkpoint.after_commit"));
+  std::function<Result<void>(meta::Tx&)> effects;
   if (!points.empty()) {
     TRY(auto input, parse_job<TrainJob>(lease.input));
-    TRY_VOID(store_.write([&](meta::Tx& tx) { return track::log_metrics(tx, input.run, points); }));
-    TRY_VOID(env_.faults.reach("loop.metrics.after_commit"));
+    effects = [&points, run = input.run](meta::Tx& tx) { return track::log_metrics(tx, run, points); };
   }
+  TRY(auto beat, jobs_.heartbeat(flow_lease(lease), newest, checkpoint, effects));
+  if (checkpoint) TRY_VOID(env_.faults.reach("loop.checkpoint.after_commit"));
+  if (effects) TRY_VOID(env_.faults.reach("loop.metrics.after_commit"));
   return beat.cancel_asked;
 }
 
