@@ -228,7 +228,13 @@ bool Worker::watch(Attempt& attempt) {
   return true;
 }
 
+// The checkpoint first: the lines of what it covers were written before it, so they are read with it and sent with it.
 void Worker::read_progress(Attempt& attempt) {
+  if (auto checkpoint = read_file(env_.fs, join_path(attempt.dir, "checkpoint"));
+      checkpoint && *checkpoint != attempt.checkpoint) {
+    attempt.checkpoint = *checkpoint;
+    attempt.unsent.checkpoint = *std::move(checkpoint);
+  }
   auto path = join_path(attempt.dir, "progress.jsonl");
   if (auto file = env_.fs.open_read(path)) {
     std::string text((*file)->size() - std::min((*file)->size(), attempt.progress_read), '\0');
@@ -249,10 +255,19 @@ void Worker::read_progress(Attempt& attempt) {
       }
     }
   }
-  if (auto checkpoint = read_file(env_.fs, join_path(attempt.dir, "checkpoint"));
-      checkpoint && *checkpoint != attempt.checkpoint) {
-    attempt.checkpoint = *checkpoint;
-    attempt.unsent.checkpoint = *std::move(checkpoint);
+}
+
+// An attempt's end is worth more than a moment without a source, which may be starting again: told until it is heard,
+// refused, or the worker stops.
+Result<void> Worker::deliver(const std::function<Result<void>()>& tell) {
+  const auto until = env_.clock.steady() + config_.deliver_for;
+  for (;;) {
+    auto told = tell();
+    const bool unheard =
+        !told && (told.error().code == Code::unavailable || told.error().code == Code::deadline_exceeded);
+    if (!unheard || stopping_ || env_.clock.steady() >= until) return told;
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, config_.look_every, [&] { return stopping_.load(); });
   }
 }
 
@@ -273,7 +288,7 @@ void Worker::settle(Attempt& attempt) {
       exit.ok() ? read_file(env_.fs, join_path(attempt.dir, "result.json")) : Result<std::string>(std::string());
   if (exit.ok() && result) {
     if (auto fault = env_.faults.reach("train.worker.before_complete"); !fault) return;
-    done = source_.complete(lease, *result, usage);
+    done = deliver([&] { return source_.complete(lease, *result, usage); });
   } else if (stopping_ && exit.cause == ProcessExit::Cause::terminated) {
     done = source_.give_back(lease, attempt.checkpoint);
   } else {
@@ -282,7 +297,7 @@ void Worker::settle(Attempt& attempt) {
     auto failure = failure_of({exit, attempt.limits, lease.kind, attempt.memory_from, file, attempt.dir});
     env_.log.warn("job_failed",
                   {{"job", lease.job}, {"kind", lease.kind}, {"cause", failure.cause}, {"error", failure.message}});
-    done = source_.fail(lease, failure, usage);
+    done = deliver([&] { return source_.fail(lease, failure, usage); });
   }
   if (!done) {
     env_.log.warn(

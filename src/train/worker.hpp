@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -43,6 +44,7 @@ class Worker {
     Duration heartbeat_every = std::chrono::milliseconds(1000);
     Duration progress_every = std::chrono::milliseconds(400);  // at most so often, when there is something new
     Duration poll_every = std::chrono::milliseconds(100);      // the child and its progress
+    Duration deliver_for = std::chrono::minutes(10);  // a source that is out of reach is told again how a job ended
   };
 
   Worker(Config config, Env& env, JobSource& source, Processes& processes);
@@ -61,6 +63,7 @@ class Worker {
   void run(const JobLease& lease, const Slot& slot);
   bool watch(Attempt& attempt);
   void settle(Attempt& attempt);
+  Result<void> deliver(const std::function<Result<void>()>& tell);
   Result<void> prepare(Attempt& attempt);
   void read_progress(Attempt& attempt);
 

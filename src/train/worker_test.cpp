@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <future>
+
+#include "base/fs.hpp"
+#include "base/testing/env.hpp"
+
 namespace millrace::train {
 namespace {
 
@@ -68,6 +73,89 @@ TEST(CauseOf, Table) {
       {{Code::internal, "x", ""}, "code"},
   };
   for (const auto& [error, cause] : cases) EXPECT_EQ(cause, cause_of(error)) << error.reason;
+}
+
+// A child that is over at once and left a result.
+class DoneProcess final : public Process {
+ public:
+  int pid() const override { return 1; }
+  std::optional<ProcessExit> poll() override { return ProcessExit{.status = 0}; }
+  std::optional<ProcessExit> wait(Duration) override { return ProcessExit{.status = 0}; }
+  void terminate() override {}
+  void kill() override {}
+  std::uint64_t memory_bytes() override { return 0; }
+  LimitedBy limited_by() const override { return {}; }
+};
+
+class DoneProcesses final : public Processes {
+ public:
+  explicit DoneProcesses(Fs& fs) : fs_(fs) {}
+  Result<std::unique_ptr<Process>> spawn(const ProcessSpec& spec) override {
+    TRY_VOID(write_file(fs_, join_path(parent_path(spec.argv.back()), "result.json"), "the result"));
+    return std::make_unique<DoneProcess>();
+  }
+
+ private:
+  Fs& fs_;
+};
+
+// One job, and answers to its end in order; the last one is repeated.
+class OneJob final : public JobSource {
+ public:
+  explicit OneJob(std::vector<Code> answers) : answers_(std::move(answers)) {}
+  Result<std::optional<JobLease>> claim(const std::string& worker, const std::vector<std::string>&) override {
+    if (std::exchange(given_, true)) {
+      if (!std::exchange(again_, true)) over.set_value();
+      return std::nullopt;
+    }
+    JobLease lease;
+    lease.worker = worker;
+    lease.job = "j";
+    lease.token = 1;
+    lease.kind = "train";
+    return lease;
+  }
+  Result<bool> heartbeat(const JobLease&, const JobProgress&) override { return false; }
+  Result<void> complete(const JobLease&, const std::string& result, const JobUsage&) override {
+    EXPECT_EQ(result, "the result");
+    const auto code = answers_[std::min(told++, answers_.size() - 1)];
+    if (code == Code::ok) return {};
+    return millrace::fail(code, "test.answer", "");
+  }
+  Result<void> fail(const JobLease&, const JobFailure&, const JobUsage&) override { return {}; }
+  Result<void> give_back(const JobLease&, const std::string&) override { return {}; }
+
+  std::promise<void> over;  // the worker looks for the next job
+  std::size_t told = 0;
+
+ private:
+  std::vector<Code> answers_;
+  bool given_ = false, again_ = false;
+};
+
+TEST(Worker, TellsAResultUntilItIsHeardOrRefused) {
+  const std::pair<std::vector<Code>, std::size_t> cases[] = {
+      {{Code::ok}, 1},
+      {{Code::unavailable, Code::deadline_exceeded, Code::ok}, 3},  // the server was starting again
+      {{Code::unavailable, Code::aborted}, 2},                      // and somebody else has the job now
+      {{Code::internal}, 1},
+  };
+  for (const auto& [answers, times] : cases) {
+    TestEnv t;
+    OneJob source(answers);
+    DoneProcesses processes(t.env.fs);
+    Worker::Config config;
+    config.scratch_dir = t.path("scratch");
+    config.output_dir = t.path("runs");
+    config.slots = {{{"train"}}};
+    config.program = {"job"};
+    config.look_every = std::chrono::milliseconds(1);
+    Worker worker(config, t.env, source, processes);
+    worker.start();
+    source.over.get_future().wait();
+    worker.stop();
+    EXPECT_EQ(source.told, times);
+  }
 }
 
 TEST(ShareOfMemory, IsNamed) {
