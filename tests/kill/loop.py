@@ -25,6 +25,8 @@ PROGRAMS = TOP / "build" / "release" / "bin"
 JUMP = "100d"  # further than any grace, retention or history that the loop's project has
 STARTS_MAX = 6
 BLOB_HEADER = 64
+SAID_OF_A_DEATH = {"job_taken_away", "job_failed", "job_end_refused", "blob_restored_from_trash", "queue_torn_end_cut", "claim_failed"}
+LATE = 4  # predictions after the last roll
 
 PROJECT = """[project]
 name = "loop"
@@ -419,8 +421,7 @@ class Loop:
         self.until("the rows to be let go", lambda: max((v["number"], v["rows"]) for v in self.dataset("loop.predictions"))[1] == 0)
         job = self.ask("POST", "/api/v1/ingest", {"source": "data"}).json["job"]
         self.job(job)
-        late = self.predict(4, 4000)
-        for one in late:
+        for one in self.predict(LATE, 4000):
             self.get(f"/api/v1/predictions/{one}")
         self.idle()
         self.ask("POST", "/api/v1/gc", {})
@@ -463,6 +464,21 @@ class Loop:
         with zipfile.ZipFile(io.BytesIO(path.read_bytes()[BLOB_HEADER:])) as archive:
             return {name: hashlib.sha256(archive.read(name)).hexdigest() for name in sorted(archive.namelist()) if "manifest" not in name}
 
+    def metrics(self):
+        """Of each run, by its place in time: every point of every curve that does not measure the machine."""
+        found = {}
+        for run, name, step, bits in self.rows("SELECT r.created_us, m.name, m.step, m.bits FROM track_metrics m JOIN track_runs r ON r.id = m.run "
+                                               "ORDER BY r.created_us, m.name, m.step"):
+            if not re.search("memory|per_s|latency|_ms|seconds", name):
+                found.setdefault((run, name), []).append((step, bits))
+        place = {run: n for n, run in enumerate(sorted({run for run, _ in found}), 1)}
+        return [[place[run], name, len(points), hashlib.sha256(str(points).encode()).hexdigest()[:16]] for (run, name), points in found.items()]
+
+    def complaints(self):
+        """What the server's log warns of besides the death itself."""
+        text = (self.data_dir / "millrace.log").read_text(errors="replace")
+        return sorted({m[1] for m in re.finditer(r"^\S+ (?:warn|error) +(\w+)", text, re.M)} - SAID_OF_A_DEATH)
+
     def outcome(self):
         versions = []
         for version in sorted(self.versions(), key=lambda v: v["number"]):
@@ -486,6 +502,9 @@ class Loop:
         done = self.command("doctor")
         if done.returncode != 0 or "nothing to mend" not in done.stdout:
             raise Broken(f"doctor: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        found = int(re.search(r"(\d+) predictions", done.stdout)[1])
+        if found < LATE:
+            raise Broken(f"doctor finds {found} predictions in the log, {LATE} were acknowledged since it was rolled")
         blobs = self.data_dir / "blobs"
         return {
             "data": data,
@@ -494,6 +513,9 @@ class Loop:
             "aliases": currents,
             "moves": self.rows("SELECT alias, version FROM registry_aliases ORDER BY seq"),
             "labels": [(place.get(p) if p else None, k, v) for p, k, v in labels],
+            "runs": self.rows("SELECT kind, state FROM track_runs ORDER BY created_us"),
+            "metrics": self.metrics(),
+            "complaints": self.complaints(),
             "project files": self.rows("SELECT COUNT(*) FROM loop_projects")[0][0],
             "blobs": sum(1 for _ in blobs.glob("objects/*/*")),
             "left over": sorted(str(p.relative_to(self.data_dir)) for d in ("blobs/tmp", "blobs/trash", "blobs/quarantine", "scratch*")
