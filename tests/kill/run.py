@@ -53,7 +53,7 @@ IN_STEP = ["app.start.before_scratch/stopped_at_work", "flow.claim.after_commit/
 LATER = {
     "meta.commit.before": [2, 9, 25, 60], "meta.commit.after": [2, 9, 25, 60], "meta.migrate.before_commit": [2, 7],
     "blob.write.before_rename": [2], "blob.write.after_rename": [2], "loop.complete.before_commit": [2, 3, 4, 5],
-    "loop.complete.after_commit": [2, 3, 4, 5], "flow.relay.after_publish": [3, 12], "queue.publish.before_sync": [5],
+    "loop.complete.after_commit": [2, 3, 4, 5], "flow.complete.before_commit": [2, 3, 5, 8], "flow.relay.after_publish": [3, 12], "queue.publish.before_sync": [5],
     "serve.log.before_line": [2, 30], "serve.log.after_line": [2, 30], "serve.swap.before": [2, 3], "serve.swap.after": [2, 3],
     "label.add.before_commit": [2], "train.worker.before_complete": [2, 3, 5], "loop.register.before_commit": [2],
 }
@@ -122,10 +122,17 @@ def undisturbed(top, programs):
 
 
 def difference(wanted, got):
-    def text(outcome):
-        return json.dumps(outcome, indent=1).splitlines()
-    lines = [line for line in difflib.unified_diff(text(json.loads(json.dumps(wanted))), text(json.loads(json.dumps(got))), "undisturbed", "killed", n=2)]
-    return "\n".join(lines[:60])
+    """The parts that are not the same, each with its first lines."""
+    def text(value):
+        return json.dumps(value, indent=1).splitlines()
+    out = []
+    for part, value in json.loads(json.dumps(wanted)).items():
+        other = json.loads(json.dumps(got[part]))
+        if other == value:
+            continue
+        lines = list(difflib.unified_diff(text(value), text(other), "undisturbed", "killed", n=2, lineterm=""))[3:]
+        out += [f"{part} (undisturbed -, killed +):", *lines[:16], *(["..."] if len(lines) > 16 else [])]
+    return "\n".join("    " + line for line in out)
 
 
 def try_point(number, spec, wanted, reached, top, programs, keep):
