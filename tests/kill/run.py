@@ -16,6 +16,7 @@ import difflib
 import json
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -181,6 +182,7 @@ def main():
     parse.add_argument("--keep", action="store_true", help="leave all folders, not only those of failures")
     parse.add_argument("--programs", type=pathlib.Path, default=PROGRAMS)
     asked = parse.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     began = time.monotonic()
     points = points_of(asked.programs)
     top = pathlib.Path(tempfile.mkdtemp(prefix="millrace-kill-"))
@@ -198,11 +200,16 @@ def main():
             print("  " + row.outcome, flush=True)
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         tries = [pool.submit(try_point, n, spec, wanted, reached, top, asked.programs, asked.keep) for n, spec in enumerate(todo)]
-        for done in concurrent.futures.as_completed(tries):
-            rows.append(done.result())
-            print(rows[-1].line(), flush=True)
-            if rows[-1].bad:
-                print(f"  {rows[-1].outcome}\n  folder: {rows[-1].folder}", flush=True)
+        try:
+            for done in concurrent.futures.as_completed(tries):
+                rows.append(done.result())
+                print(rows[-1].line(), flush=True)
+                if rows[-1].bad:
+                    print(f"  {rows[-1].outcome}\n  folder: {rows[-1].folder}", flush=True)
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)  # the two at work are soon over
+            shutil.rmtree(top, ignore_errors=True)
+            sys.exit("interrupted")
     bad = [row for row in rows if row.bad]
     took = sorted(row.recovery for row in rows if row.recovery is not None)
     if took:
