@@ -387,7 +387,8 @@ class Loop:
         text = PROJECT.format(rounds=2000) + RETENTION
         (self.folder / "millrace.toml").write_text(text)
         self.ask("POST", "/api/v1/project", {"text": text})
-        self.until("the training", lambda: any(re.match("train .*%", line) for line in self.get("/api/v1/status")["running"]) or len(self.versions()) == 3)
+        self.until("the training", lambda: any(re.match("train .*%", line) for line in self.get("/api/v1/status")["running"])
+                   or len(self.versions()) == 3)
         self.stop()
         self.start()
         self.serves(3)

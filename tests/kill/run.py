@@ -54,7 +54,8 @@ IN_STEP = ["app.start.before_scratch/stopped_at_work", "flow.claim.after_commit/
 LATER = {
     "meta.commit.before": [2, 9, 25, 60], "meta.commit.after": [2, 9, 25, 60], "meta.migrate.before_commit": [2, 7],
     "blob.write.before_rename": [2], "blob.write.after_rename": [2], "loop.complete.before_commit": [2, 3, 4, 5],
-    "loop.complete.after_commit": [2, 3, 4, 5], "flow.complete.before_commit": [2, 3, 5, 8], "flow.relay.after_publish": [3, 12], "queue.publish.before_sync": [5],
+    "loop.complete.after_commit": [2, 3, 4, 5], "flow.complete.before_commit": [2, 3, 5, 8],
+    "flow.relay.after_publish": [3, 12], "queue.publish.before_sync": [5],
     "serve.log.before_line": [2, 30], "serve.log.after_line": [2, 30], "serve.swap.before": [2, 3], "serve.swap.after": [2, 3],
     "label.add.before_commit": [2], "train.worker.before_complete": [2, 3, 5], "loop.register.before_commit": [2],
 }
@@ -62,7 +63,6 @@ LATER = {
 QUICK = ["meta.migrate.before_commit@2", "data.ingest.after_part", "loop.register.after_number", "serve.swap.before", "serve.log.after_line@5",
          "label.add.halfway", "loop.rollback.after_commit", "loop.complete.after_commit@5", "loop.roll.before_remove", "train.artifact.after",
          "flow.relay.after_publish", "blob.gc.after_move"]
-
 
 WITH_WORKER = "worker:"
 
@@ -157,7 +157,20 @@ def try_point(number, spec, wanted, reached, top, programs, keep):
     return row
 
 
-def chosen(points, asked, quick, most):
+def not_killed_at(points, reached):
+    """The points with an excuse, and those that nobody thought of."""
+    rows = []
+    for name, why in NOT_REACHED.items():
+        wrong = reached[name] or name not in points
+        rows.append(Row(name, reached[name], "FAILED\nit is reached, or not listed any more: take it out of NOT_REACHED" if wrong
+                        else f"not reached: {why}"))
+    for name in points:
+        if not reached[name] and name not in NOT_REACHED and name not in AFTER:
+            rows.append(Row(name, 0, "FAILED\nthe loop does not come by: teach it a step (loop.py), or say in NOT_REACHED or AFTER why not"))
+    return rows
+
+
+def chosen(points, asked, quick, reached, most):
     """Every point once, and some more times."""
     if asked:
         unknown = {parts_of(one)[0] for one in asked} - set(points)
@@ -168,7 +181,7 @@ def chosen(points, asked, quick, most):
         return QUICK
     out = []
     for name in points:
-        if name in NOT_REACHED:
+        if name in NOT_REACHED or not (reached[name] or name in AFTER):
             continue
         out.append(name)
         out += [f"{name}@{at}" for at in LATER.get(name, []) if at <= most[name]]
@@ -189,10 +202,8 @@ def main():
     wanted, reached, most = undisturbed(top, asked.programs)
     rows = []
     if not asked.points:
-        for name, why in NOT_REACHED.items():
-            rows.append(Row(name, reached[name], f"FAILED\nit is reached, or not listed any more: take it out of NOT_REACHED"
-                            if reached[name] or name not in points else f"not reached: {why}"))
-    todo = chosen(points, asked.points, asked.quick, most)
+        rows = not_killed_at(points, reached)
+    todo = chosen(points, asked.points, asked.quick, reached, most)
     print(f"{'point':44} {'reached':>7} {'outcome':14} {'killed during':24} {'recovery':>8}", flush=True)
     for row in rows:
         print(row.line(), flush=True)
