@@ -26,7 +26,8 @@ struct PredictionLog::Segment {
   std::uint64_t number = 0;
   std::uint64_t bytes = 0;
   std::atomic<std::uint64_t> reserved{segment_header_bytes};
-  bool closed_and_synced = false;  // guarded by sync_mutex_
+  bool closed_and_synced = false;  // guarded by sync_mutex_, as is the next
+  bool broken = false;             // a sync of it failed: no later one tells what is on the disk
   // Slot id % size holds the last schema id written here; a collision only writes a schema twice.
   std::array<std::atomic<std::uint32_t>, 256> schemas{};
 };
@@ -72,6 +73,14 @@ Result<std::unique_ptr<PredictionLog>> PredictionLog::open(const Config& config,
   auto log = std::unique_ptr<PredictionLog>(new PredictionLog(config, env));
   TRY(auto segments, list_segments(env.fs, config.dir));
   log->number_ = std::max(config.numbers_used, segments.empty() ? 0 : segments.back().number);
+  // What a killed process wrote is in memory only, and no later sync of this one would reach it. Bytes that are on the
+  // disk already cost nothing.
+  for (const auto& segment : segments) {
+    if (segment.number <= config.numbers_used || segment.bytes == 0) continue;
+    auto file = env.fs.open_mapped(segment.path, segment.bytes);
+    auto synced = file ? (*file)->sync(0, segment.bytes) : Result<void>(fail(file.error()));
+    if (!synced) env.log.error("prediction_log_not_synced", {{"error", synced.error().message}});
+  }
   return log;
 }
 
@@ -184,17 +193,26 @@ Result<std::shared_ptr<PredictionLog::Segment>> PredictionLog::next_segment(cons
 Result<void> PredictionLog::sync() {
   std::lock_guard lock(sync_mutex_);
   std::erase_if(unsynced_, [](const auto& segment) { return segment->closed_and_synced; });
+  Result<void> all;
   for (auto& segment : unsynced_) {
     // A closed segment whose last writer has gone (nobody else holds it) is complete: this sync is its last.
     bool last = segment != segment_.load() && segment.use_count() == 1;
     std::atomic_thread_fence(std::memory_order_acquire);  // what that writer wrote comes before this sync
     auto end = std::min(segment->reserved.load(), segment->bytes);
     TRY_VOID(env_.faults.reach("serve.log.before_sync"));
-    TRY_VOID(segment->file->sync(0, end));  // only dirty pages are written
+    auto synced = segment->broken ? Result<void>() : segment->file->sync(0, end);  // only dirty pages are written
+    if (!synced) {
+      // The next line goes elsewhere, and the other segments are synced all the same.
+      segment->broken = true;
+      auto present = segment;
+      segment_.compare_exchange_strong(present, nullptr);
+      all = fail(synced.error());
+      continue;
+    }
     TRY_VOID(env_.faults.reach("serve.log.after_sync"));
     segment->closed_and_synced = last;
   }
-  return {};
+  return all;
 }
 
 void PredictionLog::close_segment() {

@@ -58,6 +58,7 @@ class PredictionLog {
     std::shared_ptr<const std::string> record;
   };
 
+  // Makes durable what an earlier process left; where the disk refuses that, the log says so.
   static Result<std::unique_ptr<PredictionLog>> open(const Config& config, Env& env);
   ~PredictionLog();
 
@@ -65,7 +66,8 @@ class PredictionLog {
   // Thread-safe, lock-free while the segment has room. unavailable `fs.*` when a new segment can't be made.
   Result<void> append(const Handle& handle, const Id& id, TimePoint time, std::string_view key,
                       std::span<const float> scores, std::int32_t decision, std::span<const table::Value> inputs);
-  // Makes everything appended before the call durable.
+  // Makes everything appended before the call durable. After an error what was not durable yet may be lost in a power
+  // cut, and no later call changes that; lines that come afterwards go into another segment.
   Result<void> sync();
   // Closes the present segment: the next line goes into another one. Writers in the middle of a line finish it where
   // they began.

@@ -195,6 +195,50 @@ TEST(PredictionLog, SurvivesAPowerCutUpToTheLastSync) {
   }
 }
 
+TEST(PredictionLog, OpeningMakesDurableWhatAKilledProcessLeft) {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    TestEnv t(TestEnv::Disk::sim, seed);
+    IdMaker ids(t.clock, t.rng);
+    const float scores[] = {0.5f};
+    {
+      auto log = *PredictionLog::open(config(t, 8192), t.env);
+      auto handle = log->schema(schema_a);
+      for (int i = 0; i < 100; ++i)
+        ASSERT_TRUE(log->append(handle, ids.make(), t.clock.now(), "killed", scores, 0, row_a));
+      t.sim_fs().die_at(0);
+    }
+    t.sim_fs().kill();
+    {
+      auto log = PredictionLog::open(config(t, 8192), t.env);
+      ASSERT_TRUE(log) << log.error().message;
+      t.sim_fs().die_at(0);
+    }
+    t.sim_fs().crash(t.rng);
+    ASSERT_EQ(read_all(t).size(), 100u) << "seed " << seed;
+  }
+}
+
+TEST(PredictionLog, AFailedSyncIsNotTheEndOfAllOthers) {
+  for (std::uint64_t seed = 0; seed < 20; ++seed) {
+    TestEnv t(TestEnv::Disk::sim, seed);
+    IdMaker ids(t.clock, t.rng);
+    const float scores[] = {0.5f};
+    auto log = *PredictionLog::open(config(t, 8192), t.env);
+    auto handle = log->schema(schema_a);
+    ASSERT_TRUE(log->append(handle, ids.make(), t.clock.now(), "before", scores, 0, row_a));
+    t.sim_fs().fail_at(0);
+    EXPECT_FALSE(log->sync());
+    ASSERT_TRUE(log->append(handle, ids.make(), t.clock.now(), "after", scores, 0, row_a));
+    ASSERT_TRUE(log->sync());
+    log->close_segment();
+    EXPECT_EQ(log->closed_through().value_or(0), 2u);
+    t.sim_fs().crash(t.rng);
+    int after = 0;
+    for (const auto& line : read_all(t)) after += line.prediction.key == "after";
+    EXPECT_EQ(after, 1) << "seed " << seed;
+  }
+}
+
 TEST(PredictionLog, ClosedSegmentsNoLongerChangeAndNumbersAreUsedOnce) {
   TestEnv t;
   const float scores[] = {0.5f};
