@@ -30,6 +30,12 @@ Result<void> LocalStore::restore_trash() {
   for (const FileInfo& file : files) {
     const std::string path = join_path(in("trash"), file.name);
     if (const auto digest = Digest::parse(file.name)) {
+      // Written again since: its age protects the new one, and the old one would take that away. A power cut may also
+      // bring back what was removed from here before.
+      if (exists(env_.fs, object_path(*digest))) {
+        TRY_VOID(env_.fs.remove(path));
+        continue;
+      }
       TRY_VOID(env_.faults.reach("blob.gc.before_restore"));
       TRY_VOID(env_.fs.rename(path, object_path(*digest)));
       TRY_VOID(env_.fs.sync_dir(object_dir(*digest)));
@@ -72,7 +78,8 @@ Result<void> LocalStore::collect_object(Collection& c, const Digest& digest, con
     const auto now = env_.fs.info(aside);
     const bool keep = !now || c.young(*now) || pinned(digest, c) || c.reachable(digest);
     if (!keep) TRY_VOID(env_.faults.reach("blob.gc.before_remove"));
-    const auto gone = keep ? env_.fs.rename(aside, object_path(digest)) : env_.fs.remove(aside);
+    const bool back = keep && !exists(env_.fs, object_path(digest));  // one that was written anew stays instead
+    const auto gone = back ? env_.fs.rename(aside, object_path(digest)) : env_.fs.remove(aside);
     if (!gone && gone.error().code != Code::not_found) return gone;
     TRY_VOID(env_.faults.reach("blob.gc.after_remove"));
     if (keep || !gone) {  // not there any more: somebody pinned it and took it back

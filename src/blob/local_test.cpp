@@ -360,6 +360,23 @@ TEST_F(WhileCollecting, AnotherProcessOpensTheStore) {
   });
 }
 
+// A power cut may bring back in trash/ what a collection removed, after the same content was stored again.
+TEST(LocalBlobs, AnOldCopyFromTheTrashDoesNotMakeANewOneOld) {
+  TestEnv t(TestEnv::Disk::sim);
+  auto store = open(t);
+  const BlobInfo blob = store->put("again").value();
+  const std::string name = blob.digest.hex();
+  t.clock.advance(2 * day);
+  ASSERT_TRUE(
+      t.env.fs.rename(t.path("blobs/objects/" + name.substr(0, 2) + "/" + name), t.path("blobs/trash/" + name)));
+  ASSERT_TRUE(store->put("again"));
+  store = open(t);
+  EXPECT_TRUE(names_in(t, "trash").empty());
+  t.clock.advance(day / 2);
+  ASSERT_TRUE(store->collect_garbage([](const Digest&) { return false; }, day, false));
+  EXPECT_EQ(store->read(blob.digest, 100).value_or(""), "again") << "its grace is not over";
+}
+
 // Every operation of the disk in turn is the last one before the power goes.
 TEST(LocalBlobCrash, WhatWasCommittedIsThereAndTheRestIsNot) {
   const std::vector<std::string> contents = {"", "small", pattern(5000), pattern(piece_bytes_max + 5000), "small"};
