@@ -40,8 +40,27 @@ def allowed() -> dict[str, set[str]]:
     return table
 
 
+def simulator(problems: list[str]) -> None:
+    """tests/sim stands beside the modules and may use their public headers; the engines are outside of its world."""
+    for path in sorted(p for p in (TOP / "tests/sim").rglob("*") if p.suffix in (".hpp", ".cpp")):
+        where = path.relative_to(TOP).as_posix()
+        lines = path.read_text().splitlines()
+        if len(lines) > LINES_MAX:
+            problems.append(f"{where}:{LINES_MAX}: {len(lines)} lines; look for the seam")
+        for number, line in enumerate(lines, 1):
+            match = re.match(r'\s*#\s*include\s*([<"])([^>"]+)[>"]', line)
+            if not match:
+                continue
+            header = match.group(2)
+            if match.group(1) == '"' and header.endswith("_internal.hpp"):
+                problems.append(f"{where}:{number}: {header} is internal to its module")
+            if header.startswith(tuple(HOMES)) or header == "table/table.hpp":
+                problems.append(f"{where}:{number}: {header} is outside of the simulated world")
+
+
 def main() -> int:
     table, problems = allowed(), []
+    simulator(problems)
     for path in sorted(p for p in SRC.rglob("*") if p.suffix in (".hpp", ".cpp")):
         where = path.relative_to(SRC).as_posix()
         module = where.split("/")[0]
