@@ -11,6 +11,7 @@ import os
 import pathlib
 import random
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -311,8 +312,8 @@ class Loop:
         self.ask("POST", "/labels/loop", labels)
 
     def run(self):
-        """Every step, then the outcome. (A backup, once there is one: after `damage`.)"""
-        for step in (self.first_version, self.predictions_and_labels, self.back_and_forth, self.uploads, self.roll, self.changed_file,
+        """Every step, then the outcome."""
+        for step in (self.first_version, self.predictions_and_labels, self.back_and_forth, self.copied, self.uploads, self.roll, self.changed_file,
                      self.stopped_at_work, self.damage, self.long_after):
             self.step = step.__name__
             if self.step == self.armed_from:
@@ -343,6 +344,20 @@ class Loop:
         self.predict(3, 2000)
         self.ask("POST", "/api/v1/models/loop/promote", {"version": 2, "reason": "a test"})
         self.serves(2)
+
+    def copied(self):
+        """Backups beside the running server, the second lets the first go; what is restored of it is whole."""
+        for _ in range(2):
+            done = self.command("backup", "safe", "--keep", "1")
+            if done.returncode != 0:
+                raise Broken(f"backup: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        done = self.command("restore", "safe", "--data-dir", "copy")
+        if done.returncode != 0 and "holds something" not in done.stderr:  # killed when it was there already
+            raise Broken(f"restore: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        done = self.command("doctor", "--data-dir", "copy")
+        if done.returncode != 0 or "nothing to mend" not in done.stdout:
+            raise Broken(f"doctor of the restored folder: exit {done.returncode}\n{done.stdout}{done.stderr}")
+        shutil.rmtree(self.folder / "copy")
 
     def uploads(self):
         for n in range(2):
