@@ -131,8 +131,6 @@ bool Disk::forgets_folder(const std::string& dir) const {
       return dir == "data/log";
     case Plant::meta_folder_not_synced:
       return dir == "data";
-    case Plant::pin_folder_not_synced:
-      return in(dir, "/pins");
     default:
       return false;
   }

@@ -12,8 +12,6 @@ void ExpectBlobs::perhaps_stored(const std::string& content) {
   if (known.content.empty()) known.content = content;
 }
 
-void ExpectBlobs::pinned(const Digest& digest, TimePoint now) { known_[digest].since = now; }
-
 void ExpectBlobs::collected(const std::set<Digest>& needed, TimePoint now, Duration grace) {
   for (auto& [digest, known] : known_) {
     if (!needed.contains(digest) && known.since <= now - grace) known.must = false;
@@ -47,11 +45,6 @@ std::vector<Digest> ExpectBlobs::digests() const {
   std::vector<Digest> out;
   for (const auto& [digest, known] : known_) out.push_back(digest);
   return out;
-}
-
-bool ExpectBlobs::must_be_there(const Digest& digest) const {
-  const auto found = known_.find(digest);
-  return found != known_.end() && found->second.must;
 }
 
 std::string ExpectBlobs::compare(blob::Store& store) {

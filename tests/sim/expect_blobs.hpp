@@ -19,7 +19,6 @@ class ExpectBlobs {
   // It was written or pinned at `now`, or perhaps it was.
   void stored(const std::string& content, TimePoint now);
   void perhaps_stored(const std::string& content);
-  void pinned(const Digest& digest, TimePoint now);
   // A collection runs at `now`: what nobody needs and is older than the grace may go.
   void collected(const std::set<Digest>& needed, TimePoint now, Duration grace);
 
@@ -29,7 +28,6 @@ class ExpectBlobs {
   // A small one that must be there.
   std::optional<Digest> some_present(std::uint64_t draw) const;
   std::vector<Digest> digests() const;
-  bool must_be_there(const Digest& digest) const;
   bool ever_there(const Digest& digest) const { return known_.contains(digest); }
 
   // Everything that the store has, read whole, also what the modules wrote for themselves; the first thing that is

@@ -42,7 +42,7 @@ void claim(Sim& sim) {
   if (!*claimed) return;
   const auto& job = (*claimed)->job;
   sim.say(sim.jobs.claimed(job));
-  sim.attempts.push_back({{worker, job.id, job.token, job.kind}, job.cause, false});
+  sim.attempts.push_back({{worker, job.id, job.token, job.kind}});
   sim.note("claim", effect_fact(job.id, job.token));
 }
 
@@ -58,7 +58,7 @@ Attempt* some_attempt(Sim& sim) {
 flow::Lease lease_of(const Attempt& attempt) { return {attempt.lease.job, attempt.lease.token, attempt.lease.worker}; }
 
 void forget(Sim& sim, const Attempt& attempt) {
-  if (sim.one_in(3)) return;  // it goes on believing: a ghost
+  if (sim.one_in(3)) return;  // it goes on believing, and comes back late
   std::erase_if(sim.attempts, [&](const Attempt& one) { return &one == &attempt; });
 }
 

@@ -69,7 +69,7 @@ void claim(Sim& sim) {
   const auto claimed = sim.m().service->claim("w" + std::to_string(sim.below(3)), loop_kinds());
   if (!claimed) return sim.failed("claim", claimed.error());
   if (!*claimed) return;
-  sim.attempts.push_back({**claimed, "", false});
+  sim.attempts.push_back({**claimed});
   sim.note("claim " + (*claimed)->kind, effect_fact((*claimed)->job, (*claimed)->token));
 }
 
@@ -117,8 +117,8 @@ Result<std::string> rule_of(Sim& sim, const std::string& run) {
   });
 }
 
-void drop(Sim& sim, const train::JobLease& lease, bool ghost_too) {
-  if (!ghost_too && sim.one_in(4)) return;  // it comes back late
+void drop(Sim& sim, const train::JobLease& lease, bool for_good) {
+  if (!for_good && sim.one_in(4)) return;  // it comes back late
   std::erase_if(sim.attempts,
                 [&](const Attempt& one) { return one.lease.job == lease.job && one.lease.token == lease.token; });
 }

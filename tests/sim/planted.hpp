@@ -14,7 +14,6 @@ enum class Plant {
   blob_file_not_synced,
   blob_folder_not_synced,
   blob_rename_before_sync,
-  pin_folder_not_synced,
   queue_file_not_synced,
   queue_folder_not_synced,
   positions_not_synced,
@@ -33,6 +32,7 @@ enum class Plant {
   alias_pair_in_two,
   alias_without_verdict,
   label_stored_twice,
+  roll_in_two,
   relay_forgets_first,
   relay_without_numbers,
   // The order of calls.

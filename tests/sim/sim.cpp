@@ -2,7 +2,7 @@
 
 namespace millrace::simulator {
 
-Sim::Sim(std::uint64_t s, Plant plant) : world(s, plant), seed(s) { ids.emplace(world.clock, world.story_rng); }
+Sim::Sim(std::uint64_t seed, Plant plant) : world(seed, plant) { ids.emplace(world.clock, world.story_rng); }
 
 void Sim::note(std::string_view what, std::string_view how) {
   trace +=

@@ -32,11 +32,9 @@ struct Upload {
   std::string content;
 };
 
-// A worker's hold on a job, as it believes. A ghost's was perhaps lost long ago: it comes back late.
+// A worker's hold on a job, as it believes: perhaps it was lost long ago, and the worker comes back late.
 struct Attempt {
   train::JobLease lease;
-  std::string cause;
-  bool ghost = false;
 };
 
 // The registry as the model has it; refreshed whenever nothing is unknown.
@@ -55,7 +53,6 @@ struct Sim {
   Sim(std::uint64_t seed, Plant plant);
 
   World world;
-  std::uint64_t seed;
 
   // ---- what must be there
   ExpectBlobs blobs;

@@ -75,14 +75,15 @@ class Story {
 
   bool set_fault() {
     auto& disk = world().raw_disk;
+    const std::uint64_t within = sim_.one_in(2) ? 40 : 250;  // soon, or deep inside of a long operation
     switch (sim_.below(70)) {
       case 0:
       case 1:
-        disk.die_at(sim_.below(60));
+        disk.die_at(sim_.below(within));
         return fault("death");
       case 2:
       case 3:
-        disk.fail_at(sim_.below(60));
+        disk.fail_at(sim_.below(within));
         return fault("input/output error");
       case 4:
         disk.set_capacity(world().used_bytes() + sim_.below(30'000));

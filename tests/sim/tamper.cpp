@@ -27,6 +27,8 @@ bool left_for_later(Plant plant, std::string_view sql, const meta::Params& param
       return sql.starts_with("UPDATE flow_jobs SET state = $2, ended_at");
     case Plant::alias_pair_in_two:
       return sql.starts_with("INSERT INTO registry_aliases") && params.at(1) == meta::Value(std::string("current"));
+    case Plant::roll_in_two:
+      return sql.starts_with("INSERT INTO loop_rolls");
     default:
       return false;
   }
@@ -151,6 +153,7 @@ std::unique_ptr<meta::Store> tamper_with(meta::Store& store, Plant plant) {
     case Plant::alias_pair_in_two:
     case Plant::alias_without_verdict:
     case Plant::label_stored_twice:
+    case Plant::roll_in_two:
       return std::make_unique<TamperedStore>(store, plant);
     default:
       return nullptr;
