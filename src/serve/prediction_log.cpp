@@ -355,9 +355,13 @@ Result<LogReadStats> read_prediction_log(Fs& fs, const std::string& dir, const O
 
 Result<std::vector<SegmentFile>> list_segments(Fs& fs, const std::string& dir, std::uint64_t after) {
   std::vector<SegmentFile> out;
-  if (!exists(fs, dir)) return out;
-  TRY(auto files, fs.list(dir));
-  for (const auto& file : files) {
+  auto files = fs.list(dir);
+  if (!files) {
+    // Only that. An input/output error taken for an empty log would let its lines be removed as rolled.
+    if (files.error().code == Code::not_found) return out;
+    return fail(files.error());
+  }
+  for (const auto& file : *files) {
     if (auto number = segment_number(file.name); number > after)
       out.push_back({number, join_path(dir, file.name), file.size});
   }

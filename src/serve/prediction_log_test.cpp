@@ -239,6 +239,25 @@ TEST(PredictionLog, AFailedSyncIsNotTheEndOfAllOthers) {
   }
 }
 
+TEST(PredictionLog, AnInputOutputErrorIsNotAnEmptyLog) {
+  TestEnv t(TestEnv::Disk::sim);
+  EXPECT_TRUE(list_segments(t.env.fs, t.path("nowhere"))->empty());
+  auto log = *PredictionLog::open(config(t), t.env);
+  IdMaker ids(t.clock, t.rng);
+  const float scores[] = {0.5f};
+  ASSERT_TRUE(log->append(log->schema(schema_a), ids.make(), t.clock.now(), "", scores, 0, row_a));
+  for (std::uint64_t n = 0; n < 4; ++n) {
+    const auto before = t.sim_fs().operations();
+    t.sim_fs().fail_at(n);
+    const auto segments = list_segments(t.env.fs, t.path("log"));
+    if (t.sim_fs().operations() - before > n) {
+      EXPECT_FALSE(segments) << "operation " << n << " failed";
+    }
+    t.sim_fs().clear_faults();
+  }
+  EXPECT_EQ(list_segments(t.env.fs, t.path("log"))->size(), 1u);
+}
+
 TEST(PredictionLog, ClosedSegmentsNoLongerChangeAndNumbersAreUsedOnce) {
   TestEnv t;
   const float scores[] = {0.5f};
