@@ -18,6 +18,7 @@ constexpr std::string_view project = R"toml([project]
 name = "m"
 [source.s]
 uri = "upload"
+key = "k"
 [model]
 target = "s.y"
 [labels]
