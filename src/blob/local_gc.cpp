@@ -40,8 +40,10 @@ Result<void> LocalStore::restore_trash() {
       TRY_VOID(env_.fs.rename(path, object_path(*digest)));
       TRY_VOID(env_.fs.sync_dir(object_dir(*digest)));
       env_.log.warn("blob_restored_from_trash", {{"digest", file.name}});
+    } else if (const auto pin = join_path(in("pins"), file.name.substr(0, file.name.find('.'))); exists(env_.fs, pin)) {
+      TRY_VOID(env_.fs.remove(path));
     } else {
-      TRY_VOID(env_.fs.remove(path));  // an expired pin
+      TRY_VOID(env_.fs.rename(path, pin));  // it may have been renewed just before it was set aside; else it goes again
     }
   }
   return ok();

@@ -156,6 +156,23 @@ TEST(LocalBlobs, TheQuarantineIsEmptiedAlsoAfterADeathHalfWay) {
   EXPECT_TRUE(names_in(t, "quarantine").empty());
 }
 
+TEST(LocalBlobs, APinThatWasSetAsideComesBackAfterADeath) {
+  TestEnv t(TestEnv::Disk::sim);
+  auto store = open(t);
+  const auto digest = store->put("old, and named anew")->digest;
+  ASSERT_TRUE(store->pin(digest));
+  t.clock.advance(std::chrono::hours(30));
+  const auto collect = [&] {
+    return store->collect_garbage([](const Digest&) { return false; }, std::chrono::hours(24), false);
+  };
+  // Renewed by another process after the collection looked at its age, which then dies with the pin aside.
+  ASSERT_TRUE(store->pin(digest));
+  ASSERT_TRUE(t.env.fs.rename(t.path("blobs/pins/") + digest.hex(), t.path("blobs/trash/") + digest.hex() + ".pin"));
+  store = open(t);
+  ASSERT_TRUE(collect());
+  EXPECT_TRUE(store->stat(digest)) << "its grace began anew";
+}
+
 TEST(LocalBlobs, QuarantineKeepsEveryDamagedCopy) {
   TestEnv t(TestEnv::Disk::sim);
   auto store = open(t);
