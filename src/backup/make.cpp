@@ -141,7 +141,7 @@ class Copying {
   Result<void> copy_records() {
     const auto path = join_path(config_.folder, "records.tmp");
     TRY_VOID(env_.fs.remove_all(path));
-    TRY_VOID(meta::copy_sqlite(config_.data_dir, path));
+    TRY_VOID(meta::copy_sqlite(env_.fs, config_.data_dir, path));
     TRY(const auto file, env_.fs.open_read(path));
     TRY_VOID(keep("meta.db", *file));
     return env_.fs.remove_all(path);

@@ -408,11 +408,35 @@ Result<void> SqliteStore::settle() {
   return env_.fs.sync_dir(config_.folder);
 }
 
+// A sync that failed leaves frames of the log in memory that the disk does not have, and no later sync of that file tells
+// or writes them: SQLite of the next process would take them for durable and move them into the database, and a power
+// cut on the way would leave half of a transaction. So before it looks, the log is written anew as another file.
+Result<void> renew_log(Env& env, const std::string& folder) {
+  constexpr std::uint64_t bytes_max = 1u << 30;
+  const auto path = join_path(folder, "meta.db-wal");
+  const auto info = env.fs.info(path);
+  if (!info || info->size == 0) return {};
+  // Who copies the records beside has the old file open: that one may not go under its hands.
+  auto alone = env.fs.lock(join_path(folder, copy_lock), "writing the log anew");
+  auto renewed = [&]() -> Result<void> {
+    if (!alone) return fail(alone.error());
+    TRY(const auto bytes, read_file(env.fs, path, bytes_max));
+    return write_file(env.fs, path, bytes);
+  }();
+  if (renewed) return {};
+  const auto& error = renewed.error();
+  const bool goes_on = !alone || error.code == Code::resource_exhausted;  // copied, disk full, or far too long
+  if (!goes_on) return renewed;
+  env.log.warn("meta_log_not_renewed", {{"reason", error.reason}, {"message", error.message}});
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Store>> open_sqlite(Env env, const SqliteConfig& config, Executor& writer,
                                            std::span<const Migration> migrations) {
   TRY(auto folder, DataFolder::open(env, config.folder, config.program));
+  TRY_VOID(renew_log(env, config.folder));
   TRY(auto session, SqliteSession::open(session_options(config, false)));
   auto store = std::make_unique<SqliteStore>(env, config, writer, std::move(folder), std::move(session));
   TRY_VOID(store->migrate(migrations));

@@ -4,9 +4,10 @@
 
 namespace millrace::meta {
 
-Result<void> copy_sqlite(const std::string& folder, const std::string& to) {
+Result<void> copy_sqlite(Fs& fs, const std::string& folder, const std::string& to) {
   if (to.find('\'') != std::string::npos)
     return fail(Code::invalid_argument, "meta.bad_path", "a copy's path can't hold quotes: " + to);
+  TRY(const auto lock, fs.lock(join_path(folder, copy_lock), "copying the records"));
   TRY(auto session,
       SqliteSession::open(
           {.path = join_path(folder, "meta.db"), .read_only = true, .busy_timeout = std::chrono::seconds(30)}));

@@ -12,6 +12,9 @@
 
 namespace millrace::meta {
 
+// Locked in the data folder by who has the database open without having the folder.
+inline constexpr std::string_view copy_lock = "meta.copy";
+
 // Pure: SQLite's extended result code as one of our errors.
 Error sqlite_error(int code, const std::string& message);
 
