@@ -408,9 +408,9 @@ Result<void> SqliteStore::settle() {
   return env_.fs.sync_dir(config_.folder);
 }
 
-// A sync that failed leaves frames of the log in memory that the disk does not have, and no later sync of that file tells
-// or writes them: SQLite of the next process would take them for durable and move them into the database, and a power
-// cut on the way would leave half of a transaction. So before it looks, the log is written anew as another file.
+// A sync that failed leaves frames of the log in memory that the disk does not have, and no later sync of that file
+// tells or writes them: SQLite of the next process would take them for durable and move them into the database, and a
+// power cut on the way would leave half of a transaction. So before it looks, the log is written anew as another file.
 Result<void> renew_log(Env& env, const std::string& folder) {
   constexpr std::uint64_t bytes_max = 1u << 30;
   const auto path = join_path(folder, "meta.db-wal");

@@ -40,7 +40,8 @@ Result<std::unique_ptr<Store>> open_sqlite(Env env, const SqliteConfig& config, 
                                            std::span<const Migration> migrations);
 
 // The records of `folder` as they are at one moment, as the new database file `to`; also while a process has the folder
-// and writes. One copy at a time (failed_precondition `fs.locked`). unavailable or data_loss as above; `to` is not synced. A file `to` that exists is an error.
+// and writes. One copy at a time (failed_precondition `fs.locked`). unavailable or data_loss as above; `to` is not
+// synced. A file `to` that exists is an error.
 Result<void> copy_sqlite(Fs& fs, const std::string& folder, const std::string& to);
 
 }  // namespace millrace::meta
