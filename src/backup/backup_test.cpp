@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "backup/folder_internal.hpp"
 #include "base/executor.hpp"
 #include "base/fs.hpp"
 #include "base/testing/env.hpp"
@@ -202,6 +203,49 @@ TEST_F(BackupTest, FoldersThatAreSomethingElse) {
   EXPECT_EQ(reason_of(restore({folder, "20200101T000000Z", t.path("new")}, t.env, nothing)), "backup.no_backup");
   ASSERT_TRUE(write_file(t.env.fs, folder + "/format", "{\"format\":2}"));
   EXPECT_EQ(reason_of(make_one()), "backup.newer_format");
+}
+
+TEST_F(BackupTest, AManifestThatCantBeRightIsRefusedBeforeAnythingIsWritten) {
+  add("one", "first");
+  const auto made = make_one();
+  ASSERT_TRUE(made);
+  const auto path = folder + "/backups/" + made->manifest.id + ".json";
+  for (const auto& [file, word] :
+       std::vector<std::pair<File, std::string>>{{{"../away", made->manifest.blobs, 1, 1}, "outside"},
+                                                 {{"/etc/passwd", made->manifest.blobs, 1, 1}, "outside"},
+                                                 {{"queue/1.log", made->manifest.blobs, 1, 2}, "2 of 1 bytes"},
+                                                 {{"queue/1.log", made->manifest.blobs, 1, -1}, "-1 of 1 bytes"}}) {
+    auto manifest = made->manifest;
+    manifest.files.push_back(file);
+    ASSERT_TRUE(write_file(t.env.fs, path, render(manifest)));
+    const auto refused = restore({folder, "", t.path("new")}, t.env, nothing);
+    EXPECT_EQ(reason_of(refused), "backup.damaged");
+    EXPECT_TRUE(refused.error().message.contains(word)) << refused.error().message;
+    EXPECT_FALSE(exists(t.env.fs, t.path("new")) || exists(t.env.fs, t.path("new.restoring")));
+  }
+}
+
+// Somebody appends to it between any two looks.
+class GrowingFile final : public ReadableFile {
+ public:
+  Result<std::size_t> read(std::uint64_t offset, std::span<std::byte> out) const override {
+    grown_ += 10;
+    const auto there = std::min<std::uint64_t>(out.size(), grown_ - std::min(offset, grown_));
+    std::ranges::fill(out.first(there), std::byte{1});
+    return there;
+  }
+  std::uint64_t size() const override { return grown_ += 10; }
+
+ private:
+  mutable std::uint64_t grown_ = 0;
+};
+
+TEST(BackupFiles, OfAGrowingFileNoMoreIsKeptThanItHad) {
+  const GrowingFile file;
+  const auto extent = extent_of(file);
+  ASSERT_TRUE(extent);
+  EXPECT_EQ(extent->bytes, 10u);
+  EXPECT_EQ(extent->used, 10u);
 }
 
 TEST(BackupNames, AreTheMomentAndUnique) {

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 #include <format>
 
 #include "backup/folder_internal.hpp"
@@ -85,6 +84,20 @@ Result<void> Meter::add(std::uint64_t bytes) {
   told_.done += static_cast<std::int64_t>(bytes);
   if (!progress_ || progress_(told_)) return {};
   return fail(Code::cancelled, "backup.interrupted", "interrupted; nothing of it is visible");
+}
+
+Result<Extent> extent_of(const ReadableFile& file) {
+  const auto bytes = file.size();  // asked once: a second answer may be larger
+  std::vector<std::byte> piece(blob::piece_bytes_max);
+  for (auto end = bytes; end > 0;) {
+    const auto begin = end - std::min<std::uint64_t>(end, piece.size());
+    TRY(const auto got, file.read(begin, std::span(piece).first(end - begin)));
+    for (auto at = got; at > 0; --at) {
+      if (piece[at - 1] != std::byte{0}) return Extent{bytes, begin + at};
+    }
+    end = begin;
+  }
+  return Extent{bytes, 0};
 }
 
 Result<blob::BlobInfo> put_file(const ReadableFile& file, std::uint64_t bytes, blob::Store& to, Meter& meter) {

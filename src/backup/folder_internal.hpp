@@ -42,6 +42,13 @@ class Meter {
 // Copies a blob from one store into another in pieces; it was verified on both sides.
 Result<void> copy_blob(blob::Store& from, blob::Store& to, const Digest& digest, Meter& meter);
 
+// How much of a file there is to keep. It may be growing: `used` counts within `bytes`, and nothing after it.
+struct Extent {
+  std::uint64_t bytes = 0;
+  std::uint64_t used = 0;  // where the zeros begin that a preallocated file ends with
+};
+Result<Extent> extent_of(const ReadableFile& file);
+
 // The first `bytes` bytes of a file into a store.
 Result<blob::BlobInfo> put_file(const ReadableFile& file, std::uint64_t bytes, blob::Store& to, Meter& meter);
 

@@ -1,7 +1,6 @@
 // Making a backup. Why the order is as it is:
 //   1. The prediction log, as it is. A segment goes once its lines are in a dataset, which is a commit: so whoever
-//   reads
-//      the records first may find the lines in neither.
+//   reads the records first may find the lines in neither.
 //   2. The records, in one SQLite snapshot: this is the backup's point in time.
 //   3. The log again: the same files have grown, and new ones came.
 //   4. Events: those that the records do not hold any more are in the queue by now; positions before what they count.
@@ -9,11 +8,11 @@
 #include <algorithm>
 #include <format>
 #include <map>
+#include <set>
 
 #include "backup/folder_internal.hpp"
 #include "base/fault.hpp"
 #include "base/fs.hpp"
-#include "base/rng.hpp"
 #include "blob/local.hpp"
 #include "meta/sqlite.hpp"
 
@@ -33,20 +32,6 @@ Result<void> files_below(Fs& fs, const std::string& root, const std::string& pat
     }
   }
   return {};
-}
-
-// Where the zeros begin that a preallocated file ends with.
-Result<std::uint64_t> used_bytes(const ReadableFile& file) {
-  std::vector<std::byte> piece(blob::piece_bytes_max);
-  for (auto end = file.size(); end > 0;) {
-    const auto begin = end - std::min<std::uint64_t>(end, piece.size());
-    TRY(const auto got, file.read(begin, std::span(piece).first(end - begin)));
-    for (auto at = got; at > 0; --at) {
-      if (piece[at - 1] != std::byte{0}) return begin + at;
-    }
-    end = begin;
-  }
-  return 0;
 }
 
 class Copying {
@@ -122,11 +107,11 @@ class Copying {
   }
 
   Result<void> keep(const std::string& path, const ReadableFile& file) {
-    const auto bytes = file.size();
-    TRY(const auto used, used_bytes(file));
+    TRY(const auto extent, extent_of(file));
     Meter meter(progress_, path == "meta.db" ? "records" : "files", 0);
-    TRY(const auto blob, put_file(file, used, *target_, meter));
-    files_[path] = {path, blob.digest.hex(), static_cast<std::int64_t>(bytes), static_cast<std::int64_t>(used)};
+    TRY(const auto blob, put_file(file, extent.used, *target_, meter));
+    files_[path] = {path, blob.digest.hex(), static_cast<std::int64_t>(extent.bytes),
+                    static_cast<std::int64_t>(extent.used)};
     return {};
   }
 
@@ -194,15 +179,15 @@ class Copying {
     TRY_VOID(env_.fs.sync_dir(join_path(config_.folder, "backups")));
     report_.removed = ids;
     TRY_VOID(env_.faults.reach("backup.keep.after_manifests"));
-    std::map<std::string, bool> needed;
+    std::set<std::string> needed;
     TRY(const auto kept, list(config_.folder, env_));
     for (const auto& manifest : kept) {
-      for (const auto& file : manifest.files) needed[file.digest] = true;
-      needed[manifest.blobs] = true;
+      for (const auto& file : manifest.files) needed.insert(file.digest);
+      needed.insert(manifest.blobs);
       TRY(const auto digest, Digest::parse(manifest.blobs));
       TRY(const auto text, target_->read(digest, lines_bytes_max));
       TRY(const auto lines, parse_lines(text));
-      for (const auto& line : lines) needed[line.digest.hex()] = true;
+      for (const auto& line : lines) needed.insert(line.digest.hex());
     }
     auto reachable = [&](const Digest& digest) { return needed.contains(digest.hex()); };
     TRY_VOID(target_->collect_garbage(reachable, Duration(0), false));

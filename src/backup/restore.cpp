@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 #include <format>
 
 #include "backup/folder_internal.hpp"
@@ -15,6 +14,24 @@ Result<std::vector<BlobLine>> lines_of(const Manifest& manifest, blob::Store& st
   TRY(const auto digest, Digest::parse(manifest.blobs));
   TRY(const auto text, store.read(digest, lines_bytes_max));
   return parse_lines(text);
+}
+
+// A name in a manifest is a path below the data folder, whoever wrote it.
+bool stays_inside(const std::string& path) {
+  if (path.empty() || path.starts_with('/')) return false;
+  for (std::size_t at = 0; at <= path.size();) {
+    const auto end = std::min(path.find('/', at), path.size());
+    const auto part = std::string_view(path).substr(at, end - at);
+    if (part.empty() || part == "." || part == "..") return false;
+    at = end + 1;
+  }
+  return true;
+}
+
+std::unexpected<Error> impossible(const Manifest& manifest, const std::string& what) {
+  return fail(
+      Code::data_loss, "backup.damaged",
+      "backup " + manifest.id + " can't be right: it names " + what + "; take another one (millrace backup --list)");
 }
 
 // Reads all that a backup names. `store` of the backup folder.
@@ -35,6 +52,12 @@ Result<void> verify_in(const Manifest& manifest, blob::Store& store, const Progr
                     "files back:{}",
                     manifest.id, count, count == 1 ? "" : "s", damaged));
   };
+  for (const auto& file : manifest.files) {
+    if (!stays_inside(file.path))
+      return impossible(manifest, "the file '" + file.path + "', which is outside of the data folder");
+    if (file.kept < 0 || file.bytes < file.kept)
+      return impossible(manifest, std::format("the file {} with {} of {} bytes", file.path, file.kept, file.bytes));
+  }
   look("its list of blobs", manifest.blobs);
   if (count > 0) return told();
   TRY(const auto lines, lines_of(manifest, store));
@@ -61,22 +84,7 @@ Result<void> write_zeros(WritableFile& file, std::int64_t bytes) {
   return {};
 }
 
-// A name in a manifest is a path below the data folder, whoever wrote it.
-bool stays_inside(const std::string& path) {
-  if (path.empty() || path.starts_with('/')) return false;
-  for (std::size_t at = 0; at <= path.size();) {
-    const auto end = std::min(path.find('/', at), path.size());
-    const auto part = std::string_view(path).substr(at, end - at);
-    if (part.empty() || part == "." || part == "..") return false;
-    at = end + 1;
-  }
-  return true;
-}
-
 Result<void> write_file_back(const File& file, blob::Store& store, const std::string& root, Env& env, Meter& meter) {
-  if (!stays_inside(file.path) || file.bytes < file.kept || file.kept < 0) {
-    return fail(Code::data_loss, "backup.damaged", "a backup names the file '" + file.path + "', which can't be right");
-  }
   const auto path = join_path(root, file.path);
   TRY_VOID(env.fs.make_dirs(parent_path(path)));
   TRY(auto out, env.fs.open_write(path, WriteMode::create_new));
