@@ -486,6 +486,26 @@ TEST(SimulatedSqlite, AnyOperationMayFail) {
   }
 }
 
+// What a failed sync left in memory only can be read by the next process, and a power cut while that one opens takes
+// it.
+TEST(SimulatedSqlite, AFailedSyncIsNotTakenForDurableByTheNextProcess) {
+  for (std::uint64_t failing = 0; failing < 60; ++failing) {
+    for (std::uint64_t last = 0; last < 96; last += 3) {
+      Story story(failing * 1'000 + last, disk_of(last));
+      story.open();
+      for (int i = 0; i < 3; ++i) (void)story.transact(fixed(2 * i, 100));
+      story.fs().fail_at(failing);
+      (void)story.transact(fixed(2, 30'000));
+      story.kill();
+      story.fs().die_at(last);
+      story.open();
+      story.lose_power();
+      story.open_well();
+      ASSERT_EQ(story.wrong(), "") << "operation " << failing << " failed, and the next process died at " << last;
+    }
+  }
+}
+
 TEST(SimulatedSqlite, TheDiskMayBeFullAtAnySize) {
   int full = 0;
   for (std::uint64_t bytes = 0; bytes < 300'000; bytes += 1'900) {
