@@ -8,30 +8,6 @@ namespace millrace::api {
 
 namespace {
 
-// An upload into the blob store, then a job that reads it.
-class UploadToSource final : public net::UploadSink {
- public:
-  UploadToSource(Context& context, std::string source, std::string name, std::string by,
-                 std::unique_ptr<blob::Writer> writer)
-      : context_(context),
-        source_(std::move(source)),
-        name_(std::move(name)),
-        by_(std::move(by)),
-        writer_(std::move(writer)) {}
-  Result<void> append(std::span<const std::byte> piece) override { return writer_->append(piece); }
-  Result<Response> finish() override {
-    TRY(auto blob, writer_->commit());
-    TRY(auto job, context_.service.ingest(source_, blob.digest.hex(), name_, by_));
-    return net::json_response(render(JobAnswer{job, ""}), 202);
-  }
-  void abort(const Error&) override { writer_.reset(); }
-
- private:
-  Context& context_;
-  std::string source_, name_, by_;
-  std::unique_ptr<blob::Writer> writer_;
-};
-
 // The rows of a dataset with sensitive columns are handed out by a checkout, which masks them, not as they are stored.
 Result<void> may_show(Context& c, meta::Reader& reader, const Digest& digest) {
   TRY(auto datasets, data::datasets_of_part(reader, digest.hex()));
@@ -132,14 +108,17 @@ void add_data_routes(net::Server& server, Context& c) {
     };
     return answer(take(), 202);
   });
-  server.upload("POST", "/api/v1/datasets/{dataset}/upload",
-                [&c](const Request& r) -> Result<std::unique_ptr<net::UploadSink>> {
-                  TRY_VOID(c.service.may_upload(r.path_parameter("dataset")));
-                  TRY(auto writer, c.service.blobs().create());
-                  return std::make_unique<UploadToSource>(c, r.path_parameter("dataset"),
-                                                          std::string(r.query("name").value_or("upload")), person(r),
-                                                          std::move(writer));
-                });
+  server.upload(
+      "POST", "/api/v1/datasets/{dataset}/upload", [&c](const Request& r) -> Result<std::unique_ptr<net::UploadSink>> {
+        TRY_VOID(c.service.may_upload(r.path_parameter("dataset")));
+        TRY(auto writer, c.service.blobs().create());
+        auto read = [&c, source = r.path_parameter("dataset"), name = std::string(r.query("name").value_or("upload")),
+                     by = person(r)](const Digest& body) -> Result<Response> {
+          TRY(auto job, c.service.ingest(source, body.hex(), name, by));
+          return net::json_response(render(JobAnswer{job, ""}), 202);
+        };
+        return std::make_unique<UploadThen>(std::move(writer), std::move(read));
+      });
   server.pooled("GET", "/api/v1/blobs/{digest}", [&c](const Request& r) -> Response {
     auto digest = Digest::parse(r.path_parameter("digest"));
     if (!digest) return net::error_response(digest.error());

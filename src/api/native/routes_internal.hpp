@@ -29,6 +29,23 @@ Result<std::int64_t> query_number(const Request& request, std::string_view name,
 // Who asks, for the records.
 std::string person(const Request& request);
 
+// The body into the blob store, then `take`s it: the answer.
+class UploadThen final : public net::UploadSink {
+ public:
+  using Take = std::function<Result<Response>(const Digest& body)>;
+  UploadThen(std::unique_ptr<blob::Writer> writer, Take take) : writer_(std::move(writer)), take_(std::move(take)) {}
+  Result<void> append(std::span<const std::byte> piece) override { return writer_->append(piece); }
+  Result<Response> finish() override {
+    TRY(const auto body, writer_->commit());
+    return take_(body.digest);
+  }
+  void abort(const Error&) override { writer_.reset(); }
+
+ private:
+  std::unique_ptr<blob::Writer> writer_;
+  Take take_;
+};
+
 // Of the project file in use.
 HiddenColumns hidden_columns(Context& c);
 

@@ -63,30 +63,6 @@ Result<ModelVersion> version_of(meta::Reader& reader, const std::string& model, 
   return wire;
 }
 
-// An archive into the blob store, then a run that proves and measures it.
-class UploadModel final : public net::UploadSink {
- public:
-  UploadModel(Context& context, std::string model, std::string name, std::string by,
-              std::unique_ptr<blob::Writer> writer)
-      : context_(context),
-        model_(std::move(model)),
-        name_(std::move(name)),
-        by_(std::move(by)),
-        writer_(std::move(writer)) {}
-  Result<void> append(std::span<const std::byte> piece) override { return writer_->append(piece); }
-  Result<Response> finish() override {
-    TRY(auto blob, writer_->commit());
-    TRY(auto run, context_.service.import_model(model_, blob.digest, name_, by_));
-    return net::json_response(render(JobAnswer{"", run}), 202);
-  }
-  void abort(const Error&) override { writer_.reset(); }
-
- private:
-  Context& context_;
-  std::string model_, name_, by_;
-  std::unique_ptr<blob::Writer> writer_;
-};
-
 // The archive itself, or the engine's file out of it.
 Result<Response> export_of(Context& c, const Request& r) {
   TRY(auto number, number_of(r.path_parameter("version"), "version"));
@@ -173,13 +149,16 @@ void add_model_routes(net::Server& server, Context& c) {
     auto done = export_of(c, r);
     return done ? *std::move(done) : net::error_response(done.error());
   });
-  server.upload("POST", "/api/v1/models/{model}/import",
-                [&c](const Request& r) -> Result<std::unique_ptr<net::UploadSink>> {
-                  TRY(auto writer, c.service.blobs().create());
-                  return std::make_unique<UploadModel>(c, r.path_parameter("model"),
-                                                       std::string(r.query("name").value_or("upload")), person(r),
-                                                       std::move(writer));
-                });
+  server.upload(
+      "POST", "/api/v1/models/{model}/import", [&c](const Request& r) -> Result<std::unique_ptr<net::UploadSink>> {
+        TRY(auto writer, c.service.blobs().create());
+        auto prove = [&c, model = r.path_parameter("model"), name = std::string(r.query("name").value_or("upload")),
+                      by = person(r)](const Digest& body) -> Result<Response> {
+          TRY(auto run, c.service.import_model(model, body, name, by));
+          return net::json_response(render(JobAnswer{"", run}), 202);
+        };
+        return std::make_unique<UploadThen>(std::move(writer), std::move(prove));
+      });
   server.pooled("POST", "/api/v1/models/{model}/promote", [&c](const Request& r) {
     auto asked = parse<PromoteRequest>(r.body);
     if (!asked) return net::error_response(asked.error());
