@@ -205,9 +205,9 @@ std::string Server::news() {
                            data->dataset, data->number, data->dataset, data->number);
       }
     }
-    TRY(auto versions, registry::list_versions(reader, project->name));
+    TRY(const auto versions, registry::list_heads(reader, project->name));
     if (!versions.empty() && versions.front().number > impl.version_seen) {
-      const auto& version = versions.front();
+      TRY(const auto version, registry::get_version(reader, project->name, versions.front().number));
       impl.version_seen = version.number;
       TRY(auto result, loop::parse_job<loop::EvaluateResult>(version.report));
       auto metric = result.metrics.find(result.primary);
