@@ -1,8 +1,8 @@
 # Compile time. Headers that nearly every unit needs are precompiled once per kind of unit (target_precompile_headers takes
 # system headers only, so that their object is the same in every checkout and ccache shares it). Code that waits for
-# disks, clients and child processes is compiled with -O1 (`CONTROL`), as are tests and files of JSON structs: that
-# halves their time and nobody can measure it at run time. MILLRACE_PCH=OFF (preset debug) keeps every file's own
-# includes honest.
+# disks, clients and child processes is compiled with -O1 (`CONTROL`), as are tests and, in every module, files that
+# include base/json.hpp: that halves their time and nobody can measure it at run time. So keep JSON out of files whose
+# speed counts. MILLRACE_PCH=OFF (preset debug) keeps every file's own includes honest.
 option(MILLRACE_PCH "precompiled headers" ON)
 set(millrace_std_headers <algorithm> <array> <atomic> <charconv> <chrono> <cmath> <cstdint> <expected> <format> <functional> <limits>
                          <map> <memory> <mutex> <numeric> <optional> <set> <span> <string> <string_view> <utility> <variant> <vector>)
@@ -10,7 +10,7 @@ set(millrace_std_headers <algorithm> <array> <atomic> <charconv> <chrono> <cmath
 # A kind of unit: `hot` as the preset says, `control` and `test` with -O1.
 function(millrace_precompiled kind)
   file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/pch/${kind}.cpp CONTENT "// carries the precompiled header ${kind}\n")
-  add_library(millrace_pch_${kind} OBJECT ${CMAKE_BINARY_DIR}/pch/${kind}.cpp)
+  add_library(millrace_pch_${kind} OBJECT EXCLUDE_FROM_ALL ${CMAKE_BINARY_DIR}/pch/${kind}.cpp)
   target_precompile_headers(millrace_pch_${kind} PRIVATE ${millrace_std_headers} ${ARGN})
   set_target_properties(millrace_pch_${kind} PROPERTIES POSITION_INDEPENDENT_CODE OFF)
   target_compile_options(millrace_pch_${kind} PRIVATE -fpch-preprocess -fPIC)
@@ -20,7 +20,7 @@ function(millrace_precompiled kind)
 endfunction()
 if(MILLRACE_PCH)
   millrace_precompiled(hot)
-  millrace_precompiled(control)
+  millrace_precompiled(control <glaze/json/read.hpp> <glaze/json/write.hpp>)
   millrace_precompiled(test <gtest/gtest.h> <gmock/gmock.h>)
 endif()
 set(millrace_light $<$<CONFIG:Release>:-O1>)
@@ -39,10 +39,6 @@ function(millrace_compile target kind)
   endif()
   if(NOT kind STREQUAL hot)
     target_compile_options(${target} PRIVATE ${millrace_light})
-  else()
-    get_target_property(sources ${target} SOURCES)
-    list(FILTER sources INCLUDE REGEX "json\\.cpp$")
-    set_source_files_properties(${sources} PROPERTIES COMPILE_OPTIONS "${millrace_light}" SKIP_PRECOMPILE_HEADERS ON)
   endif()
 endfunction()
 
@@ -59,6 +55,19 @@ function(millrace_module name)
   list(FILTER testing EXCLUDE REGEX "_test\\.cpp$")
   list(FILTER sources EXCLUDE REGEX "_test\\.cpp$|(^|/)testing/|main\\.cpp$")
 
+  set(json_sources)
+  if(NOT ARG_CONTROL)
+    foreach(source IN LISTS sources)
+      file(STRINGS ${source} json_include REGEX "^#include \"base/json(_schema)?\\.hpp\"" LIMIT_COUNT 1)
+      if(json_include)
+        list(APPEND json_sources ${source})
+      endif()
+    endforeach()
+    if(json_sources)
+      list(REMOVE_ITEM sources ${json_sources})
+    endif()
+  endif()
+
   add_library(millrace_${name} STATIC ${sources})
   target_include_directories(millrace_${name} PUBLIC ${CMAKE_SOURCE_DIR}/src)
   foreach(dep IN LISTS ARG_DEPS)
@@ -71,9 +80,16 @@ function(millrace_module name)
   else()
     millrace_compile(millrace_${name} hot)
   endif()
+  if(json_sources)
+    add_library(millrace_${name}_json OBJECT ${json_sources})
+    target_include_directories(millrace_${name}_json PRIVATE $<TARGET_PROPERTY:millrace_${name},INCLUDE_DIRECTORIES>)
+    target_compile_definitions(millrace_${name}_json PRIVATE $<TARGET_PROPERTY:millrace_${name},COMPILE_DEFINITIONS>)
+    millrace_compile(millrace_${name}_json control)
+    target_sources(millrace_${name} PRIVATE $<TARGET_OBJECTS:millrace_${name}_json>)
+  endif()
 
   if(testing)
-    add_library(millrace_${name}_testing STATIC ${testing})
+    add_library(millrace_${name}_testing STATIC EXCLUDE_FROM_ALL ${testing})
     target_link_libraries(millrace_${name}_testing PUBLIC millrace_${name} GTest::gtest)
     millrace_compile(millrace_${name}_testing test)
   else()

@@ -2,7 +2,8 @@
 // per group of structs. Members must be std:: types or aggregates of them; std::optional for what may be absent.
 #pragma once
 
-#include <glaze/glaze.hpp>
+#include <glaze/json/read.hpp>
+#include <glaze/json/write.hpp>
 #include <string>
 #include <string_view>
 

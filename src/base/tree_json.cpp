@@ -1,5 +1,7 @@
 #include <format>
 
+#include <glaze/json/generic.hpp>
+
 #include "base/json.hpp"
 #include "base/tree.hpp"
 

@@ -1,7 +1,6 @@
 #include <algorithm>
 #include <mutex>
 
-#include "base/json.hpp"
 #include "model/runtime_internal.hpp"
 #include "model/ubj_internal.hpp"
 #include "model/xgboost_library.hpp"
@@ -101,17 +100,6 @@ class XgboostRuntime final : public Runtime {
   mutable Booster explainer_;
 };
 
-// What of XGBoost's configuration is looked at.
-struct StoredObjective {
-  std::string name;
-};
-struct StoredLearner {
-  StoredObjective objective;
-};
-struct StoredConfig {
-  StoredLearner learner;
-};
-
 // The outputs mean what Runtime promises only under some objectives; a model from elsewhere may have any.
 bool fits(TaskType task, std::string_view objective) {
   switch (task) {
@@ -130,8 +118,7 @@ Result<std::string> objective_of(const XgboostLibrary& library, const Booster& b
   bst_ulong length = 0;
   const char* text = nullptr;
   TRY_VOID(library.check(library.XGBoosterSaveJsonConfig(booster.get(), &length, &text), "reading the objective"));
-  TRY(auto config, json::parse_lenient<StoredConfig>(std::string_view(text, length), "XGBoost's configuration"));
-  return config.learner.objective.name;
+  return xgboost_objective(std::string_view(text, length));
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <sstream>
 
-#include "base/json.hpp"
+#include "base/tree.hpp"
 
 namespace millrace::eval::testing {
 
@@ -22,15 +22,11 @@ std::string content(const std::string& path) {
   return text;
 }
 
-void flatten(const glz::generic& value, const std::string& path, std::map<std::string, double>& to) {
-  if (value.is_number()) {
-    to[path] = value.get<double>();
-  } else if (value.is_array()) {
-    const auto& items = value.get_array();
-    for (std::size_t i = 0; i < items.size(); ++i) flatten(items[i], path + "[" + std::to_string(i) + "]", to);
-  } else if (value.is_object()) {
-    for (const auto& [name, item] : value.get_object()) flatten(item, path.empty() ? name : path + "." + name, to);
-  }
+void flatten(const Tree& value, const std::string& path, std::map<std::string, double>& to) {
+  if (value.is_number()) to[path] = value.as_number();
+  const auto& items = value.items();
+  for (std::size_t i = 0; i < items.size(); ++i) flatten(items[i], path + "[" + std::to_string(i) + "]", to);
+  for (const auto& [name, at, item] : value.members()) flatten(item, path.empty() ? name : path + "." + name, to);
 }
 
 }  // namespace
@@ -43,11 +39,9 @@ std::string reference_folder() {
 }
 
 std::map<std::string, double> expected_numbers(const std::string& file, const std::string& section) {
-  glz::generic all;
   std::map<std::string, double> numbers;
-  if (!glz::read_json(all, content(reference_folder() + "/" + file)) && all.contains(section)) {
-    flatten(all[section], "", numbers);
-  }
+  const auto all = parse_json_tree(content(reference_folder() + "/" + file), file);
+  if (const auto* found = all ? all->find(section) : nullptr) flatten(*found, "", numbers);
   return numbers;
 }
 
