@@ -6,6 +6,7 @@
 #include "base/executor.hpp"
 #include "base/fs.hpp"
 #include "base/json.hpp"
+#include "base/text.hpp"
 #include "blob/local.hpp"
 #include "cli/print.hpp"
 #include "flow/jobs.hpp"
@@ -39,7 +40,7 @@ backup::Progress told(const cli::Tell& tell) {
 }
 
 std::string text_of(const backup::Manifest& manifest) {
-  return std::format("{}   {} blobs, {}   from {}, {}\n", manifest.id, cli::with_thousands(manifest.blob_count),
+  return std::format("{}   {} blobs, {}   from {}, {}\n", manifest.id, with_thousands(manifest.blob_count),
                      format_size(manifest.blob_bytes), manifest.from, manifest.program);
 }
 

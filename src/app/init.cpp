@@ -6,6 +6,7 @@
 #include "base/fs.hpp"
 #include "base/ids.hpp"
 #include "base/process.hpp"
+#include "base/text.hpp"
 #include "cli/print.hpp"
 #include "data/infer.hpp"
 #include "data/ingest.hpp"
@@ -33,13 +34,6 @@ std::string name_of(const std::string& file) {
   }
   while (!out.empty() && out.back() == '_') out.pop_back();
   if (out.empty() || std::isdigit(static_cast<unsigned char>(out[0]))) out = "data" + out;
-  return out;
-}
-
-std::string absolute(const std::string& path) {
-  char* real = realpath(path.c_str(), nullptr);
-  std::string out = real ? real : path;
-  std::free(real);
   return out;
 }
 
@@ -93,8 +87,8 @@ std::string columns_table(const data::IngestOutput& output) {
   cli::Table table({"  column", "type", "values", "nulls", "use", "why"}, {false, false, true, true});
   for (std::size_t i = 0; i < std::min(columns.size(), shown_max); ++i) {
     const auto& profile = output.analysis.columns[i];
-    table.add({"  " + table::excerpt(columns[i].name, 40), columns[i].type, cli::with_thousands(profile.distinct),
-               cli::with_thousands(profile.nulls), columns[i].role, table::excerpt(columns[i].why, why_max)});
+    table.add({"  " + table::excerpt(columns[i].name, 40), columns[i].type, with_thousands(profile.distinct),
+               with_thousands(profile.nulls), columns[i].role, table::excerpt(columns[i].why, why_max)});
   }
   return table.text() +
          (columns.size() > shown_max ? std::format("  and {} more\n", columns.size() - shown_max) : std::string());

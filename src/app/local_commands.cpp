@@ -1,6 +1,7 @@
-// schema, explain.
+// schema, explain, and what the local commands share.
 #include "app/local_commands.hpp"
 
+#include <cstdlib>
 #include <format>
 
 #include "api/native/map.hpp"
@@ -10,6 +11,13 @@
 #include "loop/project.hpp"
 
 namespace millrace::app {
+
+std::string absolute(const std::string& path) {
+  char* real = realpath(path.c_str(), nullptr);
+  std::string out = real ? real : path;
+  std::free(real);
+  return out;
+}
 
 Result<cli::Output> schema() { return cli::Output{loop::json_schema() + "\n"}; }
 

@@ -21,6 +21,9 @@ Result<cli::Output> restore(const cli::RestoreOptions& options, Env& env);
 // before.
 Result<cli::Output> supervise(int argc, char** argv);
 
+// From the root on, links followed; `path` itself where nothing is there.
+std::string absolute(const std::string& path);
+
 // Set by SIGINT and SIGTERM; the second SIGINT ends the process at once.
 bool interrupted();
 void catch_signals();

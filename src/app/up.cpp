@@ -41,13 +41,6 @@ Result<Listen> parse_listen(const std::string& text) {
 }
 
 // Of something that exists.
-std::string absolute(const std::string& path) {
-  char* real = realpath(path.c_str(), nullptr);
-  std::string out = real ? real : path;
-  std::free(real);
-  return out;
-}
-
 void say(const std::string& text) {
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);

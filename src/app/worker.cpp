@@ -29,10 +29,8 @@ Result<cli::Output> worker(const std::string& server, const std::string& data_di
   TRY(auto address, cli::find_server(env.fs, environment, ".", server, data_dir));
   remote::RemoteJobSource source(env, address.url, address.token);
   SystemProcesses processes(env.clock);
-  char* absolute = realpath(data_dir.c_str(), nullptr);
   train::Worker::Config config;
-  config.data_dir = absolute ? absolute : data_dir;
-  std::free(absolute);
+  config.data_dir = absolute(data_dir);
   config.name = name.empty() ? std::format("worker-{}", getpid()) : name;
   config.scratch_dir = join_path(config.data_dir, "scratch-" + config.name);
   config.output_dir = join_path(config.data_dir, "runs");

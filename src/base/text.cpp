@@ -77,4 +77,11 @@ std::string_view last_lines(std::string_view text, std::size_t bytes) {
   return out;
 }
 
+std::string with_thousands(std::int64_t number) {
+  auto digits = std::to_string(number);
+  for (int at = static_cast<int>(digits.size()) - 3; at > (number < 0 ? 1 : 0); at -= 3)
+    digits.insert(static_cast<std::size_t>(at), ",");
+  return digits;
+}
+
 }  // namespace millrace

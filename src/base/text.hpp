@@ -1,7 +1,8 @@
-// Text of unknown origin made fit to be shown.
+// Text made fit to be shown: of unknown origin, and numbers.
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -14,5 +15,7 @@ std::string printable(std::string_view bytes);
 
 // The last `bytes` at most, from the beginning of a line where one begins in them; line ends at the end are left out.
 std::string_view last_lines(std::string_view text, std::size_t bytes);
+
+std::string with_thousands(std::int64_t number);  // 7,043
 
 }  // namespace millrace

@@ -49,5 +49,13 @@ TEST(LastLines, WholeLinesWhereThereAreSome) {
   EXPECT_EQ(last_lines("", 3), "");
 }
 
+TEST(WithThousands, Table) {
+  EXPECT_EQ(with_thousands(0), "0");
+  EXPECT_EQ(with_thousands(999), "999");
+  EXPECT_EQ(with_thousands(1000), "1,000");
+  EXPECT_EQ(with_thousands(-1234567), "-1,234,567");
+  EXPECT_EQ(with_thousands(-123), "-123");
+}
+
 }  // namespace
 }  // namespace millrace

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <format>
 
+#include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/print.hpp"
 

@@ -1,6 +1,7 @@
 // status, apply, data, ingest.
 #include <format>
 
+#include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/print.hpp"
 

@@ -3,6 +3,7 @@
 #include <format>
 
 #include "base/error_codes.hpp"
+#include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/print.hpp"
 

@@ -1,6 +1,7 @@
 // models gc, diff, export, import.
 #include <format>
 
+#include "base/text.hpp"
 #include "cli/commands.hpp"
 #include "cli/print.hpp"
 

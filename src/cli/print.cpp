@@ -34,13 +34,6 @@ std::string Table::text() const {
   return out;
 }
 
-std::string with_thousands(std::int64_t number) {
-  auto digits = std::to_string(number);
-  for (int at = static_cast<int>(digits.size()) - 3; at > (number < 0 ? 1 : 0); at -= 3)
-    digits.insert(static_cast<std::size_t>(at), ",");
-  return digits;
-}
-
 std::string short_number(double value) { return std::isnan(value) ? "-" : std::format("{:.4g}", value); }
 
 std::string short_time(std::string_view rfc3339) {

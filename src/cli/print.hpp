@@ -25,7 +25,6 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-std::string with_thousands(std::int64_t number);   // 7,043
 std::string short_number(double value);            // 4 significant digits; "-" for NaN
 std::string short_time(std::string_view rfc3339);  // "2026-11-20 09:40:12"
 std::string short_digest(std::string_view hex);    // first 12

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <unordered_set>
 
+#include "base/text.hpp"
 #include "data/hash_internal.hpp"
 
 namespace millrace::data {
@@ -15,13 +16,6 @@ using table::Type;
 
 constexpr std::size_t ranges_max = 5;
 constexpr std::size_t samples_max = 5;
-
-std::string shown(std::int64_t n) {
-  std::string text = std::to_string(n);
-  for (auto i = static_cast<std::ptrdiff_t>(text.size()) - 3; i > 0; i -= 3)
-    text.insert(static_cast<std::size_t>(i), ",");
-  return text;
-}
 
 std::string number(double value) { return table::to_text(value); }
 
@@ -163,13 +157,13 @@ struct Checker::Rule {
       result.message = broken ? "there is no such column" : "is there";
       return;
     }
-    result.message = shown(result.bad) + " of " + shown(rows) + " values " + allowed;
+    result.message = with_thousands(result.bad) + " of " + with_thousands(rows) + " values " + allowed;
     if (!broken || result.rows.empty()) return;
     result.message += "   rows ";
     for (std::size_t i = 0; i < result.rows.size(); i++) {
       const RowRange& range = result.rows[i];
-      result.message += (i ? ", " : "") + shown(range.first);
-      if (range.last > range.first) result.message += "-" + shown(range.last);
+      result.message += (i ? ", " : "") + with_thousands(range.first);
+      if (range.last > range.first) result.message += "-" + with_thousands(range.last);
     }
     if (result.rows.size() == ranges_max) result.message += ", ...";
   }
@@ -250,7 +244,7 @@ CheckReport Checker::finish() {
     result.rule = "rows";
     result.level = holds ? "ok" : "error";
     result.total = rows_;
-    result.message = shown(rows_) + " rows (wanted: " + sign + " " + shown(bound) + ")";
+    result.message = with_thousands(rows_) + " rows (wanted: " + sign + " " + with_thousands(bound) + ")";
     out.results.push_back(std::move(result));
   };
   if (config_.rows_min) add_rows(*config_.rows_min, rows_ >= *config_.rows_min, ">=");

@@ -15,7 +15,7 @@ namespace millrace::data {
 
 namespace {
 
-Error cancelled() { return {Code::cancelled, "data.cancelled", "it was cancelled"}; }
+Error checkout_cancelled() { return {Code::cancelled, "data.cancelled", "it was cancelled"}; }
 
 // The rows with the masked columns as text, and a look at the task between batches.
 class Masked final : public table::BatchReader {
@@ -32,7 +32,7 @@ class Masked final : public table::BatchReader {
   std::int64_t rows() const { return rows_; }
 
   Result<std::optional<table::Batch>> next() override {
-    if (task_.cancelled && task_.cancelled()) return fail(cancelled());
+    if (task_.cancelled && task_.cancelled()) return fail(checkout_cancelled());
     TRY(auto batch, from_->next());
     if (!batch) return std::optional<table::Batch>();
     rows_ += batch->rows();
@@ -98,7 +98,7 @@ Result<void> each_batch(const Task& task, blob::Store& store, const std::vector<
                         const std::vector<Part>& parts, const std::function<void(const table::Batch&)>& visit) {
   TRY(auto reader, read_parts(store, schema, parts));
   while (true) {
-    if (task.cancelled && task.cancelled()) return fail(cancelled());
+    if (task.cancelled && task.cancelled()) return fail(checkout_cancelled());
     TRY(const auto batch, reader->next());
     if (!batch) return {};
     visit(*batch);

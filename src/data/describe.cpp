@@ -1,18 +1,12 @@
 #include <format>
 #include <map>
 
+#include "base/text.hpp"
 #include "data/infer.hpp"
 
 namespace millrace::data {
 
 namespace {
-
-std::string shown(std::int64_t n) {
-  std::string text = std::to_string(n);
-  for (auto i = static_cast<std::ptrdiff_t>(text.size()) - 3; i > 0; i -= 3)
-    text.insert(static_cast<std::size_t>(i), ",");
-  return text;
-}
 
 std::string counted(int n, std::string_view one, std::string_view many) {
   return std::to_string(n) + " " + std::string(n == 1 ? one : many);
@@ -61,7 +55,8 @@ std::string task_line(const Inference& inference) {
 std::vector<std::string> describe(const Analysis& analysis) {
   const Inference& inference = analysis.inference;
   std::vector<std::string> out;
-  out.push_back(shown(analysis.rows) + " rows, " + shown(static_cast<std::int64_t>(inference.columns.size())) +
+  out.push_back(with_thousands(analysis.rows) + " rows, " +
+                with_thousands(static_cast<std::int64_t>(inference.columns.size())) +
                 " columns: " + columns_line(inference));
   std::string second = inference.task.empty() ? "" : task_line(inference);
   if (!inference.key.empty()) second += (second.empty() ? "key: " : "   key: ") + inference.key;

@@ -5,19 +5,13 @@
 #include <map>
 
 #include "base/nearest.hpp"
+#include "base/text.hpp"
 #include "data/leak_internal.hpp"
 #include "table/value.hpp"
 
 namespace millrace::data {
 
 namespace {
-
-std::string shown(std::int64_t n) {
-  std::string text = std::to_string(n);
-  for (auto i = static_cast<std::ptrdiff_t>(text.size()) - 3; i > 0; i -= 3)
-    text.insert(static_cast<std::size_t>(i), ",");
-  return text;
-}
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -135,18 +129,18 @@ std::unexpected<Error> bad_target(const std::string& message) {
 }
 
 // Which rule makes which task of the target; empty task when none does.
-struct Task {
+struct TargetTask {
   std::string name, why;
 };
-Task task_of(const ColumnProfile& t) {
-  const std::string distinct = shown(t.distinct);
+TargetTask task_of(const ColumnProfile& t) {
+  const std::string distinct = with_thousands(t.distinct);
   if (t.type == "boolean") return {"binary", "the target is true or false"};
   if (t.distinct == 2) return {"binary", "the target has two values"};
   if (t.type == "text") return {"multiclass", "the target has " + distinct + " words"};
   if (!is_number(t)) return {};
   if (2 * t.distinct > t.count && t.distinct > 10) {
-    return {"regression",
-            "more than half of the target's numbers are distinct (" + distinct + " of " + shown(t.count) + ")"};
+    return {"regression", "more than half of the target's numbers are distinct (" + distinct + " of " +
+                              with_thousands(t.count) + ")"};
   }
   const bool fractions = t.type == "float64" && std::ranges::any_of(t.top, [](const ValueCount& v) {
                            const auto value = table::from_text(v.value, table::Type::float64);
@@ -192,11 +186,11 @@ Result<void> judge_target(const ColumnProfile& target, const InferRequest& reque
                       "'); write them with a decimal point");
   }
   if (is_mostly_distinct_text(target)) {
-    return bad_target(name + " has another word in most rows (" + shown(target.distinct) + " in " +
-                      shown(target.count) + "): nothing can be learned from it; is it the right column?");
+    return bad_target(name + " has another word in most rows (" + with_thousands(target.distinct) + " in " +
+                      with_thousands(target.count) + "): nothing can be learned from it; is it the right column?");
   }
   const bool automatic = request.task.empty() || request.task == "auto";
-  Task task = task_of(target);
+  TargetTask task = task_of(target);
   if (automatic && task.name.empty()) {
     return bad_target(name + " is a " + target.type + "; a target is numbers, words, or true/false");
   }
@@ -204,7 +198,7 @@ Result<void> judge_target(const ColumnProfile& target, const InferRequest& reque
     if (request.task == "regression" && !is_number(target))
       return bad_target(name + " holds no numbers: it can't be a regression");
     if (request.task == "binary" && target.distinct != 2) {
-      return bad_target(name + " has " + shown(target.distinct) + " values: it can't be a binary task");
+      return bad_target(name + " has " + with_thousands(target.distinct) + " values: it can't be a binary task");
     }
     task = {request.task, "given"};
   }
@@ -212,7 +206,8 @@ Result<void> judge_target(const ColumnProfile& target, const InferRequest& reque
   out.task_why = task.why;
   if (out.task == "regression") return {};
   if (static_cast<std::size_t>(target.distinct) != target.top.size()) {
-    return bad_target(name + " has " + shown(target.distinct) + " classes, too many to learn; is it the right column?");
+    return bad_target(name + " has " + with_thousands(target.distinct) +
+                      " classes, too many to learn; is it the right column?");
   }
   out.classes = classes_of(target);
   note_small_classes(out);
@@ -248,15 +243,16 @@ InputColumn judge_column(const ColumnProfile& c, std::int64_t rows, const InferR
   if (c.count == 0) return left_out("empty");
   if (c.distinct == 1 && c.nulls == 0) return left_out("the same in every row: " + table::excerpt(c.min, 40));
   if (!asked) {  // who names a column wants it
-    if (numbers_rows(c, rows)) return left_out("names rows: " + shown(c.distinct) + " distinct whole numbers");
+    if (numbers_rows(c, rows)) return left_out("names rows: " + with_thousands(c.distinct) + " distinct whole numbers");
     if (names_rows(c, rows)) return left_out("names rows: another word in each");
     if (is_long_text(c))
-      return left_out("long text: " + shown(std::llround(*c.mean_length)) + " characters on average");
+      return left_out("long text: " + with_thousands(std::llround(*c.mean_length)) + " characters on average");
     if (is_mostly_distinct_text(c)) {
-      return left_out("mostly distinct text: " + shown(c.distinct) + " values in " + shown(c.count) + " rows");
+      return left_out("mostly distinct text: " + with_thousands(c.distinct) + " values in " + with_thousands(c.count) +
+                      " rows");
     }
   }
-  std::string why = c.type == "text"      ? shown(c.distinct) + " categories"
+  std::string why = c.type == "text"      ? with_thousands(c.distinct) + " categories"
                     : c.type == "boolean" ? "true or false"
                     : is_number(c)        ? "numbers"
                                           : "a date, in parts";
@@ -274,7 +270,7 @@ std::string listed(const std::vector<std::string>& names) {
 
 void add_notes(const std::vector<ColumnProfile>& columns, Inference& out) {
   if (out.rows_without_target > 0) {
-    out.notes.push_back(shown(out.rows_without_target) + " rows have no target: kept for prediction only");
+    out.notes.push_back(with_thousands(out.rows_without_target) + " rows have no target: kept for prediction only");
   }
   if (out.key_proposed) out.notes.push_back("\"" + out.key + "\" taken as the key: it has another value in every row");
   std::map<std::string, std::vector<std::string>> left_out;  // by the kind of reason: what stands before the colon
@@ -282,7 +278,7 @@ void add_notes(const std::vector<ColumnProfile>& columns, Inference& out) {
   for (std::size_t i = 0; i < columns.size(); i++) {
     const InputColumn& role = out.columns[i];
     if (role.role == "input" && columns[i].nulls > 0) {
-      missing += (missing.empty() ? "" : ", ") + role.name + " " + shown(columns[i].nulls);
+      missing += (missing.empty() ? "" : ", ") + role.name + " " + with_thousands(columns[i].nulls);
     }
     if (role.role != "target" && holds_local_dates(columns[i])) {
       out.notes.push_back("\"" + role.name + "\" looks like dates ('" + columns[i].top.front().value +

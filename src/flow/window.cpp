@@ -1,4 +1,5 @@
 #include "flow/window.hpp"
+#include "base/text.hpp"
 
 #include <algorithm>
 #include <cstdlib>
@@ -23,12 +24,6 @@ bool is_open(const Window& window, LocalTime time) {
   const auto minute = static_cast<int>((time - day) / chr::minutes(1));
   if (window.from < window.to) return minute >= window.from && minute < window.to;
   return minute >= window.from || minute < window.to;
-}
-
-std::string thousands(std::uint64_t value) {
-  std::string out = std::format("{}", value);
-  for (int at = static_cast<int>(out.size()) - 3; at > 0; at -= 3) out.insert(static_cast<std::size_t>(at), ",");
-  return out;
 }
 
 }  // namespace
@@ -86,7 +81,8 @@ QuietHours quietest(const HourlyRequests& requests) {
     if (here < best || (here == best && far(start) < far(out.start_hour))) out.start_hour = start;
   }
   out.reason = std::format("{} of {} requests of the last {} day{} fell into {}-{}",
-                           thousands(sum_from(out.start_hour)), thousands(total), requests.days,
+                           with_thousands(static_cast<std::int64_t>(sum_from(out.start_hour))),
+                           with_thousands(static_cast<std::int64_t>(total)), requests.days,
                            requests.days == 1 ? "" : "s", format_minute_of_day(out.start_hour * 60),
                            format_minute_of_day((out.start_hour + quiet_hours_length) % 24 * 60));
   return out;

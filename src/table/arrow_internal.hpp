@@ -54,6 +54,7 @@ Result<Batch> finish_batch(const std::shared_ptr<arrow::Schema>& schema, std::ve
 
 // How many rows of this schema make a batch or a row group: bounds memory for wide tables. Depends on nothing else.
 std::int64_t rows_per_batch(std::size_t columns);
+inline constexpr std::size_t batch_text_bytes = 64 << 20;  // a batch ends at as much, rows or not
 
 }  // namespace millrace::table
 

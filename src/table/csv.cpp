@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::size_t record_bytes_max = 16 << 20;
 constexpr std::size_t sample_bytes = 256 << 10;
-constexpr std::size_t batch_text_bytes = 64 << 20;
 
 std::unexpected<Error> bad_csv(std::int64_t line, const std::string& what) {
   return fail(Code::invalid_argument, "table.bad_csv", "line " + std::to_string(line) + ": " + what);

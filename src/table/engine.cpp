@@ -26,8 +26,6 @@ std::string sql_name(std::string_view name) {
 
 namespace {
 
-constexpr std::size_t batch_text_bytes = 64 << 20;
-
 Error duck_error(duckdb_error_type type, const char* text, std::string_view doing) {
   std::string message = std::string(doing) + ": " + (text ? text : "DuckDB gave no reason");
   switch (type) {
