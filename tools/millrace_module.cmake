@@ -2,8 +2,11 @@
 # system headers only, so that their object is the same in every checkout and ccache shares it). Code that waits for
 # disks, clients and child processes is compiled with -O1 (`CONTROL`), as are tests and, in every module, files that
 # include base/json.hpp: that halves their time and nobody can measure it at run time. So keep JSON out of files whose
-# speed counts. MILLRACE_PCH=OFF (preset debug) keeps every file's own includes honest.
+# speed counts. Other files are compiled four together, because each needs the same headers and templates once more: so a
+# name in an unnamed namespace belongs to its module. MILLRACE_PCH=OFF and MILLRACE_UNITY=OFF (preset debug) keep every
+# file's own includes honest.
 option(MILLRACE_PCH "precompiled headers" ON)
+option(MILLRACE_UNITY "files of a module are compiled together" ON)
 set(millrace_std_headers <algorithm> <array> <atomic> <charconv> <chrono> <cmath> <cstdint> <expected> <format> <functional> <limits>
                          <map> <memory> <mutex> <numeric> <optional> <set> <span> <string> <string_view> <utility> <variant> <vector>)
 
@@ -42,11 +45,36 @@ function(millrace_compile target kind)
   endif()
 endfunction()
 
-# millrace_module(NAME [CONTROL] [DEPS modules...] [LIBS third-party...] [TEST_DEPS modules...] [TEST_LIBS ...])
+# Compiles the target's sources four together, but JSON alone. Sources that match `job` (a regular expression, empty for
+# none) stay apart from the others: the linker takes whole objects, and the server's program must not take those.
+function(millrace_unity target job)
+  if(NOT MILLRACE_UNITY)
+    return()
+  endif()
+  get_target_property(sources ${target} SOURCES)
+  set(count_server 0)
+  set(count_job 0)
+  foreach(source IN LISTS sources)
+    file(STRINGS ${source} json_include REGEX "^#include \"(base/json|base/json_schema|api/native/wire_internal)\\.hpp\"" LIMIT_COUNT 1)
+    if(json_include)
+      continue()
+    endif()
+    set(side server)
+    if(job AND source MATCHES "${job}")
+      set(side job)
+    endif()
+    math(EXPR group "${count_${side}} / 4")
+    math(EXPR count_${side} "${count_${side}} + 1")
+    set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${side}_${group})
+  endforeach()
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP UNITY_BUILD_RELOCATABLE ON)
+endfunction()
+
+# millrace_module(NAME [CONTROL] [JOB pattern] [DEPS modules...] [LIBS third-party...] [TEST_DEPS modules...] [TEST_LIBS ...])
 # One static library per folder src/NAME from its .cpp files, one test program NAME_test from its *_test.cpp files
 # (testing/*.cpp go into NAME_testing, which other modules' tests may link).
 function(millrace_module name)
-  cmake_parse_arguments(ARG "CONTROL" "" "DEPS;LIBS;TEST_DEPS;TEST_LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "CONTROL" "JOB" "DEPS;LIBS;TEST_DEPS;TEST_LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.cpp)
   set(tests ${sources})
   set(testing ${sources})
@@ -80,6 +108,7 @@ function(millrace_module name)
   else()
     millrace_compile(millrace_${name} hot)
   endif()
+  millrace_unity(millrace_${name} "${ARG_JOB}")
   if(json_sources)
     add_library(millrace_${name}_json OBJECT ${json_sources})
     target_include_directories(millrace_${name}_json PRIVATE $<TARGET_PROPERTY:millrace_${name},INCLUDE_DIRECTORIES>)
