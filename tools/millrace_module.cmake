@@ -67,6 +67,8 @@ function(millrace_unity target job)
     math(EXPR count_${side} "${count_${side}} + 1")
     set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${side}_${group})
   endforeach()
+  # A class of a .cpp file may have members of its unnamed namespace; the compiler takes what is included for a header.
+  target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP UNITY_BUILD_RELOCATABLE ON)
 endfunction()
 

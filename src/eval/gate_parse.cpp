@@ -249,12 +249,12 @@ class Parser {
 
   Result<void> read_error(std::string right, Place at) {
     std::erase(right, ' ');
-    const bool down = right == "-error";
-    if (!down && right != "error") return bad(line_.required, at, "expected 'error', '-error' or a number");
+    const bool lower = right == "-error";
+    if (!lower && right != "error") return bad(line_.required, at, "expected 'error', '-error' or a number");
     if (gate_.rival.empty()) {
       return bad(line_.required, at, "'error' is of a difference: write 'METRIC - baseline.METRIC' on the left");
     }
-    if (gate_.op != (down ? Gate::Op::below : Gate::Op::above)) {
+    if (gate_.op != (lower ? Gate::Op::below : Gate::Op::above)) {
       return bad(line_.required, 0, "with the error write '> error' (larger) or '< -error' (smaller)");
     }
     gate_.bound = Gate::Bound::error;
