@@ -73,7 +73,10 @@ void rot(Sim& sim) {
       return;
     }
     auto bad = content;
-    bad.back() ^= 1;
+    if (bad.empty())
+      bad = "more";
+    else
+      bad.back() ^= 1;
     const auto writer = sim.m().blobs->create();
     if (!writer || !(*writer)->append(bad)) return sim.say("blobs: no upload can be begun");
     const auto refused = (*writer)->commit_as(*digest);
