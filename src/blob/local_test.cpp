@@ -433,6 +433,21 @@ TEST(LocalBlobCrash, WhatWasCommittedIsThereAndTheRestIsNot) {
   }
 }
 
+// Its writer dies between the new name and the sync of the folder, so a power cut may take the name; whoever finds the
+// blob there and pins it is going to name it.
+TEST(LocalBlobCrash, WhatWasPinnedIsThereWhoeverWroteIt) {
+  for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    SCOPED_TRACE(seed);
+    TestEnv t(TestEnv::Disk::sim, seed);
+    ASSERT_TRUE(t.faults.arm("blob.write.after_rename=error"));
+    ASSERT_FALSE(open(t)->put("half-way"));
+    const Digest digest = sha256("half-way");
+    ASSERT_TRUE(open(t)->pin(digest));
+    t.sim_fs().crash(t.rng);
+    EXPECT_EQ(open(t)->read(digest, 100).value_or("gone"), "half-way");
+  }
+}
+
 TEST(LocalBlobCrash, ACollectionLosesNothingThatIsReferenced) {
   for (std::uint64_t seed = 0; seed < 8; ++seed) {
     for (std::uint64_t last = 0;; ++last) {

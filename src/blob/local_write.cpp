@@ -144,7 +144,7 @@ Result<void> LocalStore::pin(const Digest& digest) {
     if (rescued.error().code != Code::not_found) return rescued;
   }
   TRY_VOID(find(digest));
-  return ok();
+  return env_.fs.sync_dir(object_dir(digest));  // its writer may have died before doing so
 }
 
 Result<void> LocalStore::make_object_dir(const Digest& digest) {
