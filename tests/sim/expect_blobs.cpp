@@ -14,7 +14,9 @@ void ExpectBlobs::perhaps_stored(const std::string& content) {
 
 void ExpectBlobs::collected(const std::set<Digest>& needed, TimePoint now, Duration grace) {
   for (auto& [digest, known] : known_) {
-    if (!needed.contains(digest) && known.since <= now - grace) known.must = false;
+    if (known.since > now - grace) continue;
+    known.since = {};  // its grace is over, and does not begin anew when the clock is set back
+    if (!needed.contains(digest)) known.must = false;
   }
 }
 

@@ -19,7 +19,8 @@ class ExpectBlobs {
   // It was written or pinned at `now`, or perhaps it was.
   void stored(const std::string& content, TimePoint now);
   void perhaps_stored(const std::string& content);
-  // A collection runs at `now`: what nobody needs and is older than the grace may go.
+  // A collection runs at `now`: what nobody needs and is older than the grace may go. What is needed stays until nobody
+  // needs it; its grace is over from now on, for its pin goes.
   void collected(const std::set<Digest>& needed, TimePoint now, Duration grace);
 
   const std::string* content(const Digest& digest) const;
