@@ -1,7 +1,5 @@
 #include "flow/housekeeping.hpp"
 
-#include <string>
-
 namespace millrace::flow {
 
 namespace {
@@ -42,6 +40,13 @@ Result<void> texts_in_use(meta::Reader& reader, const std::function<void(std::st
   return visit_all(reader,
                    "SELECT checkpoint FROM flow_jobs WHERE state IN ('failed', 'cancelled') AND checkpoint IS NOT NULL",
                    visit);
+}
+
+Result<std::set<std::string>> keys_under_way(meta::Reader& reader) {
+  std::set<std::string> out;
+  TRY(auto rows, reader.query("SELECT run_key FROM flow_pipeline_runs WHERE state = 'running'"));
+  for (const auto& row : rows) out.insert(row.text(0));
+  return out;
 }
 
 Result<std::optional<TimePoint>> oldest_attempt(meta::Reader& reader) {

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <functional>
 #include <optional>
+#include <set>
+#include <string>
 #include <string_view>
 
 #include "base/clock.hpp"
@@ -16,6 +18,10 @@ namespace millrace::flow {
 // of unfinished pipeline runs; checkpoints and results of those that failed or were cancelled, because they may be
 // taken up again for as long as they are remembered.
 Result<void> texts_in_use(meta::Reader& reader, const std::function<void(std::string_view)>& visit);
+
+// The keys of the pipeline runs that are not over. What their next steps need may stand in records of whoever started
+// them, and in no text above as long as the first step is not planned.
+Result<std::set<std::string>> keys_under_way(meta::Reader& reader);
 
 // When the running attempt began that has run longest; nullopt when none runs.
 Result<std::optional<TimePoint>> oldest_attempt(meta::Reader& reader);

@@ -38,6 +38,9 @@ struct Bench {
     return *store->read(
         [&](meta::Reader& reader) { return count_over(reader, store.clock.now() - std::chrono::days(90)); });
   }
+  std::set<std::string> under_way() {
+    return *store->read([](meta::Reader& reader) { return keys_under_way(reader); });
+  }
   std::optional<TimePoint> oldest() {
     return *store->read([](meta::Reader& reader) { return oldest_attempt(reader); });
   }
@@ -59,6 +62,7 @@ TEST(Housekeeping, WorkThatIsNotOverNeedsItsTexts) {
 
   Pipeline two{"two", {{.name = "one", .kind = "one"}, {.name = "other", .kind = "other", .needs = {"one"}}}};
   auto run = *b.pipelines.start(two, {.key = "r"});
+  EXPECT_EQ(b.under_way(), std::set<std::string>{"r"});
   auto one = b.claim("one");
   ASSERT_TRUE(b.jobs.complete(one.lease, "made by one"));
   EXPECT_TRUE(b.uses("made by one")) << "its step has not been told yet";
@@ -68,6 +72,7 @@ TEST(Housekeeping, WorkThatIsNotOverNeedsItsTexts) {
   ASSERT_TRUE(b.jobs.heartbeat(other.lease, {}, "other half way"));
   ASSERT_TRUE(b.jobs.fail(other.lease, {FailureKind::time, "too long", ""}, false));
   ASSERT_TRUE(b.pipelines.advance(run));
+  EXPECT_TRUE(b.under_way().empty());
   EXPECT_TRUE(b.uses("other half way")) << "it may be taken up again";
   EXPECT_TRUE(b.uses("made by one"));
 }

@@ -56,9 +56,11 @@ Result<NeededBlobs> NeededBlobs::collect(meta::Reader& reader, const GarbagePoli
   TRY(auto parts, data::part_digests(reader));
   for (const auto& part : parts) out.add(Need::dataset, part);
   Result<void> readable;
+  TRY(const auto under_way, flow::keys_under_way(reader));
   TRY_VOID(each_training(reader, [&](const Training& training) {
     if (rows_needed(policy, now, training.started, runs.contains(training.run)))
       return out.add(Need::training, training.plan);
+    if (under_way.contains(training.run)) return out.add(Need::work, training.plan);  // its steps are made from it
     // Small, and what a run is judged by later: as long as its record.
     auto plan = parse_plan(training.plan);
     if (!plan) readable = fail(plan.error());

@@ -2,6 +2,7 @@
 
 #include "base/testing/reason.hpp"
 #include "blob/testing/memory.hpp"
+#include "flow/pipelines.hpp"
 #include "loop/plan.hpp"
 #include "loop/service.hpp"
 #include "meta/testing/temp_store.hpp"
@@ -188,6 +189,26 @@ TEST_F(GarbageTest, WhatARunningJobHasWrittenIsNeverTaken) {
   EXPECT_EQ(report.jobs, 1);
   EXPECT_EQ(report.blobs, 1);
   EXPECT_FALSE(there(checkpoint));
+}
+
+TEST_F(GarbageTest, ATrainingUnderWayNeedsWhatItsStepsAreMadeFromHoweverOldItIs) {
+  auto labels = blob("labels that its first step will join");
+  flow::Pipelines pipelines(*env, *store, jobs,
+                            [](auto&&...) { return Result<flow::StepPlan>(flow::StepPlan::stop("")); });
+  flow::Pipeline pipeline{"training", {{.name = "assemble", .kind = "assemble"}}};
+  auto run = store->write([&](meta::Tx& tx) -> Result<std::string> {
+    RunPlan plan;
+    plan.run = "run";
+    plan.labels = labels;
+    TRY_VOID(add_training(tx, {"run", 1, 1, 0, 0, "", render_plan(plan), true, store.clock.now()}));
+    return pipelines.start(tx, pipeline, {.key = "run"});
+  });
+  ASSERT_TRUE(run);
+  store.clock.advance(std::chrono::days(91));  // the server was off
+  EXPECT_EQ(collect().blobs, 0);
+  EXPECT_TRUE(there(labels));
+  ASSERT_TRUE(pipelines.advance(*run));
+  EXPECT_EQ(collect().blobs, 1) << "it is over";
 }
 
 TEST_F(GarbageTest, FilesOfWorkThatIsLongOverGo) {
