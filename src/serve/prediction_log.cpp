@@ -162,7 +162,7 @@ Result<std::shared_ptr<PredictionLog::Segment>> PredictionLog::next_segment(cons
   std::lock_guard lock(roll_mutex_);
   auto present = segment_.load();
   if (present && present.get() != full) return present;  // somebody else was first
-  auto number = number_ + 1;
+  auto number = begun_ = number_ + 1;
   auto path = join_path(config_.dir, segment_name(number));
   TRY(auto file, env_.fs.open_mapped(path, config_.segment_bytes));
   TRY_VOID(env_.faults.reach("serve.segment.after_create"));
@@ -218,6 +218,7 @@ Result<void> PredictionLog::sync() {
 void PredictionLog::close_segment() {
   std::lock_guard lock(roll_mutex_);
   segment_.store(nullptr, std::memory_order_release);
+  number_ = std::max(number_, begun_);
 }
 
 Result<std::uint64_t> PredictionLog::closed_through() {

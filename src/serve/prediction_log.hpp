@@ -70,7 +70,7 @@ class PredictionLog {
   // cut, and no later call changes that; lines that come afterwards go into another segment.
   Result<void> sync();
   // Closes the present segment: the next line goes into another one. Writers in the middle of a line finish it where
-  // they began.
+  // they began. A segment that could not be made whole is closed too.
   void close_segment();
   // The highest number such that no segment up to it changes any more, and all of it is durable.
   Result<std::uint64_t> closed_through();
@@ -89,7 +89,8 @@ class PredictionLog {
   std::atomic<std::shared_ptr<Segment>> segment_;
   std::mutex roll_mutex_;
   std::mutex sync_mutex_;
-  std::uint64_t number_ = 0;
+  std::uint64_t number_ = 0;  // guarded by roll_mutex_, as is the next
+  std::uint64_t begun_ = 0;   // making this one was begun: its file may be there, and the next line would go into it
   std::vector<std::shared_ptr<Segment>> unsynced_;
   std::atomic<std::uint32_t> schemas_{0};
   std::atomic<std::uint64_t> appended_{0};

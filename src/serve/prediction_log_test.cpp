@@ -258,6 +258,28 @@ TEST(PredictionLog, AnInputOutputErrorIsNotAnEmptyLog) {
   EXPECT_EQ(list_segments(t.env.fs, t.path("log"))->size(), 1u);
 }
 
+// Else a roll of everything waits for it until the next line comes.
+TEST(PredictionLog, ASegmentThatCouldNotBeMadeWholeIsClosedWithTheOthers) {
+  TestEnv t;
+  const float scores[] = {0.5f};
+  IdMaker ids(t.clock, t.rng);
+  auto log = *PredictionLog::open(config(t), t.env);
+  auto handle = log->schema(schema_a);
+  auto line = [&] { return log->append(handle, ids.make(), t.clock.now(), "", scores, 1, row_a).has_value(); };
+  for (const std::string point : {"after_create", "before_header", "after_header"}) {
+    ASSERT_TRUE(t.faults.arm("serve.segment." + point + "=error"));
+    EXPECT_FALSE(line());
+    EXPECT_EQ(list_segments(t.env.fs, t.path("log"))->size(), 1u);
+    EXPECT_EQ(*log->closed_through(), 0u) << "the next line goes into it";
+  }
+  ASSERT_TRUE(t.faults.arm(""));
+  log->close_segment();
+  EXPECT_EQ(*log->closed_through(), 1u);
+  EXPECT_TRUE(line());
+  EXPECT_EQ(list_segments(t.env.fs, t.path("log"))->back().number, 2u);
+  EXPECT_EQ(read_all(t).size(), 1u);
+}
+
 TEST(PredictionLog, ClosedSegmentsNoLongerChangeAndNumbersAreUsedOnce) {
   TestEnv t;
   const float scores[] = {0.5f};
