@@ -36,10 +36,11 @@ void add(Sim& sim) {
   if (!sim.said.empty() && sim.one_in(5)) {  // said before
     const auto& before = sim.said[sim.below(sim.said.size())];
     if (sim.one_in(2)) {
-      batch = before;
-      bad = false;
-    } else if (before.front().id && sim.labels.expects(fact_of(before.front()))) {
-      batch.back().id = before.front().id;  // a name that stands for another label
+      batch = before.labels;
+      bad = before.bad;
+      reused = before.reused;
+    } else if (const auto& first = before.labels.front(); first.id && sim.labels.expects(fact_of(first))) {
+      batch.back().id = first.id;  // a name that stands for another label
       reused = true;
     }
   }
@@ -57,7 +58,7 @@ void add(Sim& sim) {
     for (const auto& fact : facts) sim.labels.acknowledged(fact);
     if (done->accepted + done->duplicates != static_cast<std::int64_t>(batch.size()))
       return sim.say("labels: the batch was taken in part");
-    sim.said.push_back(batch);
+    sim.said.push_back({batch});
     return sim.note("labels", std::to_string(done->accepted) + " new");
   }
   const auto& reason = done.error().reason;
@@ -66,7 +67,7 @@ void add(Sim& sim) {
     return sim.refused("labels", done.error(), bad || reused);
   }
   if (!bad && !reused) sim.labels.unknown(facts);
-  sim.said.push_back(batch);  // to be said again by somebody who got no answer
+  sim.said.push_back({batch, bad, reused});  // to be said again by somebody who got no answer
   sim.failed("labels", done.error());
 }
 

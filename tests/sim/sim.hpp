@@ -37,6 +37,13 @@ struct Attempt {
   train::JobLease lease;
 };
 
+// A batch of labels as somebody sent it; whoever got no answer sends it again as it was, a refusable one too.
+struct SaidLabels {
+  std::vector<label::RawLabel> labels;
+  bool bad = false;     // a value that is no class
+  bool reused = false;  // an id that stands for another label
+};
+
 // The registry as the model has it; refreshed whenever nothing is unknown.
 struct Release {
   struct Version {
@@ -73,10 +80,10 @@ struct Sim {
   // ---- what is under way
   std::optional<Upload> upload;
   std::vector<Attempt> attempts;
-  std::vector<std::string> raw;                    // contents that were uploaded as data, to be sent again
-  std::vector<std::vector<label::RawLabel>> said;  // batches of labels
-  std::vector<std::string> late_blobs;             // Plant::reference_before_blob
-  std::optional<std::set<Digest>> needed_before;   // Plant::gc_by_old_records
+  std::vector<std::string> raw;                   // contents that were uploaded as data, to be sent again
+  std::vector<SaidLabels> said;                   // batches of labels
+  std::vector<std::string> late_blobs;            // Plant::reference_before_blob
+  std::optional<std::set<Digest>> needed_before;  // Plant::gc_by_old_records
   serve::PredictionLog::Handle schema;
   std::optional<IdMaker> ids;
 
