@@ -206,12 +206,13 @@ void finish(Sim& sim, const train::JobLease lease) {
 }
 
 void work_on(Sim& sim) {
-  std::vector<const Attempt*> own;
-  for (const auto& one : sim.attempts) {
+  std::vector<Attempt*> own;
+  for (auto& one : sim.attempts) {
     if (is_loop(one)) own.push_back(&one);
   }
   if (own.empty()) return claim(sim);
-  const auto lease = own[sim.below(own.size())]->lease;
+  auto& attempt = *own[sim.below(own.size())];
+  const auto lease = attempt.lease;
   switch (sim.below(12)) {
     case 0: {
       const auto done = sim.m().service->give_back(lease, "");
@@ -229,6 +230,7 @@ void work_on(Sim& sim) {
     case 3: {  // a checkpoint: stored, then named
       const auto digest = store_as_job(sim, sim.unique("checkpoint"));
       if (!digest) return sim.failed("checkpoint", digest.error());
+      attempt.lease.checkpoint.clear();  // whoever made a newer one has read it, and the record names the newer one
       const auto beat = sim.m().service->heartbeat(lease, {{}, digest->hex()});
       if (const auto late = write_late(sim); !late) return sim.failed("checkpoint", late.error());
       if (!beat && beat.error().reason != "flow.lease_lost" && beat.error().reason != "flow.no_job")
