@@ -9,6 +9,7 @@
 #include "base/fault.hpp"
 #include "base/log.hpp"
 #include "serve/log_format_internal.hpp"
+#include "serve/log_walk_internal.hpp"
 
 namespace millrace::serve {
 
@@ -76,7 +77,7 @@ Result<std::unique_ptr<PredictionLog>> PredictionLog::open(const Config& config,
   // What a killed process wrote is in memory only, and no later sync of this one would reach it. Bytes that are on the
   // disk already cost nothing.
   for (const auto& segment : segments) {
-    if (segment.number <= config.numbers_used || segment.bytes == 0) continue;
+    if (segment.number <= config.rolled_through || segment.bytes == 0) continue;
     auto file = env.fs.open_mapped(segment.path, segment.bytes);
     auto synced = file ? (*file)->sync(0, segment.bytes) : Result<void>(fail(file.error()));
     if (!synced) env.log.error("prediction_log_not_synced", {{"error", synced.error().message}});
@@ -182,6 +183,7 @@ Result<std::shared_ptr<PredictionLog::Segment>> PredictionLog::next_segment(cons
   next->number = number;
   next->bytes = config_.segment_bytes;
   number_ = number;
+  if (first_made_ == 0) first_made_ = number;
   {
     std::lock_guard sync_lock(sync_mutex_);
     unsynced_.push_back(next);
@@ -219,6 +221,12 @@ void PredictionLog::close_segment() {
   std::lock_guard lock(roll_mutex_);
   segment_.store(nullptr, std::memory_order_release);
   number_ = std::max(number_, begun_);
+}
+
+std::optional<PredictionLog::Made> PredictionLog::made() {
+  std::lock_guard lock(roll_mutex_);
+  if (first_made_ == 0) return std::nullopt;
+  return Made{first_made_, number_};
 }
 
 Result<std::uint64_t> PredictionLog::closed_through() {
@@ -307,38 +315,26 @@ Result<LogReadStats> read_prediction_segment(Fs& fs, const std::string& path, co
                 path + ": not a prediction log segment of format 1; run millrace doctor");
   }
   std::vector<std::pair<std::uint32_t, LogSchema>> schemas;
-  bool stepping = false;
-  for (std::uint64_t at = segment_header_bytes; at + sizeof(RecordHeader) <= content.size();) {
-    RecordHeader record;
-    std::memcpy(&record, content.data() + at, sizeof record);
-    auto whole = record.magic == record_magic && record.length <= content.size() - at - sizeof record;
-    auto payload = whole ? std::string_view(content).substr(at + sizeof record, record.length) : std::string_view();
-    if (!whole || record_crc(record.type, payload) != record.crc) {
-      // Zeros are room not used yet (or a reservation that a killed process never filled); anything else is damage.
-      bool zero = record.magic == 0 && record.length == 0;
-      if (!zero && !stepping) ++stats.damaged;
-      stepping = !zero;
-      at += 8;
-      continue;
-    }
-    stepping = false;
-    at += padded(record.length);
+  auto on_record = [&](std::uint64_t, std::uint32_t type, std::string_view payload) -> Result<void> {
     Reader in(payload);
     auto id = in.number<std::uint32_t>();
-    if (record.type == record_schema) {
+    if (type == record_schema) {
       TRY(auto schema, read_schema(in));
       schemas.emplace_back(id, std::move(schema));
-    } else if (record.type == record_prediction) {
+    } else if (type == record_prediction) {
       auto found = std::find_if(schemas.rbegin(), schemas.rend(), [&](const auto& s) { return s.first == id; });
       if (found == schemas.rend()) {
         ++stats.damaged;  // its schema record was lost
-        continue;
+        return {};
       }
       TRY(auto line, read_line(in));
       ++stats.lines;
       TRY_VOID(on_line(found->second, std::move(line)));
     }
-  }
+    return {};
+  };
+  TRY_VOID(
+      walk_records(content, {on_record, [&](const DamagedPlace& place) { stats.damaged += place.stray ? 0 : 1; }}));
   return stats;
 }
 

@@ -51,6 +51,8 @@ class PredictionLog {
     Duration sync_every = std::chrono::seconds(1);
     // Numbers up to this one are used up, whether their files are there or not: no segment gets one of them again.
     std::uint64_t numbers_used = 0;
+    // The lines of segments up to this one are kept elsewhere: their files need no sync.
+    std::uint64_t rolled_through = 0;
   };
   // One per kind of line; cheap to copy. From schema().
   struct Handle {
@@ -75,6 +77,13 @@ class PredictionLog {
   // The highest number such that no segment up to it changes any more, and all of it is durable.
   Result<std::uint64_t> closed_through();
 
+  // The segments that this process has made, headers and all; nothing before the first line. Thread-safe.
+  struct Made {
+    std::uint64_t first = 0, last = 0;
+    bool operator==(const Made&) const = default;
+  };
+  std::optional<Made> made();
+
   std::uint64_t appended() const { return appended_.load(std::memory_order_relaxed); }
   const Config& config() const { return config_; }
 
@@ -91,6 +100,7 @@ class PredictionLog {
   std::mutex sync_mutex_;
   std::uint64_t number_ = 0;  // guarded by roll_mutex_, as is the next
   std::uint64_t begun_ = 0;   // making this one was begun: its file may be there, and the next line would go into it
+  std::uint64_t first_made_ = 0;
   std::vector<std::shared_ptr<Segment>> unsynced_;
   std::atomic<std::uint32_t> schemas_{0};
   std::atomic<std::uint64_t> appended_{0};
