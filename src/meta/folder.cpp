@@ -63,7 +63,7 @@ Result<bool> check_format(Env env, const std::string& path, const std::string& p
     auto known = json::parse_lenient<FormatFile>(*text, file);
     if (!known || known->format < 1)
       return fail(Code::data_loss, "meta.bad_format",
-                  file + " is damaged, so nothing in the folder was touched; restore a backup");
+                  file + " is damaged, so nothing in the folder was touched; millrace doctor --mend makes it again");
     if (known->format > folder_format)
       return fail(Code::failed_precondition, "meta.newer_format",
                   "the data folder " + path + " has format " + std::to_string(known->format) + ", written by " +
@@ -72,8 +72,9 @@ Result<bool> check_format(Env env, const std::string& path, const std::string& p
     return false;
   }
   if (exists(env.fs, join_path(path, "meta.db")))
-    return fail(Code::data_loss, "meta.bad_format",
-                "the data folder " + path + " holds a database but no file `format`; restore the folder as a whole");
+    return fail(
+        Code::data_loss, "meta.bad_format",
+        "the data folder " + path + " holds a database but no file `format`; millrace doctor --mend makes it again");
   TRY_VOID(env.faults.reach("meta.folder.before_format"));
   const FormatFile mine{folder_format, program, format_time(env.clock.now())};
   if (auto written = write_file(env.fs, file, json::render(mine) + "\n"); !written)

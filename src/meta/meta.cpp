@@ -57,4 +57,9 @@ Result<std::optional<Row>> Reader::query_one(std::string_view sql, Params params
   return std::move(rows.front());
 }
 
+Result<std::int64_t> newest_event(Reader& reader) {
+  TRY(const auto row, reader.query_one("SELECT value FROM meta_counters WHERE name = 'outbox'"));
+  return row ? row->integer(0) : 0;
+}
+
 }  // namespace millrace::meta

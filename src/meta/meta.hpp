@@ -101,6 +101,9 @@ class Tx : public Reader {
   virtual Result<void> emit(Event event) = 0;
 };
 
+// The number of the newest event that was ever committed, 0: none.
+Result<std::int64_t> newest_event(Reader& reader);
+
 // The tables of one module, step by step. `number` counts from 1 without gaps. A migration that has landed in a release
 // is never edited: add another. `sql` may hold several statements, each ended by ';'.
 struct Migration {

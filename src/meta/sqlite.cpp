@@ -1,8 +1,10 @@
 #include "meta/sqlite.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <deque>
+#include <format>
 #include <future>
 #include <mutex>
 #include <thread>
@@ -331,7 +333,7 @@ Result<void> SqliteStore::verify() {
   std::string text;
   for (const auto& row : *found) text += row.text(0) + "; ";
   return fail(Code::data_loss, "meta.corrupt",
-              "the metadata file is damaged: " + text + "restore a backup (millrace restore)");
+              "the metadata file is damaged: " + text + "millrace doctor says what can be done");
 }
 
 // ---- outbox ----
@@ -433,9 +435,25 @@ Result<void> renew_log(Env& env, const std::string& folder) {
 
 }  // namespace
 
+// SQLite makes a database where there is none. In a folder that was used before, that would be one that knows nothing,
+// and a garbage collection would take all the rest for garbage.
+Result<void> check_database_is_there(Fs& fs, const std::string& folder) {
+  const auto info = fs.info(join_path(folder, "meta.db"));
+  if (!info && info.error().code != Code::not_found) return fail(info.error());
+  if (info && info->size > 0) return {};
+  TRY(const auto files, fs.list(folder));
+  // Whoever uses a database makes folders beside it, afterwards; without one this is the rest of a first start.
+  if (std::ranges::none_of(files, &FileInfo::is_dir)) return {};
+  return fail(Code::data_loss, "meta.no_database",
+              std::format("the data folder {} was used before, but its records are gone: meta.db is {}. Nothing was "
+                          "touched; millrace doctor --data-dir {} says what can be done",
+                          folder, info ? "empty" : "missing", folder));
+}
+
 Result<std::unique_ptr<Store>> open_sqlite(Env env, const SqliteConfig& config, Executor& writer,
                                            std::span<const Migration> migrations) {
   TRY(auto folder, DataFolder::open(env, config.folder, config.program));
+  if (!folder->fresh()) TRY_VOID(check_database_is_there(env.fs, config.folder));
   TRY_VOID(renew_log(env, config.folder));
   TRY(auto session, SqliteSession::open(session_options(config, false)));
   auto store = std::make_unique<SqliteStore>(env, config, writer, std::move(folder), std::move(session));

@@ -87,7 +87,7 @@ Error sqlite_error(int code, const std::string& message) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
       return {Code::data_loss, "meta.corrupt",
-              "the metadata file is damaged: " + message + "; restore a backup (millrace restore)"};
+              "the metadata file is damaged: " + message + "; millrace doctor says what can be done"};
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       return {Code::unavailable, "meta.unavailable", "another program holds the metadata file: " + message};
@@ -223,6 +223,8 @@ Result<std::unique_ptr<SqliteSession>> SqliteSession::open(const Options& option
   sqlite3_extended_result_codes(session->state_->handle(), 1);
   if (options.read_only) {
     TRY_VOID(session->control("PRAGMA query_only = ON"));
+    // Whoever only reads leaves the write-ahead log to who has the folder, also when it is the last to close.
+    sqlite3_db_config(session->state_->handle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
     return session;
   }
   TRY(auto mode, session->pragma("PRAGMA journal_mode = WAL"));
