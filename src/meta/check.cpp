@@ -5,6 +5,7 @@
 #include <format>
 #include <optional>
 
+#include "meta/sqlite.hpp"
 #include "meta/sqlite_session_internal.hpp"
 
 namespace millrace::meta {
@@ -97,6 +98,15 @@ Result<std::optional<RecordsDamage>> check_database(Fs& fs, const std::string& f
 }
 
 }  // namespace
+
+Result<void> salvage_sqlite(Fs& fs, const std::string& folder, const std::string& to) {
+  TRY_VOID(copy_sqlite(fs, folder, to));
+  TRY(auto session, SqliteSession::open({.path = to}));
+  TRY_VOID(session->control("REINDEX"));  // a copy takes indexes as they are
+  TRY(const auto found, session->pragma("PRAGMA integrity_check(1)"));
+  if (found.size() == 1 && found[0].text(0) == "ok") return {};
+  return fail(Code::data_loss, "meta.corrupt", "what can be read of " + folder + " is not whole");
+}
 
 Result<std::vector<RecordsDamage>> check_sqlite(Fs& fs, const std::string& folder, bool alone) {
   std::vector<RecordsDamage> out;

@@ -20,4 +20,8 @@ struct RecordsDamage {
 // meanwhile). Errors are those of looking: failed_precondition `fs.locked` while a copy is made.
 Result<std::vector<RecordsDamage>> check_sqlite(Fs& fs, const std::string& folder, bool alone);
 
+// The records of `folder` as the new database file `to`, when every table can be read: indexes are made again.
+// data_loss when not, or when the result is not whole; `to` may be there all the same. Not synced.
+Result<void> salvage_sqlite(Fs& fs, const std::string& folder, const std::string& to);
+
 }  // namespace millrace::meta
