@@ -37,6 +37,7 @@ Result<void> LocalStore::restore_trash() {
         continue;
       }
       TRY_VOID(env_.faults.reach("blob.gc.before_restore"));
+      TRY_VOID(make_object_dir(*digest));
       TRY_VOID(env_.fs.rename(path, object_path(*digest)));
       TRY_VOID(env_.fs.sync_dir(object_dir(*digest)));
       env_.log.warn("blob_restored_from_trash", {{"digest", file.name}});
