@@ -65,7 +65,7 @@ Result<Check> check_local(Fs& fs, const std::string& dir) {
   if (text) {
     const auto parsed = parse_consumers(*text, path);
     if (!parsed && parsed.error().code == Code::data_loss)
-      check.damage.push_back({"consumers.json", parsed.error().message});
+      check.damage.push_back({"consumers.json", "it can't be read"});
   }
   return check;
 }
