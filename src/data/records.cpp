@@ -279,6 +279,17 @@ Result<std::vector<std::string>> part_digests(meta::Reader& reader) {
   return out;
 }
 
+Result<std::vector<PartUse>> part_uses(meta::Reader& reader) {
+  TRY(const auto rows,
+      reader.query(
+          "SELECT p.digest, p.dataset, p.first_version, v.source_uri FROM data_parts p JOIN data_versions v ON "
+          "v.dataset = p.dataset AND v.number = p.first_version ORDER BY p.dataset, p.first_version"));
+  std::vector<PartUse> out;
+  out.reserve(rows.size());
+  for (const meta::Row& row : rows) out.push_back({row.text(0), row.text(1), row.integer(2), row.text(3)});
+  return out;
+}
+
 Result<std::vector<std::string>> datasets_of_part(meta::Reader& reader, const std::string& digest) {
   TRY(const auto rows, reader.query("SELECT dataset FROM data_parts WHERE digest = $1 ORDER BY dataset", {digest}));
   std::vector<std::string> out;

@@ -70,6 +70,15 @@ Result<std::vector<std::string>> sources_of(meta::Reader& reader, const std::str
 // The blobs that are parts of some version, each once, in no order. For blob::Store::collect_garbage.
 Result<std::vector<std::string>> part_digests(meta::Reader& reader);
 
+// Each part of each dataset, with the version that brought it and where that was read.
+struct PartUse {
+  std::string digest;
+  std::string dataset;
+  std::int64_t first_version = 0;
+  std::string source_uri;
+};
+Result<std::vector<PartUse>> part_uses(meta::Reader& reader);
+
 // Datasets that have this blob as a part.
 Result<std::vector<std::string>> datasets_of_part(meta::Reader& reader, const std::string& digest);
 

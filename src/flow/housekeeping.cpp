@@ -1,5 +1,7 @@
 #include "flow/housekeeping.hpp"
 
+#include "flow/job_rows_internal.hpp"
+
 namespace millrace::flow {
 
 namespace {
@@ -52,6 +54,14 @@ Result<std::set<std::string>> keys_under_way(meta::Reader& reader) {
 Result<std::optional<TimePoint>> oldest_attempt(meta::Reader& reader) {
   TRY(auto row, reader.query_one("SELECT MIN(started_at) FROM flow_jobs WHERE state = 'running'"));
   return row->maybe_time(0);
+}
+
+Result<std::vector<Job>> running_jobs(meta::Reader& reader) {
+  TRY(const auto rows,
+      reader.query(std::string("SELECT ") + job_columns + " FROM flow_jobs WHERE state = 'running' ORDER BY id"));
+  std::vector<Job> out;
+  for (const auto& row : rows) out.push_back(read_job(row));
+  return out;
 }
 
 Result<Forgotten> forget_over(meta::Tx& tx, TimePoint before, std::size_t max) {

@@ -7,9 +7,11 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/clock.hpp"
 #include "base/result.hpp"
+#include "flow/job.hpp"
 #include "meta/meta.hpp"
 
 namespace millrace::flow {
@@ -25,6 +27,9 @@ Result<std::set<std::string>> keys_under_way(meta::Reader& reader);
 
 // When the running attempt began that has run longest; nullopt when none runs.
 Result<std::optional<TimePoint>> oldest_attempt(meta::Reader& reader);
+
+// All of them, oldest first.
+Result<std::vector<Job>> running_jobs(meta::Reader& reader);
 
 struct Forgotten {
   std::int64_t jobs = 0;

@@ -109,12 +109,14 @@ Result<TrainResult> run_train(const TrainJob& job, JobContext& context) {
 }
 
 Result<RebuildResult> run_rebuild(const RebuildJob& job, JobContext& context) {
+  TRY(auto baseline, train_one(job.train, "baseline", context, {}));
   TRY(auto trained, train_one(job.train, job.train.trainer, context, {}));
   RebuildResult result;
   result.digest = sha256(trained.artifact).hex();
   result.identical = result.digest == job.expected;
   if (result.identical) {
     TRY_VOID(context.blobs.put(trained.artifact));  // where the bytes were lost they are back
+    TRY_VOID(context.blobs.put(baseline.artifact));
     result.message = "identical: the same bytes came out again, " + result.digest;
     return result;
   }
