@@ -91,6 +91,8 @@ std::span<const std::string_view> fault_points() {
       "loop.retention.after_commit",
       "loop.retention.before_commit",
       "loop.roll.after_commit",
+      "loop.log.after_note",
+      "loop.log.before_note",
       "loop.roll.after_enqueue",
       "loop.roll.after_folder_sync",
       "loop.roll.after_part",

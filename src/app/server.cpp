@@ -13,6 +13,7 @@
 #include "base/process.hpp"
 #include "blob/local.hpp"
 #include "flow/relay.hpp"
+#include "loop/care.hpp"
 #include "loop/controller.hpp"
 #include "loop/log_records.hpp"
 #include "loop/notes.hpp"
@@ -71,7 +72,11 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
       loop::Service::Config{.paths = paths, .cores = config.cores, .processes = &impl->processes}, env, *impl->store,
       *impl->blobs, *impl->jobs);
   serve::PredictionLog::Config log{paths.log_dir()};
-  TRY(log.numbers_used, impl->store->read([](meta::Reader& reader) { return loop::rolled_through(reader); }));
+  TRY_VOID(impl->store->read([&](meta::Reader& reader) -> Result<void> {
+    TRY(log.rolled_through, loop::rolled_through(reader));
+    TRY(log.numbers_used, loop::segment_numbers_used(reader));
+    return {};
+  }));
   TRY(impl->log, serve::PredictionLog::open(log, env));
   impl->service->use_log(*impl->log);
   impl->predictor =

@@ -125,6 +125,13 @@ Result<bool> lines_due(meta::Reader& reader, std::string_view model, Duration ke
   return row.has_value();
 }
 
+Result<void> let_part_go(meta::Tx& tx, std::string_view model, std::string_view digest, const std::string& reason,
+                         TimePoint now) {
+  TRY_VOID(tx.exec("UPDATE loop_log_parts SET let_go_us = $1 WHERE model = $2 AND digest = $3 AND let_go_us IS NULL",
+                   {meta::value(now), std::string(model), std::string(digest)}));
+  return data::let_parts_go(tx, predictions_dataset(model), {std::string(digest)}, reason, now);
+}
+
 Result<std::int64_t> let_lines_go(meta::Tx& tx, std::string_view model, Duration keep, TimePoint now) {
   TRY(auto parts, parts_where(tx, model));
   std::vector<RolledPart> gone;

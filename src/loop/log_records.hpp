@@ -33,4 +33,8 @@ Result<bool> lines_due(meta::Reader& reader, std::string_view model, Duration ke
 // recorded as let go. The rows that went; 0 when there is nothing to do.
 Result<std::int64_t> let_lines_go(meta::Tx& tx, std::string_view model, Duration keep, TimePoint now);
 
+// A part whose blob is lost: as above, whatever its age. Nothing when the model has no such part.
+Result<void> let_part_go(meta::Tx& tx, std::string_view model, std::string_view digest, const std::string& reason,
+                         TimePoint now);
+
 }  // namespace millrace::loop

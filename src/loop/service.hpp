@@ -212,6 +212,7 @@ class Service final : public serve::WantedSource, public train::JobSource {
   Result<AssembleJob> assemble_job(meta::Reader& reader, const ModelSpec& model,
                                    const std::vector<data::ColumnField>& schema, const StoredLabels& labels) const;
   Result<std::optional<std::string>> roll(bool asked, const std::string& cause);
+  Result<void> note_segments();
   Result<void> remove_rolled();
   Result<void> commit_roll(meta::Tx& tx, const flow::Job& job, const std::string& result);
   void changed();
@@ -236,10 +237,11 @@ class Service final : public serve::WantedSource, public train::JobSource {
   std::map<std::string, std::string> read_last_;  // source -> what its file looked like when it was last read
   std::function<void()> on_change_;
   serve::PredictionLog* log_ = nullptr;
-  std::mutex roll_mutex_;                           // one decision at a time
-  std::shared_mutex segments_mutex_;                // shared: segments are read here; alone: they are removed
-  std::string roll_waiting_;                        // guarded by mutex_
-  std::pair<std::string, flow::QuietHours> quiet_;  // what it was computed from; guarded by mutex_
+  std::optional<serve::PredictionLog::Made> noted_;  // the controller's
+  std::mutex roll_mutex_;                            // one decision at a time
+  std::shared_mutex segments_mutex_;                 // shared: segments are read here; alone: they are removed
+  std::string roll_waiting_;                         // guarded by mutex_
+  std::pair<std::string, flow::QuietHours> quiet_;   // what it was computed from; guarded by mutex_
   std::mutex over_mutex_;
   std::condition_variable over_;  // some job ended
   std::atomic<int> asking_{0};

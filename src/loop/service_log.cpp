@@ -7,6 +7,7 @@
 #include "base/log.hpp"
 #include "data/query.hpp"
 #include "flow/zone.hpp"
+#include "loop/care.hpp"
 #include "loop/log_decide.hpp"
 #include "loop/log_records.hpp"
 #include "loop/service.hpp"
@@ -151,8 +152,22 @@ Result<void> Service::remove_rolled() {
   return env_.faults.reach("loop.roll.after_folder_sync");
 }
 
+// So that a segment whose file is gone is missed. Only what is on the disk is noted: a power cut takes nothing that the
+// records promise.
+Result<void> Service::note_segments() {
+  const auto made = log_->made();
+  if (!made || made == noted_) return {};
+  TRY_VOID(log_->sync());
+  TRY_VOID(env_.faults.reach("loop.log.before_note"));
+  TRY_VOID(store_.write([&](meta::Tx& tx) { return loop::note_segments(tx, *made, env_.clock.now()); }));
+  TRY_VOID(env_.faults.reach("loop.log.after_note"));
+  noted_ = made;
+  return {};
+}
+
 Result<void> Service::look_at_log() {
   if (!log_) return {};
+  TRY_VOID(note_segments());
   TRY_VOID(remove_rolled());
   TRY(auto job, roll(false, ""));
   (void)job;
