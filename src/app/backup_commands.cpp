@@ -1,5 +1,7 @@
 // `backup` and `restore`: copies of a data folder, whether a server has it or not.
+#include <cstdlib>
 #include <format>
+#include <memory>
 
 #include "app/local_commands.hpp"
 #include "backup/backup.hpp"
@@ -13,6 +15,7 @@
 #include "loop/records.hpp"
 #include "loop/service.hpp"
 #include "meta/sqlite.hpp"
+#include "queue/check.hpp"
 
 namespace millrace::app {
 
@@ -44,6 +47,18 @@ std::string text_of(const backup::Manifest& manifest) {
                      format_size(manifest.blob_bytes), manifest.from, manifest.program);
 }
 
+struct Note {
+  std::string folder;
+  std::string made;
+};
+
+// Where doctor finds it. A folder that can't be written is copied all the same.
+void note_backup(const cli::BackupOptions& options, Env& env) {
+  std::unique_ptr<char, void (*)(void*)> real(::realpath(options.folder.c_str(), nullptr), std::free);
+  const Note note{real ? real.get() : options.folder, format_time(env.clock.now())};
+  (void)write_file(env.fs, join_path(options.data_dir, "last_backup"), json::render(note) + "\n");
+}
+
 // What was true of the old folder's processes is not of this one: nobody here has a lease, and whoever comes with an
 // old one finds a higher token. Returns the project file's text.
 Result<std::string> settle(const std::string& data_dir, Env& env) {
@@ -57,6 +72,9 @@ Result<std::string> settle(const std::string& data_dir, Env& env) {
     TRY(const auto ended, jobs.worker_gone(job.worker.value_or("")));
     (void)ended;
   }
+  // Events were copied after the records: numbers go on above them.
+  TRY(const auto events, queue::check_local(env.fs, join_path(data_dir, "queue")));
+  TRY_VOID(store->outbox_continue_above(static_cast<std::int64_t>(events.dedup_id)));
   TRY(const auto project, store->read([](meta::Reader& reader) { return loop::newest_project(reader); }));
   return project ? project->text : std::string();
 }
@@ -76,6 +94,7 @@ Result<cli::Output> make_backup(const cli::BackupOptions& options, const std::st
   const auto began = env.clock.steady();
   const backup::BackupConfig config{options.data_dir, options.folder, "millrace " + version, options.keep};
   TRY(const auto report, backup::make(config, env, told(options.tell)));
+  note_backup(options, env);
   if (options.json) return cli::Output{json::render(report) + "\n"};
   auto text = text_of(report.manifest);
   text +=

@@ -1,126 +1,81 @@
-// `doctor`: looks at the data folder of a stopped server; each finding comes with the command that mends it.
-#include <format>
-#include <map>
-#include <vector>
+// `doctor`: what is asked, and how the answer is told. Looking and mending are in doctor_look.cpp and doctor_mend.cpp.
+#include "app/doctor.hpp"
 
+#include <format>
+
+#include "app/data_files.hpp"
 #include "app/local_commands.hpp"
-#include "app/once_free.hpp"
-#include "base/executor.hpp"
 #include "base/fs.hpp"
 #include "base/json.hpp"
 #include "blob/local.hpp"
-#include "loop/service.hpp"
-#include "meta/sqlite.hpp"
-#include "serve/prediction_log.hpp"
 
 namespace millrace::app {
 
 namespace {
 
-struct Finding {
-  std::string what;     // "part of people@1"
-  std::string problem;  // what is wrong with it
-  std::string mend;     // a command, or what to do where none helps
-};
 struct Report {
-  std::vector<std::string> checked;  // what was looked at
+  std::vector<std::string> checked;
+  std::vector<std::string> mended;  // what --mend did
   std::vector<Finding> findings;
+  std::vector<std::string> losses;  // given up earlier
   std::int64_t blobs = 0;
   std::int64_t predictions = 0;
 };
 
-// What a blob is for, as the records say it.
-struct Use {
-  std::string what;
-  std::string mend;
+struct LastBackup {
+  std::string folder;
 };
 
-std::string restore_line(const std::string& data_dir, const std::string& digest) {
-  return std::format("put {}/blobs/objects/{}/{} back from a copy of the folder", data_dir, digest.substr(0, 2),
-                     digest);
+struct KindLine {
+  std::string name, pattern, writer, needed_by, harmless;
+};
+
+cli::Output kinds(bool as_json) {
+  std::vector<KindLine> lines;
+  std::string text;
+  for (const auto& kind : file_kinds()) {
+    lines.push_back({std::string(kind.name), std::string(kind.pattern), std::string(kind.writer),
+                     std::string(kind.needed_by), std::string(kind.harmless)});
+    text += std::format("{:24} {}\n{:24}   written by  {}\n{:24}   needed by   {}\n", kind.pattern, kind.name, "",
+                        kind.writer, "", kind.needed_by);
+    if (!kind.harmless.empty()) text += std::format("{:24}   not looked at: {}\n", "", kind.harmless);
+  }
+  return {as_json ? json::render(lines) + "\n" : text};
 }
 
-Result<std::map<std::string, Use>> uses_of_blobs(meta::Reader& reader, const std::string& data_dir) {
-  std::map<std::string, Use> uses;
-  TRY(auto parts, reader.query("SELECT p.digest, p.dataset, p.first_version, v.source_uri FROM data_parts p "
-                               "JOIN data_versions v ON v.dataset = p.dataset AND v.number = p.first_version"));
-  for (const auto& row : parts) {
-    const auto dataset = row.text(1);
-    const bool file = row.text(3).starts_with("file:");
-    uses[row.text(0)] = {std::format("part of {}@{}", dataset, row.integer(2)),
-                         file
-                             ? std::format("millrace up, then: millrace ingest {}   ({} must still hold the same rows)",
-                                           dataset, row.text(3))
-                             : restore_line(data_dir, row.text(0))};
+// The backup folder that was named, or the one that the last backup went to, if it is still one.
+Result<std::unique_ptr<Source>> find_source(const cli::DoctorOptions& options, Env& env) {
+  auto folder = options.from;
+  if (folder.empty()) {
+    const auto text = read_file(env.fs, join_path(options.data_dir, "last_backup"), 1u << 16);
+    const auto last =
+        text ? json::parse_lenient<LastBackup>(*text, "last_backup") : Result<LastBackup>(fail(text.error()));
+    if (!last || !exists(env.fs, join_path(last->folder, "format"))) return nullptr;
+    folder = last->folder;
   }
-  TRY(auto versions, reader.query("SELECT artifact, model, number FROM registry_versions WHERE bytes_kept = 1"));
-  for (const auto& row : versions) {
-    const auto model = row.text(1);
-    const auto number = row.integer(2);
-    uses[row.text(0)] =
-        number == 0 ? Use{model + ":baseline", "millrace up, then: millrace train"}
-                    : Use{std::format("{}:{}", model, number),
-                          std::format("millrace up, then: millrace models rebuild {}:{} --verify", model, number)};
-  }
-  return uses;
-}
-
-void check_metadata(meta::Store& store, const std::string& data_dir, Report& report) {
-  report.checked.emplace_back("metadata");
-  if (auto whole = store.verify(); !whole) {
-    report.findings.push_back(
-        {"metadata", whole.error().message,
-         std::format("put {0}/meta.db and meta.db-wal back from a copy of the folder; without one: sqlite3 {0}/meta.db "
-                     ".recover | sqlite3 recovered.db, and look at what is left",
-                     data_dir)});
-  }
-}
-
-void check_blobs(blob::Store& blobs, const std::map<std::string, Use>& uses, Report& report) {
-  report.checked.emplace_back("blobs: every digest matches");
-  report.checked.emplace_back("references: every dataset part and every artifact is there");
-  auto list = blobs.list();
-  if (!list) {
-    report.findings.push_back({"blobs", list.error().message, "look at the folder's rights and the disk"});
-    return;
-  }
-  for (const auto& one : *list) {
-    ++report.blobs;
-    auto verified = blobs.verify(one.digest);
-    if (verified || uses.contains(one.digest.hex())) continue;  // a damaged one that is used is missing now: below
-    report.findings.push_back({"blob " + one.digest.hex(), verified.error().message,
-                               "nothing needs it: it is set aside in blobs/quarantine and may be removed"});
-  }
-  for (const auto& [hex, use] : uses) {
-    auto digest = Digest::parse(hex);
-    auto there = digest ? blobs.stat(*digest) : Result<blob::BlobInfo>(fail(digest.error()));
-    if (!there) report.findings.push_back({use.what, there.error().message, use.mend});
-  }
-}
-
-void check_log(Fs& fs, const std::string& data_dir, Report& report) {
-  report.checked.emplace_back("prediction log");
-  const auto dir = join_path(data_dir, "log");
-  auto stats = serve::read_prediction_log(fs, dir, [](const auto&, auto&&) -> Result<void> { return {}; });
-  if (!stats) {
-    report.findings.push_back(
-        {"prediction log", stats.error().message, "look at the rights of " + dir + " and the disk"});
-    return;
-  }
-  report.predictions = static_cast<std::int64_t>(stats->lines);
-  if (stats->damaged == 0) return;
-  report.findings.push_back(
-      {"prediction log", std::format("{} damaged places; the lines around them are whole and are used", stats->damaged),
-       std::format("put {} back from a copy of the folder; without one nothing needs to be done, what was lost is not "
-                   "joined with labels",
-                   dir)});
+  auto all = backup::list(folder, env);
+  if (!all && options.from.empty()) return nullptr;
+  if (!all) return fail(all.error());
+  if (all->empty()) return nullptr;
+  auto source = std::make_unique<Source>();
+  source->folder = folder;
+  source->manifest = std::move(all->front());
+  source->option = options.from.empty() ? "" : " --from " + folder;
+  TRY(source->blobs, blob::open_local(env, {join_path(folder, "blobs")}));
+  return source;
 }
 
 std::string text_of(const Report& report) {
   std::string text;
+  for (const auto& line : report.mended) text += "mended     " + line + "\n";
   for (const auto& what : report.checked) text += "looked at  " + what + "\n";
+  for (const auto& loss : report.losses) text += "known loss " + loss + "\n";
   for (const auto& finding : report.findings) {
-    text += std::format("BROKEN     {}\n           {}\n  mend     {}\n", finding.what, finding.problem, finding.mend);
+    text += std::format("BROKEN     {}{}\n  needed by  {}\n  because    {}\n  lost       {}\n",
+                        finding.file.empty() ? "" : finding.file + ": ", finding.what, finding.needed_by,
+                        finding.problem, finding.lost);
+    for (std::size_t i = 0; i < finding.commands.size(); ++i)
+      text += std::format("  {}       {}\n", i == 0 ? "mend" : "then", finding.commands[i]);
   }
   return text + std::format("{} blobs, {} predictions: {}\n", report.blobs, report.predictions,
                             report.findings.empty()       ? std::string("nothing to mend")
@@ -130,23 +85,41 @@ std::string text_of(const Report& report) {
 
 }  // namespace
 
+std::string data_dir_option(const cli::DoctorOptions& options) {
+  return options.data_dir == cli::DoctorOptions{}.data_dir ? "" : " --data-dir " + options.data_dir;
+}
+
 Result<cli::Output> doctor(const cli::DoctorOptions& options, Env& env) {
-  if (!exists(env.fs, join_path(options.data_dir, "format"))) {
+  if (options.kinds) return kinds(options.json);
+  const bool known = exists(env.fs, join_path(options.data_dir, "format")) ||
+                     exists(env.fs, join_path(options.data_dir, "meta.db")) ||
+                     exists(env.fs, join_path(options.data_dir, "blobs"));
+  if (!known) {
     return fail(Code::not_found, "cli.no_folder",
                 std::format("{} is no data folder of Millrace; name one with --data-dir", options.data_dir));
   }
+  TRY(const auto source, find_source(options, env));
   Report report;
-  InlineExecutor inline_executor;
-  auto migrations = loop::all_migrations();
-  TRY(auto store, once_free(options.data_dir, env, [&] {
-        return meta::open_sqlite(env, {.folder = options.data_dir}, inline_executor, migrations);
-      }));
-  check_metadata(*store, options.data_dir, report);
-  TRY(auto blobs, blob::open_local(env, {join_path(options.data_dir, "blobs")}));
-  auto uses = store->read([&](meta::Reader& reader) { return uses_of_blobs(reader, options.data_dir); });
-  if (!uses && report.findings.empty()) return fail(uses.error());
-  check_blobs(*blobs, uses ? *uses : std::map<std::string, Use>{}, report);
-  check_log(env.fs, options.data_dir, report);
+  TRY(auto look, look_at_folder(options, source.get(), env));
+  if (options.mend || !options.give_up.empty()) {
+    if (!look.alone && !look.findings.empty()) {
+      return fail(Code::failed_precondition, "meta.folder_locked",
+                  "a server has " + options.data_dir + "; stop it before mending: millrace down");
+    }
+    // What is mended may show what was behind it: once more, and then it is said.
+    constexpr int rounds = 2;
+    for (int round = 0; round < rounds && !look.findings.empty(); ++round) {
+      TRY(auto done, mend_folder(options, look, source.get(), env));
+      if (done.empty()) break;
+      report.mended.insert(report.mended.end(), done.begin(), done.end());
+      TRY(look, look_at_folder(options, source.get(), env));
+    }
+  }
+  report.checked = std::move(look.checked);
+  report.losses = std::move(look.losses);
+  report.blobs = look.blobs;
+  report.predictions = look.predictions;
+  for (auto& planned : look.findings) report.findings.push_back(std::move(planned.finding));
   const int exit_code = report.findings.empty() ? 0 : 1;
   return cli::Output{options.json ? json::render(report) + "\n" : text_of(report), exit_code};
 }

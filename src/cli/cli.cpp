@@ -238,11 +238,20 @@ class Program {
             }));
     apply_command->add_option("--project", project_file_, "project file")->capture_default_str();
     apply_command->add_flag("--dry-run", dry_run_, "the same as plan");
-    auto* doctor = add("doctor", "check a data folder (of a stopped server)", [this] {
-      doctor_.json = json_;
-      return local_.doctor(doctor_);
-    });
+    auto* doctor = add(
+        "doctor", "check a data folder, also beside its server; each finding names what it costs and what mends it",
+        [this] {
+          doctor_.json = json_;
+          return local_.doctor(doctor_);
+        },
+        "millrace doctor --mend");
     doctor->add_option("--data-dir", doctor_.data_dir, "data folder")->capture_default_str();
+    doctor->add_flag("--mend", doctor_.mend,
+                     "do what can be done in the folder of a stopped server; what is replaced goes to damaged/");
+    doctor->add_option("--from", doctor_.from,
+                       "backup folder to take files from (default: where the last backup went)");
+    doctor->add_option("--give-up", doctor_.give_up, "record this blob as lost, where nothing brings it back");
+    doctor->add_flag("--kinds", doctor_.kinds, "list every kind of file that a data folder can hold")->group("");
     auto* backup = add(
         "backup",
         "copy a data folder as it is at one moment, while its server goes on; what is there already is not copied "

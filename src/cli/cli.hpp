@@ -40,6 +40,10 @@ struct DemoOptions {
 };
 struct DoctorOptions {
   std::string data_dir = ".millrace";
+  std::string from;                  // a backup folder; "" the one that the last backup went to
+  std::vector<std::string> give_up;  // digests of blobs
+  bool mend = false;
+  bool kinds = false;
   bool json = false;
 };
 

@@ -1,10 +1,11 @@
-"""`doctor` finds what is broken in a stopped server's folder, and the command that it names mends it."""
+"""`doctor` finds what is broken in a data folder, beside its server too, and the command that it names mends it. What each kind of file's damage
+comes to: test_doctor_files.py."""
 import json
-import re
+import threading
 
 import pytest
 
-from conftest import small_project
+from conftest import small_project, wait_for
 
 
 def blob(server, digest):
@@ -34,8 +35,9 @@ def server(servers, tmp_path):
 
 
 def test_a_whole_folder(server):
-    running = server.cli("doctor", expect=1)
-    assert "meta.folder_locked" in running.stderr and "millrace down" in running.stderr
+    assert "nothing to mend" in server.cli("doctor").stdout
+    refused = server.cli("doctor", "--mend", expect=0)  # there is nothing to do, so nobody is in the way
+    assert "nothing to mend" in refused.stdout
     server.stop()
     text, findings = doctor(server, 0)
     assert "nothing to mend" in text and findings == []
@@ -49,9 +51,9 @@ def test_an_artifact_is_rebuilt(server, damage):
     damage(blob(server, artifact))
     text, findings = doctor(server, 1)
     assert [f["what"] for f in findings] == ["small:1"], text
-    command = re.search(r"then: millrace (models rebuild small:1 --verify)", text).group(1)
+    assert findings[0]["commands"] == ["millrace up", "millrace models rebuild small:1 --verify"]
     server.start()
-    assert "identical" in server.cli(*command.split()).stdout
+    assert "identical" in server.cli(*findings[0]["commands"][1].split()[1:]).stdout
     server.wait_ready()
     server.stop()
     assert doctor(server, 0)[1] == []
@@ -63,9 +65,9 @@ def test_a_part_is_read_again(server):
     break_it(part[0])
     text, findings = doctor(server, 1)
     assert [f["what"] for f in findings] == ["part of data@1"], text
-    command = re.search(r"then: millrace (ingest data)", text).group(1)
+    assert findings[0]["commands"] == ["millrace up", "millrace ingest data"]
     server.start()
-    server.cli(*command.split(), expect=None)  # the same rows: no new version, or one with the same parts
+    server.cli(*findings[0]["commands"][1].split()[1:], expect=None)  # the same rows: no new version, or one with the same parts
     server.stop()
     assert doctor(server, 0)[1] == []
 
@@ -80,6 +82,48 @@ def test_the_log_and_what_nobody_needs(server):
     segment.write_bytes(raw)
     text, findings = doctor(server, 1)
     assert [f["what"] for f in findings] == ["prediction log"], text
+
+
+def test_beside_a_server_that_is_written_to(server):
+    """Four clients predict and label, versions are trained and the log is rolled: doctor finds nothing, however often it looks."""
+    small_project(server.folder, more='[retrain]\nwhen = ["new_labels >= 100"]\nwindow = "any"\n')
+    server.cli("apply")
+    stop, answered, failed = threading.Event(), [0] * 4, []
+
+    def work(client):
+        while not stop.is_set():
+            try:
+                made = server.post("/predict/small", [{"a": 0.5, "c": "red"}] * 20).json
+                one = made["predictions"][0]["id"] if "predictions" in made else made[0]["id"]
+                server.post("/labels/small", [{"prediction": one, "value": "1"}])
+                answered[client] += 1
+            except Exception as error:  # told by the test, not by a thread
+                failed.append(error)
+                return
+
+    clients = [threading.Thread(target=work, args=(client,)) for client in range(4)]
+    for client in clients:
+        client.start()
+    try:
+        for look in range(8):
+            before = sum(answered)
+            if look % 2:
+                server.cli("ingest", "small.predictions", expect=None)
+            report = json.loads(server.cli("--json", "doctor", expect=None).stdout)
+            assert report["findings"] == []
+            wait_for("traffic", lambda: failed or sum(answered) > before + 20)
+            assert not failed, failed
+        server.wait_versions("small", 2)
+    finally:
+        stop.set()
+        for client in clients:
+            client.join()
+    part = next(p for p in (server.data_dir / "blobs" / "objects").rglob("*") if p.is_file() and p.read_bytes()[64:68] == b"PAR1")
+    part.unlink()
+    report = json.loads(server.cli("--json", "doctor", expect=1).stdout)
+    assert [f["file"] for f in report["findings"]] == [part.relative_to(server.data_dir).as_posix()]
+    refused = server.cli("doctor", "--mend", expect=1).stderr
+    assert "meta.folder_locked" in refused and "millrace down" in refused
 
 
 def test_no_folder(servers, tmp_path):
