@@ -212,7 +212,9 @@ class Looking {
            "learned from anew; labels and the history are gone. Kept beside, for whoever can read it";
   }
   std::vector<std::string> from_backup() const {
-    std::vector<std::string> commands = {std::format("mv {} {}.damaged", dir_, dir_)};
+    auto aside = dir_ + ".damaged";
+    for (int n = 2; exists(env_.fs, aside); ++n) aside = std::format("{}.damaged-{}", dir_, n);  // mv would move into it
+    std::vector<std::string> commands = {std::format("mv {} {}", dir_, aside)};
     commands.push_back(source_ ? std::format("millrace restore {} --data-dir {}", source_->folder, dir_)
                                : up_command());
     return commands;

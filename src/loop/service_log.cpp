@@ -167,10 +167,10 @@ Result<void> Service::note_segments() {
 
 Result<void> Service::look_at_log() {
   if (!log_) return {};
-  TRY_VOID(note_segments());
-  TRY_VOID(remove_rolled());
+  TRY_VOID(remove_rolled());  // first: it makes room where the disk is full
   TRY(auto job, roll(false, ""));
   (void)job;
+  TRY_VOID(note_segments());
   auto project = this->project();
   if (!project || !project->retention.predictions) return {};
   auto keep = *project->retention.predictions;

@@ -115,6 +115,7 @@ Result<std::unique_ptr<Modules>> World::build() {
   m->service = std::make_unique<loop::Service>(service, env, *m->store, *m->blobs, *m->jobs);
   serve::PredictionLog::Config log_config{.dir = paths.log_dir(), .segment_bytes = 32'768};
   TRY(log_config.numbers_used, m->store->read([](meta::Reader& reader) { return loop::rolled_through(reader); }));
+  log_config.rolled_through = log_config.numbers_used;
   TRY(m->log, serve::PredictionLog::open(log_config, env));
   m->service->use_log(*m->log);
   TRY_VOID(m->service->load_project());
