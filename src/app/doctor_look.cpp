@@ -213,7 +213,8 @@ class Looking {
   }
   std::vector<std::string> from_backup() const {
     auto aside = dir_ + ".damaged";
-    for (int n = 2; exists(env_.fs, aside); ++n) aside = std::format("{}.damaged-{}", dir_, n);  // mv would move into it
+    for (int n = 2; exists(env_.fs, aside); ++n)
+      aside = std::format("{}.damaged-{}", dir_, n);  // mv would move into it
     std::vector<std::string> commands = {std::format("mv {} {}", dir_, aside)};
     commands.push_back(source_ ? std::format("millrace restore {} --data-dir {}", source_->folder, dir_)
                                : up_command());

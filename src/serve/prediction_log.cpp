@@ -183,7 +183,9 @@ Result<std::shared_ptr<PredictionLog::Segment>> PredictionLog::next_segment(cons
   next->number = number;
   next->bytes = config_.segment_bytes;
   number_ = number;
-  if (first_made_ == 0) first_made_ = number;
+  if (made_.last == 0 || made_.last + 1 != number)
+    made_.first = number;  // of the one before nothing but its file may be there
+  made_.last = number;
   {
     std::lock_guard sync_lock(sync_mutex_);
     unsynced_.push_back(next);
@@ -225,8 +227,7 @@ void PredictionLog::close_segment() {
 
 std::optional<PredictionLog::Made> PredictionLog::made() {
   std::lock_guard lock(roll_mutex_);
-  if (first_made_ == 0) return std::nullopt;
-  return Made{first_made_, number_};
+  return made_.last == 0 ? std::nullopt : std::optional(made_);
 }
 
 Result<std::uint64_t> PredictionLog::closed_through() {

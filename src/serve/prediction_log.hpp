@@ -77,7 +77,8 @@ class PredictionLog {
   // The highest number such that no segment up to it changes any more, and all of it is durable.
   Result<std::uint64_t> closed_through();
 
-  // The segments that this process has made, headers and all; nothing before the first line. Thread-safe.
+  // Segments that this process has made, headers and all: the last one, and those before it without a gap; nothing
+  // before the first line. Thread-safe.
   struct Made {
     std::uint64_t first = 0, last = 0;
     bool operator==(const Made&) const = default;
@@ -98,9 +99,9 @@ class PredictionLog {
   std::atomic<std::shared_ptr<Segment>> segment_;
   std::mutex roll_mutex_;
   std::mutex sync_mutex_;
-  std::uint64_t number_ = 0;  // guarded by roll_mutex_, as is the next
+  std::uint64_t number_ = 0;  // guarded by roll_mutex_, as are the next two
   std::uint64_t begun_ = 0;   // making this one was begun: its file may be there, and the next line would go into it
-  std::uint64_t first_made_ = 0;
+  Made made_;
   std::vector<std::shared_ptr<Segment>> unsynced_;
   std::atomic<std::uint32_t> schemas_{0};
   std::atomic<std::uint64_t> appended_{0};

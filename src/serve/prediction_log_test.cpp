@@ -275,8 +275,10 @@ TEST(PredictionLog, ASegmentThatCouldNotBeMadeWholeIsClosedWithTheOthers) {
   ASSERT_TRUE(t.faults.arm(""));
   log->close_segment();
   EXPECT_EQ(*log->closed_through(), 1u);
+  EXPECT_EQ(log->made(), std::nullopt);
   EXPECT_TRUE(line());
   EXPECT_EQ(list_segments(t.env.fs, t.path("log"))->back().number, 2u);
+  EXPECT_EQ(log->made(), (PredictionLog::Made{2, 2}));
   EXPECT_EQ(read_all(t).size(), 1u);
 }
 
