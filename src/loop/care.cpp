@@ -9,6 +9,7 @@
 #include "data/records.hpp"
 #include "flow/housekeeping.hpp"
 #include "loop/garbage.hpp"
+#include "loop/log_layout.hpp"
 #include "loop/log_records.hpp"
 #include "loop/plan.hpp"
 #include "loop/records.hpp"
@@ -103,11 +104,6 @@ Result<void> add_parts(meta::Reader& reader, References& out) {
     TRY_VOID(out.add(one.digest, std::move(reference)));
   }
   return {};
-}
-
-std::string_view model_of(std::string_view dataset) {
-  constexpr std::string_view ending = ".predictions";
-  return dataset.ends_with(ending) ? dataset.substr(0, dataset.size() - ending.size()) : std::string_view();
 }
 
 void add_gaps(const std::vector<std::int64_t>& newest_first, const std::string& what, std::vector<std::string>& out) {
@@ -222,7 +218,8 @@ Result<void> give_up(meta::Tx& tx, const BlobReference& blob, TimePoint now) {
       if (one.artifact == hex && one.number > 0) TRY_VOID(registry::let_bytes_go(tx, one.model, one.number));
     }
   }
-  if (blob.use == BlobUse::rolled) TRY_VOID(let_part_go(tx, model_of(blob.name), hex, "lost", now));
+  if (blob.use == BlobUse::rolled)
+    TRY_VOID(let_part_go(tx, model_of_predictions(blob.name).value_or(""), hex, "lost", now));
   if (blob.use == BlobUse::part) {
     TRY(const auto datasets, data::datasets_of_part(tx, hex));
     for (const auto& dataset : datasets) TRY_VOID(data::let_parts_go(tx, dataset, {hex}, "lost", now));
