@@ -157,10 +157,7 @@ Result<void> Predictor::reconcile() {
   std::lock_guard one_at_a_time(reconcile_mutex_);
   TRY(auto wanted, wanted_.wanted());
   if (!wanted.empty()) TRY_VOID(env_.faults.reach("serve.wanted.after_read"));
-  {
-    std::lock_guard lock(mutex_);
-    wanted_last_ = wanted;
-  }
+  bool some_answer = false, all_answer = true;
   for (const auto& model : wanted) {
     Known* known = nullptr;
     {
@@ -173,8 +170,12 @@ Result<void> Predictor::reconcile() {
       known = slot.get();
     }
     act(*known, model);
+    std::lock_guard lock(mutex_);
+    if (known->serving) some_answer = true;
+    if (model.current && !known->serving) all_answer = false;
   }
   publish();
+  if (some_answer && all_answer) ready_ = true;
   return {};
 }
 
@@ -189,13 +190,7 @@ std::optional<SteadyPoint> Predictor::next_retry() const {
   return next;
 }
 
-bool Predictor::ready() const {
-  std::lock_guard lock(mutex_);
-  return std::all_of(wanted_last_.begin(), wanted_last_.end(), [&](const WantedModel& wanted) {
-    auto known = known_.find(wanted.name);
-    return !wanted.current || (known != known_.end() && known->second->serving == wanted.current->number);
-  });
-}
+bool Predictor::ready() const { return ready_; }
 
 std::vector<Predictor::ModelState> Predictor::states() const {
   std::lock_guard lock(mutex_);

@@ -78,7 +78,8 @@ class Predictor {
   Result<void> reconcile();
   // When reconcile() has something to do though nobody changed a wish: a failed load is due again.
   std::optional<SteadyPoint> next_retry() const;
-  // Every wanted model serves its wanted version.
+  // There are models, and each had a version that answers. Stays so: while a newer version is loaded, and when it can't
+  // be, the one before it answers; whether a model that joins later answers is in states().
   bool ready() const;
   std::vector<ModelState> states() const;
 
@@ -108,9 +109,9 @@ class Predictor {
   PredictionLog& log_;
   IdMaker ids_;
   std::atomic<std::shared_ptr<const Routing>> routing_;
-  mutable std::mutex mutex_;  // known_, wanted_last_
+  mutable std::mutex mutex_;  // known_
   std::map<std::string, std::unique_ptr<Known>, std::less<>> known_;
-  std::vector<WantedModel> wanted_last_;
+  std::atomic<bool> ready_ = false;
   std::mutex reconcile_mutex_;
 };
 

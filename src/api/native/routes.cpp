@@ -74,11 +74,8 @@ void add_routes(net::Server& server, Context& c) {
   net::RouteOptions open{.access = net::Access::open};
   server.fast("GET", "/healthz", [](const Request&) { return net::text_response("ok\n"); }, open);
   auto ready = [&](const Request&) {
-    auto states = c.predictor.states();
-    bool serves =
-        std::any_of(states.begin(), states.end(), [](const auto& state) { return state.serving.has_value(); });
-    bool yes = server.ready() && c.predictor.ready() && serves;
-    return yes ? net::text_response("ready\n")
+    return server.ready() && c.predictor.ready()
+               ? net::text_response("ready\n")
                : net::error_response({Code::unavailable, "api.not_ready", "no model answers yet; see: millrace status"},
                                      {.retry_after_seconds = 1});
   };

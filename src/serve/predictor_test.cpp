@@ -1,0 +1,87 @@
+#include "serve/predictor.hpp"
+
+#include <gtest/gtest.h>
+
+#include "base/testing/env.hpp"
+#include "blob/testing/memory.hpp"
+#include "model/testing/models.hpp"
+
+namespace millrace::serve {
+namespace {
+
+struct Wishes final : WantedSource {
+  Result<std::vector<WantedModel>> wanted() override { return models; }
+  std::vector<WantedModel> models;
+};
+
+struct PredictorTest : ::testing::Test {
+  VersionRef version(std::int64_t number, double answer) {
+    auto bytes = *model::testing::constant_artifact(model::TaskType::regression, answer);
+    auto writer = *blobs.create();
+    EXPECT_TRUE(writer->append(bytes));
+    return {number, writer->commit()->digest};
+  }
+  std::string ask(std::string_view model) {
+    auto row = model::testing::json_row(model::testing::sample_inputs(), model::testing::sample_rows(1, 1).front());
+    Problem problem;
+    auto answer = predictor.predict({model, row}, &problem);
+    return answer ? *answer : answer.error().reason;
+  }
+
+  TestEnv t;
+  blob::MemoryStore blobs{t.clock};
+  std::unique_ptr<PredictionLog> log = *PredictionLog::open({t.path("log"), 1 << 16}, t.env);
+  Wishes wishes;
+  Predictor predictor{{}, t.env, wishes, blobs, *log};
+};
+
+TEST_F(PredictorTest, NothingWantedIsNotReady) {
+  ASSERT_TRUE(predictor.reconcile());
+  EXPECT_FALSE(predictor.ready());
+  wishes.models = {{"fare", std::nullopt, std::nullopt}};  // registered, but no version passed its gates yet
+  ASSERT_TRUE(predictor.reconcile());
+  EXPECT_FALSE(predictor.ready());
+}
+
+TEST_F(PredictorTest, AFirstVersionThatCannotBeLoadedIsNotReady) {
+  wishes.models = {{"fare", version(1, 7), std::nullopt}};
+  blobs.fail_next({Code::unavailable, "test.blobs_away", "away"});
+  ASSERT_TRUE(predictor.reconcile());
+  EXPECT_FALSE(predictor.ready());
+  EXPECT_EQ("serve.not_ready", ask("fare"));
+  t.clock.advance(std::chrono::seconds(2));
+  ASSERT_TRUE(predictor.reconcile());
+  EXPECT_TRUE(predictor.ready());
+  EXPECT_NE(std::string::npos, ask("fare").find("\"fare:1\"")) << ask("fare");
+}
+
+// A load balancer takes a server out when it is not ready: a swap is no reason, for the old version answers.
+TEST_F(PredictorTest, StaysReadyWhileAndWhenANewVersionIsNotThere) {
+  auto first = version(1, 7), second = version(2, 8);
+  wishes.models = {{"fare", first, std::nullopt}};
+  ASSERT_TRUE(predictor.reconcile());
+  wishes.models = {{"fare", second, first}};
+  blobs.fail_next({Code::unavailable, "test.blobs_away", "away"});
+  ASSERT_TRUE(predictor.reconcile());
+  EXPECT_TRUE(predictor.ready());
+  EXPECT_NE(std::string::npos, ask("fare").find("\"fare:1\"")) << ask("fare");
+  EXPECT_NE("", predictor.states().front().error);
+  t.clock.advance(std::chrono::seconds(2));
+  ASSERT_TRUE(predictor.reconcile());
+  EXPECT_NE(std::string::npos, ask("fare").find("\"fare:2\"")) << ask("fare");
+  EXPECT_TRUE(predictor.ready());
+}
+
+TEST_F(PredictorTest, AModelThatJoinsLaterTakesNobodyOut) {
+  auto first = version(1, 7);
+  wishes.models = {{"fare", first, std::nullopt}};
+  ASSERT_TRUE(predictor.reconcile());
+  wishes.models.push_back({"tip", version(1, 2), std::nullopt});
+  blobs.fail_next({Code::unavailable, "test.blobs_away", "away"});
+  ASSERT_TRUE(predictor.reconcile());
+  EXPECT_TRUE(predictor.ready());
+  EXPECT_EQ("serve.not_ready", ask("tip"));
+}
+
+}  // namespace
+}  // namespace millrace::serve
