@@ -26,6 +26,8 @@ std::span<const FileKind> file_kinds() {
        "made again from meta.db-wal by the first that opens the records"},
       {"journal of the first transaction", "meta.db-journal", "SQLite, before its log is switched on", "a first start",
        "there is nothing in the records yet"},
+      {"records before the last upgrade", "meta.before-*.db", "the first start of a newer program", "people, to go back",
+       "nothing reads it; the records are in meta.db"},
       {"lock of copies", "meta.copy", "backup, doctor, a start", "one copy of the records at a time",
        "it holds nothing"},
       {"token", "token", "the first start", "programs that call the API with it", ""},

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <thread>
 
+#include "base/digest.hpp"
 #include "base/executor.hpp"
 #include "base/fault.hpp"
 #include "base/fs.hpp"
@@ -95,6 +96,7 @@ class SqliteStore final : public Store {
   }
 
   Result<void> migrate(std::span<const Migration> migrations);
+  Result<void> keep_as_it_was(std::span<const Migration> known);
   Result<void> settle();
 
   Result<std::vector<OutboxEvent>> outbox_after(std::int64_t seq, std::size_t max) override;
@@ -382,6 +384,7 @@ Result<void> SqliteStore::migrate(std::span<const Migration> migrations) {
   auto known = own_migrations();
   known.insert(known.end(), migrations.begin(), migrations.end());
   TRY(auto todo, plan_migrations(applied, known));
+  if (!applied.empty() && !todo.empty()) TRY_VOID(keep_as_it_was(known));
   for (const auto& migration : todo) {
     auto done = write([&](Tx& tx) -> Result<void> {
       for (const auto& statement : split_statements(migration.sql)) TRY_VOID(tx.exec(statement));
@@ -395,6 +398,37 @@ Result<void> SqliteStore::migrate(std::span<const Migration> migrations) {
                               std::move(done).error()));
     TRY_VOID(env_.faults.reach("meta.migrate.after_commit"));
   }
+  return {};
+}
+
+// The way back from an upgrade: the records as they were before it. An upgrade that is begun again after a crash finds
+// its copy, which is that of before its first step, under the name that says where it goes to.
+Result<void> SqliteStore::keep_as_it_was(std::span<const Migration> known) {
+  std::string steps;
+  for (const auto& migration : known) steps += migration_digest(migration);
+  const auto name = std::format("{}{}.db", copy_before_prefix, sha256(steps).hex().substr(0, 12));
+  const auto path = join_path(config_.folder, name), unfinished = path + ".tmp";
+  if (exists(env_.fs, path)) return {};
+  TRY_VOID(env_.faults.reach("meta.keep.before_copy"));
+  auto made = [&]() -> Result<void> {
+    if (exists(env_.fs, unfinished)) TRY_VOID(env_.fs.remove(unfinished));
+    TRY_VOID(copy_sqlite(env_.fs, config_.folder, unfinished, config_.vfs));
+    TRY(auto file, env_.fs.open_write(unfinished, WriteMode::append));
+    TRY_VOID(file->sync());
+    TRY_VOID(env_.faults.reach("meta.keep.before_rename"));
+    TRY_VOID(env_.fs.rename(unfinished, path));
+    return env_.fs.sync_dir(config_.folder);
+  }();
+  if (!made)
+    return fail(while_doing("copying the records to " + path + ", the way back from this upgrade",
+                            std::move(made).error()));
+  TRY_VOID(env_.faults.reach("meta.keep.after_rename"));
+  TRY(auto files, env_.fs.list(config_.folder));
+  for (const auto& file : files) {
+    if (file.name.starts_with(copy_before_prefix) && file.name != name)
+      TRY_VOID(env_.fs.remove(join_path(config_.folder, file.name)));
+  }
+  env_.log.info("records_kept_before_upgrade", {{"file", path}});
   return {};
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/clock.hpp"
 #include "base/env.hpp"
@@ -39,9 +40,14 @@ struct SqliteConfig {
 Result<std::unique_ptr<Store>> open_sqlite(Env env, const SqliteConfig& config, Executor& writer,
                                            std::span<const Migration> migrations);
 
+// Before migrations change records that are there, open_sqlite() copies them to a file of the folder with this
+// beginning, ended by ".db"; only that of the newest upgrade is kept. To go back: the older program, with that file as
+// meta.db and neither meta.db-wal nor meta.db-shm beside it.
+inline constexpr std::string_view copy_before_prefix = "meta.before-";
+
 // The records of `folder` as they are at one moment, as the new database file `to`; also while a process has the folder
 // and writes. One copy at a time (failed_precondition `fs.locked`). unavailable or data_loss as above; `to` is not
-// synced. A file `to` that exists is an error.
-Result<void> copy_sqlite(Fs& fs, const std::string& folder, const std::string& to);
+// synced. A file `to` that exists is an error. `vfs` as in SqliteConfig.
+Result<void> copy_sqlite(Fs& fs, const std::string& folder, const std::string& to, const std::string& vfs = {});
 
 }  // namespace millrace::meta

@@ -86,6 +86,69 @@ TEST(Sqlite, ANewerFolderIsRefusedWithItsWriter) {
   EXPECT_NE(refused.error().message.find("millrace 42.0"), std::string::npos);
 }
 
+std::vector<std::string> kept(Place& place) {
+  std::vector<std::string> names;
+  const auto files = *place.fs.list(place.dir.path("data"));
+  for (const auto& file : files) {
+    if (file.name.starts_with(copy_before_prefix)) names.push_back(file.name);
+  }
+  return names;
+}
+
+TEST(Sqlite, AnUpgradeKeepsTheRecordsAsTheyWere) {
+  Place place;
+  const auto open = [&](int steps) {
+    auto all = tables;
+    for (int n = 2; n <= steps; ++n)
+      all.push_back({"test", n, "CREATE TABLE test_step" + std::to_string(n) + " (a BIGINT);"});
+    return open_sqlite(place.env(), {.folder = place.dir.path("data")}, place.writer, all);
+  };
+  auto store = *open(1);
+  ASSERT_TRUE(put(*store, "a", "1"));
+  store = nullptr;
+  EXPECT_TRUE(open(1));
+  EXPECT_TRUE(kept(place).empty()) << "a first start and an ordinary one change nothing that was there";
+
+  // Dies between its steps: the copy stays that of before the first.
+  ASSERT_TRUE(place.faults.arm("meta.migrate.before_commit=error@2"));
+  EXPECT_EQ(reason(open(3)), "fault.injected");
+  ASSERT_EQ(kept(place).size(), 1u);
+  const auto name = kept(place)[0];
+  ASSERT_TRUE(place.faults.arm(""));
+  store = *open(3);
+  ASSERT_TRUE(put(*store, "b", "2"));
+  store = nullptr;
+  EXPECT_EQ(kept(place), std::vector{name});
+
+  // The way back.
+  const auto data = place.dir.path("data");
+  ASSERT_TRUE(place.fs.rename(join_path(data, name), join_path(data, "meta.db")));
+  for (const auto* beside : {"meta.db-wal", "meta.db-shm"}) (void)place.fs.remove(join_path(data, beside));
+  auto back = open(1);
+  ASSERT_TRUE(back) << back.error().message;
+  store = *std::move(back);
+  const auto rows = *store->read([](Reader& reader) { return reader.query("SELECT name FROM test_rows", {}); });
+  ASSERT_EQ(rows.size(), 1u);
+  EXPECT_EQ(rows[0].text(0), "a");
+  store = nullptr;
+
+  ASSERT_TRUE(open(2));
+  ASSERT_TRUE(open(3));
+  EXPECT_EQ(kept(place), std::vector{name}) << "only the newest upgrade's copy stays";
+}
+
+TEST(Sqlite, AnUpgradeWithoutRoomForItsCopyDoesNotBegin) {
+  Place place;
+  ASSERT_TRUE(place.open());
+  auto more = tables;
+  more.push_back({"test", 2, "CREATE TABLE test_more (a BIGINT);"});
+  ASSERT_TRUE(place.faults.arm("meta.keep.before_rename=error"));
+  const auto refused = open_sqlite(place.env(), {.folder = place.dir.path("data")}, place.writer, more);
+  EXPECT_EQ(reason(refused), "fault.injected");
+  EXPECT_NE(refused.error().message.find("the way back from this upgrade"), std::string::npos);
+  EXPECT_TRUE(place.open()) << "still the older program's";
+}
+
 TEST(Sqlite, ADamagedOrLostFormatIsRefused) {
   Place place;
   ASSERT_TRUE(place.open());
