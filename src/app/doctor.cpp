@@ -89,7 +89,7 @@ std::string data_dir_option(const cli::DoctorOptions& options) {
   return options.data_dir == cli::DoctorOptions{}.data_dir ? "" : " --data-dir " + options.data_dir;
 }
 
-Result<cli::Output> doctor(const cli::DoctorOptions& options, Env& env) {
+Result<cli::Output> doctor(const cli::DoctorOptions& options, const std::string& version, Env& env) {
   if (options.kinds) return kinds(options.json);
   const bool known = exists(env.fs, join_path(options.data_dir, "format")) ||
                      exists(env.fs, join_path(options.data_dir, "meta.db")) ||
@@ -98,6 +98,7 @@ Result<cli::Output> doctor(const cli::DoctorOptions& options, Env& env) {
     return fail(Code::not_found, "cli.no_folder",
                 std::format("{} is no data folder of Millrace; name one with --data-dir", options.data_dir));
   }
+  if (!options.chaos.empty()) return chaos(options, version, env);
   TRY(const auto source, find_source(options, env));
   Report report;
   TRY(auto look, look_at_folder(options, source.get(), env));

@@ -72,6 +72,10 @@ Result<Look> look_at_folder(const cli::DoctorOptions& options, const Source* sou
 Result<std::vector<std::string>> mend_folder(const cli::DoctorOptions& options, const Look& look, const Source* source,
                                              Env& env);
 
+// `doctor --chaos`: kills the server of a scratch copy at fault points taken at random, for options.chaos (a length of
+// time), and looks after each kill whether what was acknowledged is there. Exit status 1 when it is not.
+Result<cli::Output> chaos(const cli::DoctorOptions& options, const std::string& version, Env& env);
+
 // " --data-dir X" where it is not the default.
 std::string data_dir_option(const cli::DoctorOptions& options);
 

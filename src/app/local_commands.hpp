@@ -14,7 +14,8 @@ Result<cli::Output> init(const cli::InitOptions& options, Env& env);
 Result<cli::Output> schema();
 Result<cli::Output> explain(const std::string& project_file, bool loop, bool json, Env& env);
 Result<cli::Output> worker(const std::string& server, const std::string& data_dir, const std::string& name, Env& env);
-Result<cli::Output> doctor(const cli::DoctorOptions& options, Env& env);
+// With `options.chaos` the kills, which need the program's version; else the look, and mending.
+Result<cli::Output> doctor(const cli::DoctorOptions& options, const std::string& version, Env& env);
 Result<cli::Output> make_backup(const cli::BackupOptions& options, const std::string& version, Env& env);
 Result<cli::Output> restore(const cli::RestoreOptions& options, Env& env);
 // Starts `millrace up` again and again while it is killed; ends as it ended otherwise. POSIX processes, no threads

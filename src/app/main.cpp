@@ -76,7 +76,7 @@ int main(int argc, char** argv) {
   local.init = [&](const cli::InitOptions& options) { return app::init(options, env); };
   local.schema = [](const std::string&, bool) { return app::schema(); };
   local.explain = [&](const std::string& file, bool loop, bool json) { return app::explain(file, loop, json, env); };
-  local.doctor = [&](const cli::DoctorOptions& options) { return app::doctor(options, env); };
+  local.doctor = [&](const cli::DoctorOptions& options) { return app::doctor(options, version, env); };
   local.backup = [&](const cli::BackupOptions& options) { return app::make_backup(options, version, env); };
   local.restore = [&](const cli::RestoreOptions& options) { return app::restore(options, env); };
   local.demo = [&](const cli::DemoOptions& options) { return app::demo_digits(options, env); };

@@ -242,6 +242,7 @@ class Program {
         "doctor", "check a data folder, also beside its server; each finding names what it costs and what mends it",
         [this] {
           doctor_.json = json_;
+          doctor_.tell = [this](const std::string& line) { terminal_.err(line + "\n"); };
           return local_.doctor(doctor_);
         },
         "millrace doctor --mend");
@@ -251,6 +252,13 @@ class Program {
     doctor->add_option("--from", doctor_.from,
                        "backup folder to take files from (default: where the last backup went)");
     doctor->add_option("--give-up", doctor_.give_up, "record this blob as lost, where nothing brings it back");
+    doctor
+        ->add_option("--chaos", doctor_.chaos,
+                     "instead: for so long (10m), run a scratch copy of the folder under load and kill its server "
+                     "at random moments; tells what was lost")
+        ->excludes("--mend")
+        ->excludes("--give-up");
+    doctor->add_option("--seed", doctor_.seed, "of the chaos, to repeat one")->needs("--chaos");
     doctor->add_flag("--kinds", doctor_.kinds, "list every kind of file that a data folder can hold")->group("");
     auto* backup = add(
         "backup",

@@ -38,6 +38,8 @@ struct DemoOptions {
   double rate = 25;  // images a second
   bool keep = false;
 };
+using Tell = std::function<void(const std::string& line)>;  // how far it is
+
 struct DoctorOptions {
   std::string data_dir = ".millrace";
   std::string from;                  // a backup folder; "" the one that the last backup went to
@@ -45,9 +47,11 @@ struct DoctorOptions {
   bool mend = false;
   bool kinds = false;
   bool json = false;
+  std::string chaos;       // for so long; "" no chaos
+  std::uint64_t seed = 0;  // of the chaos; 0: any
+  Tell tell;
 };
 
-using Tell = std::function<void(const std::string& line)>;  // how far it is
 struct BackupOptions {
   std::string folder;
   std::string data_dir = ".millrace";

@@ -45,11 +45,12 @@ Result<std::vector<Migration>> plan_migrations(std::span<const Applied> applied,
   for (const auto& done : applied) {
     const auto module = by_module.find(done.module);
     if (module == by_module.end() || !module->second.contains(done.number))
-      return fail(
-          Code::failed_precondition, "meta.newer_migration",
-          "the database was changed by a newer program (" + done.module + " step " + std::to_string(done.number) +
-              ", which this one does not know); use that version, or go back to the copy from before its upgrade, meta.before-*.db in the data folder, as "
-              "docs/guide/operations.md says");
+      return fail(Code::failed_precondition, "meta.newer_migration",
+                  "the database was changed by a newer program (" + done.module + " step " +
+                      std::to_string(done.number) +
+                      ", which this one does not know); use that version, or go back to the copy from before its "
+                      "upgrade, meta.before-*.db in the data folder, as "
+                      "docs/guide/operations.md says");
     auto& slot = module->second.at(done.number);
     if (slot != nullptr && migration_digest(*slot) != done.digest)
       return fail(Code::failed_precondition, "meta.changed_migration",

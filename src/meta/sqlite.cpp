@@ -420,8 +420,8 @@ Result<void> SqliteStore::keep_as_it_was(std::span<const Migration> known) {
     return env_.fs.sync_dir(config_.folder);
   }();
   if (!made)
-    return fail(while_doing("copying the records to " + path + ", the way back from this upgrade",
-                            std::move(made).error()));
+    return fail(
+        while_doing("copying the records to " + path + ", the way back from this upgrade", std::move(made).error()));
   TRY_VOID(env_.faults.reach("meta.keep.after_rename"));
   TRY(auto files, env_.fs.list(config_.folder));
   for (const auto& file : files) {
