@@ -42,7 +42,7 @@ struct NewJob {
   std::string cause;             // the rule or person that started it
   std::optional<std::string> pipeline_run;
   std::optional<std::string> step;
-  std::optional<TimePoint> run_after;
+  std::optional<TimePoint> run_after;  // not before; none: at once, whatever the calendar does
 };
 
 struct Job {
@@ -60,7 +60,7 @@ struct Job {
   std::optional<std::string> pipeline_run;
   std::optional<std::string> step;
   TimePoint queued_at{};                // when it was asked for
-  TimePoint run_after{};                // not before: back-off, or as asked
+  TimePoint run_after{};                // not before, as asked; 1970: at once
   std::optional<TimePoint> started_at;  // the newest attempt
   std::optional<TimePoint> ended_at;
   std::optional<std::string> worker;  // who has it, or had it last

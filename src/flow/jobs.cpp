@@ -61,7 +61,7 @@ Result<std::string> Jobs::enqueue(meta::Tx& tx, const NewJob& wanted) {
               "VALUES ($1, $2, $3, 'queued', $4, $5, 0, $6, $7, $8, $9, $10, $11, $12, $13, 0, 0, $14)",
               {job.id, job.kind, job.key, wanted.input, wanted.priority, wanted.attempts_max, micros(wanted.timeout),
                wanted.resources, wanted.cause, value(job.pipeline_run), value(job.step), value(now),
-               value(wanted.run_after.value_or(now)), value(wanted.checkpoint)}));
+               value(wanted.run_after.value_or(TimePoint())), value(wanted.checkpoint)}));
   TRY_VOID(record(tx, job.id, "queued", 0, "", wanted.cause));
   TRY_VOID(tx.emit({"job.queued", job.id, event_payload(job, JobState::queued)}));
   return job.id;
@@ -98,15 +98,25 @@ Result<std::optional<Claimed>> Jobs::claim(const std::string& worker, const std:
     params.emplace_back(kind);
     list += (list.empty() ? "$" : ", $") + std::to_string(params.size());
   }
-  const auto first = select_jobs("WHERE state = 'queued' AND run_after <= $1 AND kind IN (" + list +
-                                 ") ORDER BY priority DESC, queued_at, id LIMIT 1");
+  const auto first = [&](meta::Reader& reader) -> Result<std::optional<Job>> {
+    const auto pauses = pauses_left();
+    TRY(auto rows,
+        reader.query(select_jobs("WHERE state = 'queued' AND run_after <= $1 AND kind IN (" + list +
+                                 ") ORDER BY priority DESC, queued_at, id LIMIT " + std::to_string(pauses.size() + 1)),
+                     params));
+    for (const auto& row : rows) {
+      auto job = read_job(row);
+      if (!pauses.contains(job.id)) return job;
+    }
+    return std::nullopt;
+  };
   // Looked for on a snapshot first: a worker that finds nothing costs no write.
-  TRY(auto there, store_.read([&](meta::Reader& reader) { return reader.query_one(first, params); }));
+  TRY(auto there, store_.read(first));
   if (!there) return std::nullopt;
   TRY(auto claimed, store_.write([&](meta::Tx& tx) -> Result<std::optional<Claimed>> {
-    TRY(auto row, tx.query_one(first, params));
-    if (!row) return std::nullopt;  // another worker was quicker
-    auto job = read_job(*row);
+    TRY(auto found, first(tx));
+    if (!found) return std::nullopt;  // another worker was quicker
+    auto job = *std::move(found);
     const auto now = env_.clock.now();
     job.state = JobState::running;
     job.attempts += 1;
@@ -188,7 +198,7 @@ Result<void> Jobs::complete(const Lease& lease, const std::string& result,
 
 Result<JobState> Jobs::fail(const Lease& lease, const Failure& failure, bool retryable) {
   const auto jitter = env_.rng.unit();
-  TRY(auto settled, store_.write([&](meta::Tx& tx) -> Result<Settled> {
+  auto failed = store_.write([&](meta::Tx& tx) -> Result<Settled> {
     TRY(auto job, find(tx, lease.job));
     if (judge_lease(job.state, job.token, lease.token) != LeaseVerdict::valid) {
       TRY_VOID(refuse(tx, job, lease, "its failure (" + failure_note(failure) + ")"));
@@ -203,12 +213,22 @@ Result<JobState> Jobs::fail(const Lease& lease, const Failure& failure, bool ret
       TRY_VOID(end(tx, job, JobState::failed, {}, failure));
       return Settled{false, JobState::failed};
     }
-    TRY_VOID(requeue(tx, job, failure, env_.clock.now() + *pause, job.attempts));
+    // Before the commit: nobody finds the job queued and not paused.
+    {
+      const std::lock_guard lock(seen_mutex_);
+      pauses_[job.id] = env_.clock.steady() + *pause;
+    }
+    TRY_VOID(requeue(tx, job, failure, job.attempts));
     TRY_VOID(record(tx, job.id, "retry", job.token, lease.worker,
                     failure_note(failure) + "; again in " + format_duration(*pause)));
     TRY_VOID(env_.faults.reach("flow.fail.before_commit"));
     return Settled{false, JobState::queued};
-  }));
+  });
+  if (!failed || failed->refused || failed->state != JobState::queued) {
+    const std::lock_guard lock(seen_mutex_);
+    pauses_.erase(lease.job);
+  }
+  TRY(const auto settled, std::move(failed));
   if (settled.refused) return millrace::fail(stale(lease));
   TRY_VOID(env_.faults.reach("flow.fail.after_commit"));
   return settled.state;
@@ -225,7 +245,7 @@ Result<void> Jobs::give_back(const Lease& lease, const std::optional<std::string
     if (job.cancel_by) {
       TRY_VOID(end(tx, job, JobState::cancelled, {}, {}));
     } else {
-      TRY_VOID(requeue(tx, job, job.failure, env_.clock.now(), job.attempts - 1));
+      TRY_VOID(requeue(tx, job, job.failure, job.attempts - 1));
       TRY_VOID(record(tx, job.id, "given_back", job.token, lease.worker, ""));
     }
     TRY_VOID(env_.faults.reach("flow.give_back.before_commit"));
@@ -245,6 +265,15 @@ void Jobs::saw(const Lease& lease, bool claimed) {
   if (claimed || lease.token > seen.token) seen.claimed = now;
   seen.token = lease.token;
   seen.heard = now;
+}
+
+std::map<std::string, Duration, std::less<>> Jobs::pauses_left() {
+  const auto now = env_.clock.steady();
+  const std::lock_guard lock(seen_mutex_);
+  std::erase_if(pauses_, [&](const auto& pause) { return pause.second <= now; });
+  std::map<std::string, Duration, std::less<>> out;
+  for (const auto& [job, until] : pauses_) out.emplace(job, until - now);
+  return out;
 }
 
 Result<std::vector<Watched>> Jobs::watched() {
@@ -306,7 +335,7 @@ Result<bool> Jobs::expire_one(const Expiry& expiry, std::string_view what, const
     TRY_VOID(record(tx, job.id, what, job.token, job.worker.value_or(""), why));
     switch (expiry.action) {
       case ExpiryAction::requeue:
-        TRY_VOID(requeue(tx, job, failure, env_.clock.now(), job.attempts));
+        TRY_VOID(requeue(tx, job, failure, job.attempts));
         break;
       case ExpiryAction::cancel:
         TRY_VOID(end(tx, job, JobState::cancelled, {}, failure));
@@ -338,12 +367,11 @@ Result<void> Jobs::end(meta::Tx& tx, const Job& job, JobState state, const std::
   return tx.emit({"job." + std::string(to_text(state)), job.id, event_payload(job, state)});
 }
 
-Result<void> Jobs::requeue(meta::Tx& tx, const Job& job, const std::optional<Failure>& failure, TimePoint run_after,
-                           int attempts) {
+Result<void> Jobs::requeue(meta::Tx& tx, const Job& job, const std::optional<Failure>& failure, int attempts) {
   TRY_VOID(tx.exec(
       "UPDATE flow_jobs SET state = 'queued', run_after = $2, attempts = $3, failure_kind = $4, failure_message = $5, "
       "failure_detail = $6 WHERE id = $1",
-      {job.id, value(run_after), attempts, maybe_kind(failure), maybe(failure, &Failure::message, message_bytes_max),
+      {job.id, value(TimePoint()), attempts, maybe_kind(failure), maybe(failure, &Failure::message, message_bytes_max),
        maybe(failure, &Failure::detail, detail_bytes_max)}));
   return tx.emit({"job.queued", job.id, event_payload(job, JobState::queued)});
 }

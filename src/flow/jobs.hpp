@@ -6,7 +6,8 @@
 //
 // Leases are measured by the steady clock of the server that owns the metadata, from the last sign of life that it got;
 // so a jump of the calendar ends no lease, and after a restart of the server each running job has one full lease from
-// then on. What is stored of them (heard_at) is for people. Back-off and run_after are calendar moments.
+// then on. What is stored of them (heard_at) is for people. The pause after a failed attempt runs by the steady clock
+// too; a restart of the server ends it (attempts are bounded). Only run_after, "not before" as asked, is calendar.
 //
 // Events: job.queued, job.done, job.failed, job.cancelled; key = the job's id, payload {id, kind, key, state,
 // pipeline_run, step}. Thread-safe.
@@ -107,6 +108,8 @@ class Jobs {
   Result<int> expire();
   // The worker is known to be gone (its process ended, or another one with its name begins): its leases end now.
   Result<int> worker_gone(const std::string& worker);
+  // Jobs that wait after a failed attempt, by id, and how much longer.
+  std::map<std::string, Duration, std::less<>> pauses_left();
 
   // ---- for people: with any Reader, a transaction too ----
 
@@ -133,8 +136,7 @@ class Jobs {
   Result<bool> expire_one(const Expiry& expiry, std::string_view what, const std::string& why);
   Result<void> end(meta::Tx& tx, const Job& job, JobState state, const std::optional<std::string>& result,
                    const std::optional<Failure>& failure);
-  Result<void> requeue(meta::Tx& tx, const Job& job, const std::optional<Failure>& failure, TimePoint run_after,
-                       int attempts);
+  Result<void> requeue(meta::Tx& tx, const Job& job, const std::optional<Failure>& failure, int attempts);
   Result<void> record(meta::Tx& tx, const std::string& id, std::string_view what, std::int64_t token,
                       const std::string& worker, const std::string& note);
   Result<void> refuse(meta::Tx& tx, const Job& job, const Lease& lease, std::string_view what);
@@ -145,7 +147,8 @@ class Jobs {
   const JobsConfig config_;
   IdMaker ids_;
   std::mutex seen_mutex_;
-  std::map<std::string, Seen, std::less<>> seen_;  // running jobs, by id
+  std::map<std::string, Seen, std::less<>> seen_;           // running jobs, by id
+  std::map<std::string, SteadyPoint, std::less<>> pauses_;  // until when, after a failed attempt, by id
 };
 
 }  // namespace millrace::flow

@@ -274,6 +274,32 @@ TEST(Jobs, FailuresBackOffAndEnd) {
   EXPECT_EQ(b.subjects(), "queued queued queued failed ");
 }
 
+TEST(Jobs, ACalendarThatJumpsNeitherEndsAPauseNorMakesItLonger) {
+  Bench b;
+  b.enqueue();
+  EXPECT_EQ(b.jobs.fail(b.claim("w1").lease, bad, true), JobState::queued);
+  b.store.clock.step_calendar(std::chrono::hours(1));
+  EXPECT_TRUE(b.nothing_to_claim());
+  b.store.clock.step_calendar(-std::chrono::hours(5));
+  b.store.clock.advance(seconds(4));
+  EXPECT_TRUE(b.nothing_to_claim());
+  const auto other = b.enqueue();  // the one that waits does not stand before it
+  EXPECT_EQ(b.claim("w1").job.id, other);
+  EXPECT_EQ(b.jobs.pauses_left().size(), 1u);
+  b.store.clock.advance(seconds(1));
+  EXPECT_TRUE(b.jobs.pauses_left().empty());
+  b.claim("w1");
+}
+
+TEST(Jobs, WhatIsQueuedDoesNotWaitForACalendarThatWasSetBack) {
+  Bench b;
+  b.enqueue();
+  b.store.clock.step_calendar(-std::chrono::hours(1));
+  ASSERT_TRUE(b.jobs.give_back(b.claim("w1").lease));
+  b.store.clock.step_calendar(-std::chrono::hours(1));
+  b.claim("w1");
+}
+
 TEST(Jobs, AFailureThatWouldRepeatIsNotTriedAgain) {
   Bench b;
   b.enqueue();

@@ -354,9 +354,13 @@ Result<RunRecord> Pipelines::find(meta::Reader& reader, std::string_view run) co
           reader.query("SELECT count(*) FROM flow_jobs WHERE state = 'queued' AND (priority > $1 OR (priority = $1 AND "
                        "(queued_at < $2 OR (queued_at = $2 AND id < $3))))",
                        {queued.priority, value(queued.queued_at), queued.id}));
-      step.why = queued.run_after > env_.clock.now()
-                     ? "not before " + format_time(queued.run_after)
-                     : "queued, " + std::to_string(before.at(0).integer(0)) + " before it";
+      const auto pauses = jobs_.pauses_left();
+      if (const auto pause = pauses.find(queued.id); pause != pauses.end())
+        step.why = "again in " + format_duration(std::chrono::ceil<std::chrono::seconds>(pause->second));
+      else if (queued.run_after > env_.clock.now())
+        step.why = "not before " + format_time(queued.run_after);
+      else
+        step.why = "queued, " + std::to_string(before.at(0).integer(0)) + " before it";
       if (queued.failure)
         step.why += "; attempt " + std::to_string(queued.attempts) + " ended: " + failure_line(queued);
     }
