@@ -14,7 +14,7 @@
 namespace millrace::loop {
 
 bool garbage_due(const GarbagePolicy& policy, const GarbageSnapshot& s) {
-  if (s.now - s.started < policy.pause) return false;
+  if (s.up < policy.pause) return false;
   if (!s.last) return true;
   const auto since = s.now - *s.last;
   // A clock that was set back must not put it off for ever.

@@ -30,7 +30,7 @@ struct GarbagePolicy {
 
 struct GarbageSnapshot {
   TimePoint now{};
-  TimePoint started{};            // of the server
+  Duration up{};                  // since the server started, by the steady clock
   std::optional<TimePoint> last;  // of the last collection; nullopt: never
   bool let_go = false;            // retention let something go since then
 };

@@ -25,9 +25,9 @@ RollDecision decide_roll(const RollSnapshot& now) {
   } else {
     return decision;
   }
-  if (!now.asked && now.failed_last && now.now - *now.failed_last < roll_retry) {
-    decision.waiting = std::format("the log is rolled again after {}: the last roll failed",
-                                   format_time(*now.failed_last + roll_retry).substr(0, 19));
+  if (!now.asked && now.failed_ago && *now.failed_ago < roll_retry) {
+    decision.waiting = std::format("the log is rolled again in {}: the last roll failed",
+                                   format_duration(chr::ceil<chr::minutes>(roll_retry - *now.failed_ago)));
     return decision;
   }
   if (!all_closed && (now.asked || (old && closed_bytes == 0))) {

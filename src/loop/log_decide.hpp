@@ -27,9 +27,9 @@ struct RollSnapshot {
   TimePoint now{};
   std::vector<LogSegment> segments;  // that are not rolled, in order; the last may still be written to
   std::uint64_t closed_through = 0;
-  std::optional<TimePoint> oldest;       // of the first of them: no line is older
-  bool asked = false;                    // by hand: everything, now
-  std::optional<TimePoint> failed_last;  // when the newest roll ended, if it failed
+  std::optional<TimePoint> oldest;     // of the first of them: no line is older
+  bool asked = false;                  // by hand: everything, now
+  std::optional<Duration> failed_ago;  // since the newest roll, if it failed; by the steady clock
 };
 struct RollDecision {
   bool close = false;         // the present segment first; then decide again

@@ -42,9 +42,9 @@ TEST(LogDecide, WhenToRoll) {
       {"age unknown", {{}, segments(6, 1), 6, {}, false, {}}, false, 0, false},
       {"more than one job takes", {{}, segments(6, 50), 55, ago(hours(1)), false, {}}, false, 37, false},
       {"one larger than a job takes", {{}, segments(6, 2, 512 * mib), 7, ago(hours(1)), false, {}}, false, 6, false},
-      {"failed just now", {{}, segments(6, 1), 6, ago(hours(24)), false, ago(minutes(9))}, false, 0, true},
-      {"failed just now, by hand", {{}, segments(6, 1), 6, ago(hours(24)), true, ago(minutes(9))}, false, 6, false},
-      {"failed some time ago", {{}, segments(6, 1), 6, ago(hours(24)), false, ago(minutes(10))}, false, 6, false},
+      {"failed just now", {{}, segments(6, 1), 6, ago(hours(24)), false, minutes(9)}, false, 0, true},
+      {"failed just now, by hand", {{}, segments(6, 1), 6, ago(hours(24)), true, minutes(9)}, false, 6, false},
+      {"failed some time ago", {{}, segments(6, 1), 6, ago(hours(24)), false, minutes(10)}, false, 6, false},
       {"numbers with gaps", {{}, {{6, 40 * mib}, {9, 40 * mib}}, 9, ago(hours(1)), false, {}}, false, 9, false},
   };
   for (auto c : cases) {

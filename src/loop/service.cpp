@@ -36,7 +36,7 @@ Service::Service(const Config& config, Env& env, meta::Store& store, blob::Store
                    return plan_step(tx, run, step, results);
                  }),
       ids_(env.clock, env.rng),
-      started_(env.clock.now()) {}
+      started_(env.clock.steady()) {}
 
 Service::~Service() = default;
 

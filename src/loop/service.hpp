@@ -231,7 +231,7 @@ class Service final : public serve::WantedSource, public train::JobSource {
     std::int64_t version = 0;
     std::vector<std::string> names;
   } classes_;  // of the target, by dataset version
-  TimePoint started_;
+  SteadyPoint started_;
   std::atomic<bool> let_go_ = false;              // since the last collection
   TimePoint collected_;                           // when one was last tried, whatever came of it
   std::map<std::string, std::string> read_last_;  // source -> what its file looked like when it was last read
@@ -241,7 +241,11 @@ class Service final : public serve::WantedSource, public train::JobSource {
   std::mutex roll_mutex_;                            // one decision at a time
   std::shared_mutex segments_mutex_;                 // shared: segments are read here; alone: they are removed
   std::string roll_waiting_;                         // guarded by mutex_
-  std::pair<std::string, flow::QuietHours> quiet_;   // what it was computed from; guarded by mutex_
+  struct {
+    std::string job;                                // the newest roll that failed, and
+    SteadyPoint seen_at;                            // when that was first seen here
+  } roll_failed_;                                   // guarded by roll_mutex_
+  std::pair<std::string, flow::QuietHours> quiet_;  // what it was computed from; guarded by mutex_
   std::mutex over_mutex_;
   std::condition_variable over_;  // some job ended
   std::atomic<int> asking_{0};

@@ -79,7 +79,7 @@ bool Service::garbage_is_due() {
     std::lock_guard lock(mutex_);
     if (collected_ != TimePoint() && collected_ > at.value_or(TimePoint::min())) at = collected_;
   }
-  return garbage_due(config_.garbage, {env_.clock.now(), started_, at, let_go_});
+  return garbage_due(config_.garbage, {env_.clock.now(), env_.clock.steady() - started_, at, let_go_});
 }
 
 // What jobs printed and the folders of attempts: files that nobody may want any more.

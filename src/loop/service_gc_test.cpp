@@ -23,14 +23,14 @@ TEST(Garbage, WhenItIsDue) {
   };
   const auto m = [](int n) { return std::chrono::minutes(n); };
   const Case cases[] = {
-      {"just started", {noon, noon - m(1), std::nullopt, false}, false},
-      {"just started, and it is long ago", {noon, noon - m(1), noon - hours(50), true}, false},
-      {"never done", {noon, noon - m(11), std::nullopt, false}, true},
-      {"done this morning", {noon, noon - hours(100), noon - hours(5), false}, false},
-      {"a day is over", {noon, noon - hours(100), noon - hours(24), false}, true},
-      {"retention let something go", {noon, noon - hours(100), noon - m(11), true}, true},
-      {"again, right after the last", {noon, noon - hours(100), noon - m(9), true}, false},
-      {"the clock was set back", {noon, noon - hours(1), noon + hours(9), false}, true},
+      {"just started", {noon, m(1), std::nullopt, false}, false},
+      {"just started, and it is long ago", {noon, m(1), noon - hours(50), true}, false},
+      {"never done", {noon, m(11), std::nullopt, false}, true},
+      {"done this morning", {noon, hours(100), noon - hours(5), false}, false},
+      {"a day is over", {noon, hours(100), noon - hours(24), false}, true},
+      {"retention let something go", {noon, hours(100), noon - m(11), true}, true},
+      {"again, right after the last", {noon, hours(100), noon - m(9), true}, false},
+      {"the clock was set back", {noon, hours(1), noon + hours(9), false}, true},
   };
   for (const auto& one : cases) EXPECT_EQ(garbage_due(policy, one.snapshot), one.due) << one.name;
 }

@@ -40,6 +40,7 @@ Result<std::optional<std::string>> Service::roll(bool asked, const std::string& 
     RollSnapshot now;
     std::uint64_t after = 0;
     std::vector<flow::Job> unfinished;
+    std::string failed;  // the newest roll, if it did
     TRY_VOID(store_.read([&](meta::Reader& reader) -> Result<void> {
       TRY(after, rolled_through(reader));
       return {};
@@ -58,9 +59,16 @@ Result<std::optional<std::string>> Service::roll(bool asked, const std::string& 
       TRY(auto last, jobs_.list(reader, {.kind = std::string(job_kind::roll), .max = 1}));
       if (last.empty()) return {};
       if (!flow::is_over(last.front().state)) unfinished.push_back(last.front());
-      if (last.front().state == flow::JobState::failed) now.failed_last = last.front().ended_at;
+      if (last.front().state == flow::JobState::failed) failed = last.front().id;
       return {};
     }));
+    if (failed.empty()) {
+      roll_failed_.job.clear();
+    } else {
+      // After a restart it is seen anew: one pause more.
+      if (roll_failed_.job != failed) roll_failed_ = {failed, env_.clock.steady()};
+      now.failed_ago = env_.clock.steady() - roll_failed_.seen_at;
+    }
     auto decision = decide_roll(now);
     {
       std::lock_guard lock(mutex_);
