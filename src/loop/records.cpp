@@ -111,9 +111,13 @@ std::optional<Training> training_from(const std::optional<meta::Row>& row) {
 
 }  // namespace
 
+// The newest is the one that began last, also when the calendar was set back in between: else rules would go on
+// comparing with an older one, and hold again and again until the calendar has caught up.
 Result<void> add_training(meta::Tx& tx, const Training& one) {
   TRY_VOID(tx.exec(
-      "INSERT INTO loop_trainings (" + std::string(training_columns) + ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+      "INSERT INTO loop_trainings (" + std::string(training_columns) +
+          ") SELECT $1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN $8 = 1 AND COALESCE(MAX(started_us), $9) >= $9 THEN "
+          "COALESCE(MAX(started_us) + 1, $9) ELSE $9 END FROM loop_trainings WHERE counts = 1",
       {one.run, one.dataset_version, one.dataset_rows, one.labels_usable, one.labels_seq, one.model_digest, one.plan,
        std::int64_t{one.counts}, meta::value(one.started)}));
   return {};
