@@ -5,6 +5,7 @@
 #include <format>
 #include <new>
 
+#include "app/test_time.hpp"
 #include "base/env.hpp"
 #include "base/fault.hpp"
 #include "base/fs.hpp"
@@ -53,9 +54,14 @@ int main(int argc, char** argv) {
     return 64;
   }
   std::signal(SIGTERM, [](int) { stop_asked = 1; });
-  std::signal(SIGINT, SIG_IGN);  // Ctrl-C in the terminal is the server's; it asks us by SIGTERM
-  RealFs fs;
-  SystemClock clock;
+  std::signal(SIGINT, SIG_IGN);              // Ctrl-C in the terminal is the server's; it asks us by SIGTERM
+  auto time = app::time_from_environment();  // the server's: what it records of a run is by one calendar
+  if (!time) {
+    std::fprintf(stderr, "millrace-job: %s\n", time.error().message.c_str());
+    return 64;
+  }
+  Fs& fs = *time->fs;
+  Clock& clock = *time->clock;
   SystemRng rng;
   const char* fault_spec = std::getenv("MILLRACE_FAULT");
   auto faults = Faults::parse(fault_spec ? fault_spec : "");

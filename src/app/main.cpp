@@ -11,6 +11,7 @@
 #include "app/demo.hpp"
 #include "app/fault_points.hpp"
 #include "app/local_commands.hpp"
+#include "app/test_time.hpp"
 #include "base/clock.hpp"
 #include "base/env.hpp"
 #include "base/fault.hpp"
@@ -22,19 +23,6 @@
 namespace {
 
 constexpr const char* version = "0.1.0";
-
-// The calendar ahead of the operating system's (MILLRACE_CLOCK_OFFSET, for tests of schedules and windows). Leases and
-// deadlines go by the steady hand, which nothing moves.
-class AheadClock final : public millrace::Clock {
- public:
-  explicit AheadClock(millrace::Duration ahead) : ahead_(ahead) {}
-  millrace::TimePoint now() override { return system_.now() + ahead_; }
-  millrace::SteadyPoint steady() override { return system_.steady(); }
-
- private:
-  millrace::SystemClock system_;
-  millrace::Duration ahead_;
-};
 
 millrace::Result<std::string> read_input(millrace::Fs& fs, const std::string& path) {
   if (path != "-") return millrace::read_file(fs, path);
@@ -53,14 +41,13 @@ int main(int argc, char** argv) {
       return ended ? ended->exit_code : 1;
     }
   }
-  RealFs fs;
-  const char* offset = std::getenv("MILLRACE_CLOCK_OFFSET");
-  auto ahead = parse_duration(offset && *offset ? offset : "0s");
-  if (!ahead) {
-    std::fprintf(stderr, "error: MILLRACE_CLOCK_OFFSET: %s\n", ahead.error().message.c_str());
+  auto time = app::time_from_environment();
+  if (!time) {
+    std::fprintf(stderr, "error: %s\n", time.error().message.c_str());
     return 64;
   }
-  AheadClock clock(*ahead);
+  Fs& fs = *time->fs;
+  Clock& clock = *time->clock;
   SystemRng rng;
   const char* fault_spec = std::getenv("MILLRACE_FAULT");
   auto faults = Faults::parse(fault_spec ? fault_spec : "");
