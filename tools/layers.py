@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """House rules as a test: the module table of ARCHITECTURE.md against the real includes, heavy headers kept where they
-belong, file sizes. Prints file:line messages; exit status 1 when there is any."""
+belong, file sizes, the two hands of the clock (clocks.py). Prints file:line messages; exit status 1 when there is any."""
 import pathlib
 import re
 import sys
+
+import clocks
 
 TOP = pathlib.Path(__file__).resolve().parent.parent
 SRC = TOP / "src"
@@ -59,7 +61,7 @@ def simulator(problems: list[str]) -> None:
 
 
 def main() -> int:
-    table, problems = allowed(), []
+    table, problems = allowed(), clocks.scan(SRC)
     simulator(problems)
     for path in sorted(p for p in SRC.rglob("*") if p.suffix in (".hpp", ".cpp")):
         where = path.relative_to(SRC).as_posix()
