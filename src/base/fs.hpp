@@ -70,7 +70,8 @@ class Fs {
   // Creates the file with `size` bytes (> 0, all zero) reserved on disk and that size durable (the name is not, before
   // sync_dir), or opens it when it exists with that size. failed_precondition `fs.size_differs` when with another.
   virtual Result<std::unique_ptr<MappedFile>> open_mapped(const std::string& path, std::uint64_t size) = 0;
-  // failed_precondition `fs.locked` when somebody else holds it; `holder` is written into the file for them to read.
+  // failed_precondition `fs.locked` when somebody else holds it; `holder` is written into the file for them to
+  // read; a full disk leaves that out, and the lock is held all the same.
   virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path, const std::string& holder) = 0;
   virtual Result<FileInfo> info(const std::string& path) = 0;
   virtual Result<std::vector<FileInfo>> list(const std::string& dir) = 0;  // sorted by name

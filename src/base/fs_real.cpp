@@ -255,8 +255,9 @@ Result<std::unique_ptr<FileLock>> RealFs::lock(const std::string& path, const st
     return fail(Code::failed_precondition, "fs.locked",
                 fmt::format("{} is in use by {}", path, other.empty() ? "another process" : other));
   }
+  // The name is for people; the lock is the kernel's. Whoever makes room on a full disk needs a lock too.
   if (::ftruncate(fd.get(), 0) != 0 || ::pwrite(fd.get(), holder.data(), holder.size(), 0) < 0) {
-    return fail_errno(errno, "write", path);
+    if (errno != ENOSPC && errno != EDQUOT) return fail_errno(errno, "write", path);
   }
   return std::make_unique<RealLock>(std::move(fd));
 }
