@@ -60,6 +60,10 @@ std::optional<Code> code_from_name(std::string_view name) {
 
 int http_status(Code code) { return row(code).http; }
 
+int http_status(const Error& error) { return is_disk_full(error) ? 507 : http_status(error.code); }
+
+bool is_disk_full(const Error& error) { return error.reason.ends_with(".disk_full"); }
+
 Code code_from_http(int status) {
   switch (status) {
     case 400:
@@ -80,6 +84,7 @@ Code code_from_http(int status) {
       return Code::failed_precondition;
     case 413:
     case 429:
+    case 507:
       return Code::resource_exhausted;
     case 499:
       return Code::cancelled;

@@ -21,6 +21,10 @@ inline constexpr int wrong_usage = 64;          // unknown command or option; a 
 std::string_view code_name(Code code);  // "invalid_argument"
 std::optional<Code> code_from_name(std::string_view name);
 int http_status(Code code);
+// Of an error: its code's, but a full disk (every reason "*.disk_full") is 507, so that nobody takes it for a client
+// that asks too often.
+int http_status(const Error& error);
+bool is_disk_full(const Error& error);
 // The code that an HTTP answer from a server of ours or somebody else's stands for; ok for 2xx and 3xx.
 Code code_from_http(int status);
 // Of an error that ended a command; `reason` tells the special cases apart: "registry.gate_not_passed" and every other

@@ -35,6 +35,13 @@ TEST(ErrorCodes, FromHttp) {
   EXPECT_EQ(code_from_http(0), Code::unknown);
 }
 
+TEST(ErrorCodes, AFullDiskIsNotTheClientsFault) {
+  EXPECT_EQ(http_status(Error{Code::resource_exhausted, "fs.disk_full", ""}), 507);
+  EXPECT_EQ(http_status(Error{Code::resource_exhausted, "meta.disk_full", ""}), 507);
+  EXPECT_EQ(http_status(Error{Code::resource_exhausted, "meta.busy", ""}), 429);
+  EXPECT_EQ(code_from_http(507), Code::resource_exhausted);
+}
+
 TEST(ErrorCodes, ExitStatus) {
   EXPECT_EQ(exit_code({Code::ok, "", ""}), 0);
   EXPECT_EQ(exit_code({Code::not_found, "registry.no_such_model", ""}), 1);

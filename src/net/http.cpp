@@ -61,6 +61,12 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+// Of what goes by itself; 0: asking again is no use. A disk takes a person longer than a queue takes to drain.
+int seconds_until_worth_asking(int status) {
+  if (status == 507) return 5;
+  return status == 429 || status == 503 ? 1 : 0;
+}
+
 }  // namespace
 
 bool equal_ignoring_case(std::string_view a, std::string_view b) {
@@ -105,9 +111,10 @@ std::string render_error(const Error& error, const ErrorDetail& detail) {
 }
 
 Response error_response(const Error& error, const ErrorDetail& detail) {
-  Response response{.status = http_status(error.code), .body = render_error(error, detail)};
-  if (detail.retry_after_seconds > 0)
-    response.headers.emplace_back("Retry-After", std::to_string(detail.retry_after_seconds));
+  Response response{.status = http_status(error), .body = render_error(error, detail)};
+  const int wait =
+      detail.retry_after_seconds > 0 ? detail.retry_after_seconds : seconds_until_worth_asking(response.status);
+  if (wait > 0) response.headers.emplace_back("Retry-After", std::to_string(wait));
   if (error.code == Code::unauthenticated)
     response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"millrace\"");
   return response;

@@ -82,11 +82,11 @@ using FollowHandler = std::function<Result<std::unique_ptr<Follower>>(const Requ
 struct ErrorDetail {
   std::string next;                  // what to do: a command or a path
   std::string field, expected, got;  // of a bad input: "rows[3].age", "number", "string \"old\""
-  int retry_after_seconds = 0;       // > 0: sent as Retry-After
+  int retry_after_seconds = 0;       // > 0: sent as Retry-After; 429, 503 and 507 say when in any case
 };
 
 // {"error":{"code":"invalid_argument","reason":"net.bad_query","message":"...","next":"...","field":...}}; the status
-// is the code's. `next` is always there, the other details where they are not empty.
+// is the code's (507 when a disk is full). `next` is always there, the other details where they are not empty.
 Response error_response(const Error& error, const ErrorDetail& detail = {});
 std::string render_error(const Error& error, const ErrorDetail& detail = {});
 Response json_response(std::string body, int status = 200);

@@ -22,6 +22,29 @@ TEST(Http, ErrorsHaveOneShape) {
   EXPECT_EQ(full.headers[0], (std::pair<std::string, std::string>{"Retry-After", "2"}));
 }
 
+TEST(Http, WhatGoesByItselfSaysWhenToAskAgain) {
+  struct Case {
+    Error error;
+    int status;
+    const char* retry_after;  // nullptr: asking again is no use
+  };
+  for (const auto& [error, status, retry_after] : std::initializer_list<Case>{
+           {{Code::resource_exhausted, "fs.disk_full", ""}, 507, "5"},
+           {{Code::resource_exhausted, "meta.disk_full", ""}, 507, "5"},
+           {{Code::resource_exhausted, "meta.busy", ""}, 429, "1"},
+           {{Code::unavailable, "meta.sync_failed", ""}, 503, "1"},
+           {{Code::not_found, "x.y", ""}, 404, nullptr},
+           {{Code::internal, "x.y", ""}, 500, nullptr},
+       }) {
+    const auto response = error_response(error);
+    EXPECT_EQ(response.status, status) << error.reason;
+    ASSERT_EQ(response.headers.size(), retry_after ? 1u : 0u) << error.reason;
+    if (retry_after) {
+      EXPECT_EQ(response.headers[0], (std::pair<std::string, std::string>{"Retry-After", retry_after}));
+    }
+  }
+}
+
 TEST(Http, ErrorsStayUtf8WhateverTheyQuote) {
   EXPECT_EQ(render_error({Code::internal, "a.b", "x\xff\xc3(\xe2\x82\xac"}),
             "{\"error\":{\"code\":\"internal\",\"reason\":\"a.b\",\"message\":\"x\xEF\xBF\xBD\xEF\xBF\xBD("
