@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 
+import backup
 import build
 import change
 import predict
@@ -17,7 +18,7 @@ import start
 from common import TOP, make_project
 
 RESULTS = TOP / "bench" / "RESULTS.md"
-PARTS = {"start": "Start and rest", "predict": "Predict", "change": "Change", "build": "Build"}
+PARTS = {"start": "Start and rest", "predict": "Predict", "change": "Change", "backup": "Backup", "build": "Build"}
 
 
 def measure(part):
@@ -26,7 +27,8 @@ def measure(part):
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as name:
         folder = pathlib.Path(name)
         body = make_project(folder)
-        return {"start": lambda: start.measure(folder), "predict": lambda: predict.measure(folder, body), "change": lambda: change.measure(folder, body)}[part]()
+        return {"start": lambda: start.measure(folder), "predict": lambda: predict.measure(folder, body), "change": lambda: change.measure(folder, body),
+                "backup": lambda: backup.measure(folder)}[part]()
 
 
 def sections(text):
