@@ -7,6 +7,7 @@
 #include "app/local_commands.hpp"
 #include "base/fs.hpp"
 #include "base/json.hpp"
+#include "base/text.hpp"
 #include "blob/local.hpp"
 
 namespace millrace::app {
@@ -60,7 +61,7 @@ Result<std::unique_ptr<Source>> find_source(const cli::DoctorOptions& options, E
   auto source = std::make_unique<Source>();
   source->folder = folder;
   source->manifest = std::move(all->front());
-  source->option = options.from.empty() ? "" : " --from " + folder;
+  source->option = options.from.empty() ? "" : " --from " + shell_word(folder);
   TRY(source->blobs, blob::open_local(env, {join_path(folder, "blobs")}));
   return source;
 }
@@ -86,7 +87,7 @@ std::string text_of(const Report& report) {
 }  // namespace
 
 std::string data_dir_option(const cli::DoctorOptions& options) {
-  return options.data_dir == cli::DoctorOptions{}.data_dir ? "" : " --data-dir " + options.data_dir;
+  return options.data_dir == cli::DoctorOptions{}.data_dir ? "" : " --data-dir " + shell_word(options.data_dir);
 }
 
 Result<cli::Output> doctor(const cli::DoctorOptions& options, const std::string& version, Env& env) {

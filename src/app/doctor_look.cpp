@@ -14,6 +14,7 @@
 #include "base/fs.hpp"
 #include "base/ids.hpp"
 #include "base/json.hpp"
+#include "base/text.hpp"
 #include "blob/local.hpp"
 #include "loop/care.hpp"
 #include "loop/log_records.hpp"
@@ -62,7 +63,7 @@ class Looking {
   }
   std::string up_command() const { return "millrace up" + data_dir_option(options_); }
   std::string client(const std::string& command) const {
-    return "millrace " + (data_dir_option(options_).empty() ? "" : "--server-data " + dir_ + " ") + command;
+    return "millrace " + (data_dir_option(options_).empty() ? "" : "--server-data " + shell_word(dir_) + " ") + command;
   }
 
   void add(Planned planned) {
@@ -215,9 +216,10 @@ class Looking {
     auto aside = dir_ + ".damaged";
     for (int n = 2; exists(env_.fs, aside); ++n)
       aside = std::format("{}.damaged-{}", dir_, n);  // mv would move into it
-    std::vector<std::string> commands = {std::format("mv {} {}", dir_, aside)};
-    commands.push_back(source_ ? std::format("millrace restore {} --data-dir {}", source_->folder, dir_)
-                               : up_command());
+    std::vector<std::string> commands = {std::format("mv {} {}", shell_word(dir_), shell_word(aside))};
+    commands.push_back(
+        source_ ? std::format("millrace restore {} --data-dir {}", shell_word(source_->folder), shell_word(dir_))
+                : up_command());
     return commands;
   }
 

@@ -16,6 +16,9 @@ std::string printable(std::string_view bytes);
 // The last `bytes` at most, from the beginning of a line where one begins in them; line ends at the end are left out.
 std::string_view last_lines(std::string_view text, std::size_t bytes);
 
+// One word for a POSIX shell, for commands that people copy: as it is where that will do, else in single quotes.
+std::string shell_word(std::string_view text);
+
 std::string with_thousands(std::int64_t number);  // 7,043
 
 }  // namespace millrace

@@ -49,6 +49,15 @@ TEST(LastLines, WholeLinesWhereThereAreSome) {
   EXPECT_EQ(last_lines("", 3), "");
 }
 
+TEST(ShellWord, Table) {
+  EXPECT_EQ(shell_word("/data/churn-2/.millrace"), "/data/churn-2/.millrace");
+  EXPECT_EQ(shell_word(""), "''");
+  EXPECT_EQ(shell_word("my models/x"), "'my models/x'");
+  EXPECT_EQ(shell_word("it's"), "'it'\\''s'");
+  EXPECT_EQ(shell_word("$HOME;rm"), "'$HOME;rm'");
+  EXPECT_EQ(shell_word("~x"), "'~x'");
+}
+
 TEST(WithThousands, Table) {
   EXPECT_EQ(with_thousands(0), "0");
   EXPECT_EQ(with_thousands(999), "999");
