@@ -99,7 +99,7 @@ Result<cli::Output> make_backup(const cli::BackupOptions& options, const std::st
   auto text = text_of(report.manifest);
   text +=
       std::format("{} new, {:.1f} s; to use it: millrace restore {} --data-dir NEW\n", format_size(report.new_bytes),
-                  std::chrono::duration<double>(env.clock.steady() - began).count(), options.folder);
+                  std::chrono::duration<double>(env.clock.steady() - began).count(), shell_word(options.folder));
   for (const auto& id : report.removed) text += "removed " + id + " (--keep)\n";
   return cli::Output{text};
 }
@@ -120,7 +120,7 @@ Result<cli::Output> restore(const cli::RestoreOptions& options, Env& env) {
     TRY_VOID(write_file(env.fs, options.project_file, project));
     text += "wrote    " + options.project_file + ", as it was applied last\n";
   }
-  return cli::Output{text + "next     millrace doctor --data-dir " + options.data_dir + "; millrace up\n"};
+  return cli::Output{text + "next     millrace doctor --data-dir " + shell_word(options.data_dir) + "; millrace up\n"};
 }
 
 }  // namespace millrace::app

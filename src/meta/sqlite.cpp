@@ -14,6 +14,7 @@
 #include "base/fault.hpp"
 #include "base/fs.hpp"
 #include "base/log.hpp"
+#include "base/text.hpp"
 #include "meta/folder.hpp"
 #include "meta/migrate.hpp"
 #include "meta/sql_internal.hpp"
@@ -481,7 +482,7 @@ Result<void> check_database_is_there(Fs& fs, const std::string& folder) {
   return fail(Code::data_loss, "meta.no_database",
               std::format("the data folder {} was used before, but its records are gone: meta.db is {}. Nothing was "
                           "touched; millrace doctor --data-dir {} says what can be done",
-                          folder, info ? "empty" : "missing", folder));
+                          folder, info ? "empty" : "missing", shell_word(folder)));
 }
 
 Result<std::unique_ptr<Store>> open_sqlite(Env env, const SqliteConfig& config, Executor& writer,
