@@ -60,7 +60,7 @@ CALENDAR = {
 # Where the operating system's clocks are read.
 CLOCKS = {"base/clock.cpp", "base/process.cpp", "base/process_cgroup.cpp"}
 # Where a thread sleeps: programs that wait for a person, a signal or another process.
-SLEEPS = {"app/up.cpp", "app/signals.cpp", "app/demo.cpp", "app/worker.cpp", "app/once_free.hpp", "app/doctor_look.cpp", "app/main.cpp",
+SLEEPS = {"app/up.cpp", "app/signals.cpp", "app/demo.cpp", "app/chaos.cpp", "app/worker.cpp", "app/once_free.hpp", "app/doctor_look.cpp", "app/main.cpp",
           "base/process_cgroup.cpp"}
 
 READS_CLOCK = re.compile(r"\b(system_clock|steady_clock|high_resolution_clock|file_clock|utc_clock)\b|\b(clock_gettime|gettimeofday|localtime|"

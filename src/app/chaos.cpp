@@ -45,7 +45,7 @@ class Chaos {
         folder_(join_path(parent_path(absolute(options.data_dir)),
                           "millrace-chaos-" + IdMaker(env.clock, env.rng).make().text())),
         data_dir_(join_path(folder_, ".millrace")),
-        client_(env, data_dir_) {}
+        client_(env, data_dir_, pause_ms) {}
 
   Result<cli::Output> run() {
     catch_signals();

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <format>
 #include <set>
-#include <thread>
 
 #include "base/fs.hpp"
 #include "base/json.hpp"
@@ -93,7 +92,7 @@ Result<std::string> ChaosClient::result_of(const std::string& job) {
     if (state.state == "failed" || state.state == "cancelled")
       return fail(Code::failed_precondition, "chaos.no_data",
                   "reading rows of the newest dataset version: " + state.message);
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    pause_ms_(100);
   }
   return fail(Code::deadline_exceeded, "chaos.no_data",
               "reading rows of the newest dataset version took over a minute");

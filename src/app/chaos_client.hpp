@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -20,7 +21,8 @@ class ChaosClient {
  public:
   using Value = std::variant<std::string, double, bool>;
 
-  ChaosClient(Env& env, std::string data_dir) : env_(env), data_dir_(std::move(data_dir)) {}
+  ChaosClient(Env& env, std::string data_dir, std::function<void(int)> pause_ms)
+      : env_(env), data_dir_(std::move(data_dir)), pause_ms_(std::move(pause_ms)) {}
 
   // Where the server is now. unavailable or not_found while it is not there.
   Result<void> find();
@@ -50,6 +52,7 @@ class ChaosClient {
 
   Env& env_;
   std::string data_dir_;
+  std::function<void(int)> pause_ms_;
   std::optional<cli::Client> client_;
   std::string model_;
   std::vector<std::string> rows_;  // JSON
