@@ -69,6 +69,10 @@ constexpr std::string_view columns =
 constexpr std::size_t columns_count = 17;
 constexpr std::string_view tables =
     " FROM data_versions v LEFT JOIN data_acceptances a ON a.dataset = v.dataset AND a.number = v.number ";
+// As of the moment that is the second parameter.
+constexpr std::string_view tables_then =
+    " FROM data_versions v LEFT JOIN data_acceptances a ON a.dataset = v.dataset AND a.number = v.number AND "
+    "a.accepted_us <= $2 ";
 
 DatasetVersion head_from(const meta::Row& row) {
   DatasetVersion out;
@@ -92,9 +96,10 @@ DatasetVersion head_from(const meta::Row& row) {
   return out;
 }
 
-Result<std::optional<DatasetVersion>> first_of(meta::Reader& reader, std::string_view rest, meta::Params params) {
+Result<std::optional<DatasetVersion>> first_of(meta::Reader& reader, std::string_view rest, meta::Params params,
+                                               std::string_view from = tables) {
   TRY(const auto row,
-      reader.query_one(std::format("SELECT {}, v.format, v.content {} {}", columns, tables, rest), std::move(params)));
+      reader.query_one(std::format("SELECT {}, v.format, v.content {} {}", columns, from, rest), std::move(params)));
   if (!row) return std::optional<DatasetVersion>();
   auto out = head_from(*row);
   if (row->integer(columns_count) != content_format) {
@@ -106,13 +111,15 @@ Result<std::optional<DatasetVersion>> first_of(meta::Reader& reader, std::string
   return std::optional(std::move(out));
 }
 
-Result<std::optional<DatasetVersion>> first_head(meta::Reader& reader, std::string_view rest, meta::Params params) {
-  TRY(const auto row, reader.query_one(std::format("SELECT {} {} {}", columns, tables, rest), std::move(params)));
+Result<std::optional<DatasetVersion>> first_head(meta::Reader& reader, std::string_view rest, meta::Params params,
+                                                 std::string_view from = tables) {
+  TRY(const auto row, reader.query_one(std::format("SELECT {} {} {}", columns, from, rest), std::move(params)));
   if (!row) return std::optional<DatasetVersion>();
   return std::optional(head_from(*row));
 }
 
 constexpr std::string_view newest_of = "WHERE v.dataset = $1 ORDER BY v.number DESC LIMIT 1";
+constexpr std::string_view newest_then = "WHERE v.dataset = $1 AND v.created_us <= $2 ORDER BY v.number DESC LIMIT 1";
 constexpr std::string_view newest_usable_of =
     "WHERE v.dataset = $1 AND (v.passed = 1 OR a.accepted_by IS NOT NULL) ORDER BY v.number DESC LIMIT 1";
 
@@ -216,15 +223,25 @@ Result<DatasetVersion> accept(meta::Tx& tx, const std::string& dataset, std::int
   return version;
 }
 
-Result<DatasetVersion> get_version(meta::Reader& reader, const std::string& dataset, std::int64_t number) {
-  TRY(auto version, first_of(reader, "WHERE v.dataset = $1 AND v.number = $2", {dataset, number}));
+Result<DatasetVersion> get_version(meta::Reader& reader, const std::string& dataset, std::int64_t number,
+                                   TimePoint at) {
+  TRY(auto version, first_of(reader, "WHERE v.dataset = $1 AND v.number = $3 AND v.created_us <= $2",
+                             {dataset, meta::value(at), number}, tables_then));
   if (version) return std::move(*version);
-  TRY(const auto newest, reader.query_one("SELECT MAX(number) FROM data_versions WHERE dataset = $1", {dataset}));
-  return fail(
-      Code::not_found, "data.no_version",
-      !newest || newest->is_null(0)
-          ? std::format("there is no dataset '{}'; see them with: millrace data ls", dataset)
-          : std::format("dataset '{}' has no version {} (the newest is {})", dataset, number, newest->integer(0)));
+  TRY(const auto newest,
+      reader.query_one("SELECT MAX(number) FROM data_versions WHERE dataset = $1 AND created_us <= $2",
+                       {dataset, meta::value(at)}));
+  const bool none = !newest || newest->is_null(0);
+  std::string words;
+  if (at != as_of_now)
+    words = none ? std::format("there was no version of a dataset '{}' at {}", dataset, format_time(at))
+                 : std::format("dataset '{}' had no version {} at {} (the newest was {})", dataset, number,
+                               format_time(at), newest->integer(0));
+  else
+    words = none
+                ? std::format("there is no dataset '{}'; see them with: millrace data ls", dataset)
+                : std::format("dataset '{}' has no version {} (the newest is {})", dataset, number, newest->integer(0));
+  return fail(Code::not_found, "data.no_version", std::move(words));
 }
 
 Result<std::optional<DatasetVersion>> newest_version(meta::Reader& reader, const std::string& dataset) {
@@ -244,15 +261,19 @@ Result<std::optional<DatasetVersion>> newest_usable_head(meta::Reader& reader, c
 }
 
 Result<std::optional<DatasetVersion>> version_at(meta::Reader& reader, const std::string& dataset, TimePoint at) {
-  return first_of(reader, "WHERE v.dataset = $1 AND v.created_us <= $2 ORDER BY v.number DESC LIMIT 1",
-                  {dataset, meta::value(at)});
+  return first_of(reader, newest_then, {dataset, meta::value(at)}, tables_then);
 }
 
-Result<std::vector<DatasetVersion>> list_versions(meta::Reader& reader, const std::string& dataset) {
+Result<std::optional<DatasetVersion>> head_at(meta::Reader& reader, const std::string& dataset, TimePoint at) {
+  return first_head(reader, newest_then, {dataset, meta::value(at)}, tables_then);
+}
+
+Result<std::vector<DatasetVersion>> list_versions(meta::Reader& reader, const std::string& dataset, TimePoint at) {
   TRY(const auto rows,
-      reader.query(std::format("SELECT {} {} WHERE $1 = '' OR v.dataset = $1 ORDER BY v.dataset, v.number DESC",
-                               columns, tables),
-                   {dataset}));
+      reader.query(std::format("SELECT {} {} WHERE ($1 = '' OR v.dataset = $1) AND v.created_us <= $2 ORDER BY "
+                               "v.dataset, v.number DESC",
+                               columns, tables_then),
+                   {dataset, meta::value(at)}));
   std::vector<DatasetVersion> out;
   for (const meta::Row& row : rows) out.push_back(head_from(row));
   return out;

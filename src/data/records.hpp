@@ -52,18 +52,25 @@ Result<DatasetVersion> add_version(meta::Tx& tx, const std::string& dataset, Ing
 Result<DatasetVersion> accept(meta::Tx& tx, const std::string& dataset, std::int64_t number, const std::string& by,
                               const std::string& reason, TimePoint now);
 
+// Reading "as of" a moment gives what stood then: versions recorded by then, accepted only if somebody had by then.
+inline constexpr TimePoint as_of_now = TimePoint::max();
+
 // not_found `data.no_version`, naming what there is.
-Result<DatasetVersion> get_version(meta::Reader& reader, const std::string& dataset, std::int64_t number);
+Result<DatasetVersion> get_version(meta::Reader& reader, const std::string& dataset, std::int64_t number,
+                                   TimePoint at = as_of_now);
 Result<std::optional<DatasetVersion>> newest_version(meta::Reader& reader, const std::string& dataset);
 // The newest that may be trained on.
 Result<std::optional<DatasetVersion>> newest_usable(meta::Reader& reader, const std::string& dataset);
 // The same two without their content (as in lists): cheap, for whoever looks every second.
 Result<std::optional<DatasetVersion>> newest_head(meta::Reader& reader, const std::string& dataset);
 Result<std::optional<DatasetVersion>> newest_usable_head(meta::Reader& reader, const std::string& dataset);
-// As the dataset was at a moment: the newest version recorded by then, accepted or not.
+// As the dataset was at a moment: the newest version recorded by then, usable or not.
 Result<std::optional<DatasetVersion>> version_at(meta::Reader& reader, const std::string& dataset, TimePoint at);
+Result<std::optional<DatasetVersion>> head_at(meta::Reader& reader, const std::string& dataset,
+                                              TimePoint at);  // without content
 // Newest first; of all datasets, by name, when `dataset` is empty.
-Result<std::vector<DatasetVersion>> list_versions(meta::Reader& reader, const std::string& dataset);
+Result<std::vector<DatasetVersion>> list_versions(meta::Reader& reader, const std::string& dataset,
+                                                  TimePoint at = as_of_now);
 
 // Digests of the sources whose rows a version has: its own, then its ancestors' back to the last replacement.
 Result<std::vector<std::string>> sources_of(meta::Reader& reader, const std::string& dataset, std::int64_t number);

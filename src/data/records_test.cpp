@@ -205,6 +205,39 @@ TEST_F(RecordsTest, AsOfAMomentAndReferences) {
   EXPECT_TRUE(heads(newest_head)->content.parts.empty()) << "a head has no content";
 }
 
+TEST_F(RecordsTest, AsOfAMomentItWasNotAcceptedYet) {
+  using std::chrono::hours;
+  ASSERT_TRUE(add(output({"a"}, "s1"), "append", noon));
+  auto broken = output({"b"}, "s2");
+  broken.analysis.checks.results.push_back({.column = "age", .rule = "min", .level = "error", .message = "3 below 16"});
+  ASSERT_TRUE(add(std::move(broken), "replace", noon + hours(2)));
+  ASSERT_TRUE(store->write([&](meta::Tx& tx) { return accept(tx, "customers", 2, "bo", "fine", noon + hours(4)); }));
+  const auto then = [&](std::int64_t number, int hour) {
+    return store->read([&](meta::Reader& r) { return get_version(r, "customers", number, noon + hours(hour)); });
+  };
+  EXPECT_EQ(then(2, 1).error().reason, "data.no_version");
+  EXPECT_EQ(then(1, -1).error().reason, "data.no_version");
+  EXPECT_EQ(then(1, 0)->state, VersionState::ok);
+  EXPECT_EQ(then(2, 3)->state, VersionState::failed);
+  EXPECT_EQ(then(2, 3)->state_reason, "age: min: 3 below 16");
+  EXPECT_EQ(then(2, 3)->state_by, "");
+  EXPECT_EQ(then(2, 4)->state, VersionState::accepted);
+  EXPECT_EQ(then(2, 4)->state_reason, "fine");
+  const auto states = [&](int hour) {
+    std::string out;
+    for (const auto& v : *store->read([&](meta::Reader& r) { return list_versions(r, "", noon + hours(hour)); }))
+      out += std::format("{}{} ", v.number, state_name(v.state));
+    const auto head = *store->read([&](meta::Reader& r) { return head_at(r, "customers", noon + hours(hour)); });
+    const auto whole = *store->read([&](meta::Reader& r) { return version_at(r, "customers", noon + hours(hour)); });
+    EXPECT_EQ(head ? head->state : VersionState::ok, whole ? whole->state : VersionState::ok);
+    return out + (head ? std::to_string(head->number) : "-");
+  };
+  EXPECT_EQ(states(-1), "-");
+  EXPECT_EQ(states(1), "1ok 1");
+  EXPECT_EQ(states(3), "2failed 1ok 2");
+  EXPECT_EQ(states(5), "2accepted 1ok 2");
+}
+
 TEST_F(RecordsTest, NamesOfVersions) {
   EXPECT_EQ(reason_of(store->read([](meta::Reader& r) { return get_version(r, "nobody", 1); })), "data.no_version");
   EXPECT_EQ(parse_dataset_name("customers@3")->number, 3);

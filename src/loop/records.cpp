@@ -90,6 +90,14 @@ Result<std::optional<StoredProject>> newest_project(meta::Reader& reader) {
   return StoredProject{row->integer(0), row->text(1), row->text(2), row->text(3), row->time(4), row->text(5)};
 }
 
+Result<std::optional<StoredProject>> project_at(meta::Reader& reader, TimePoint at) {
+  TRY(auto row, reader.query_one("SELECT number, name, text, digest, applied_us, applied_by FROM loop_projects WHERE "
+                                 "applied_us <= $1 ORDER BY number DESC LIMIT 1",
+                                 {meta::value(at)}));
+  if (!row) return std::nullopt;
+  return StoredProject{row->integer(0), row->text(1), row->text(2), row->text(3), row->time(4), row->text(5)};
+}
+
 Result<std::optional<StoredProject>> get_project(meta::Reader& reader, std::int64_t number) {
   TRY(auto row,
       reader.query_one("SELECT number, name, text, digest, applied_us, applied_by FROM loop_projects WHERE number = $1",

@@ -27,6 +27,8 @@ struct StoredProject {
 };
 Result<StoredProject> add_project(meta::Tx& tx, StoredProject project);
 Result<std::optional<StoredProject>> newest_project(meta::Reader& reader);
+// The one in use at a moment.
+Result<std::optional<StoredProject>> project_at(meta::Reader& reader, TimePoint at);
 Result<std::optional<StoredProject>> get_project(meta::Reader& reader, std::int64_t number);
 
 // One row per training run: what it took, so that the retrain rules know what is new since.

@@ -38,5 +38,24 @@ TEST(LoopRecords, TheNewestTrainingIsTheLastOneWhateverTheCalendarDid) {
   EXPECT_EQ(newest().started, noon + hours(1));
 }
 
+TEST(LoopRecords, TheProjectFileOfAMoment) {
+  meta::TempStore store(all_migrations());
+  const auto first = store.clock.now();
+  for (const char* text : {"one", "two"}) {
+    ASSERT_TRUE(
+        store->write([&](meta::Tx& tx) { return add_project(tx, {0, "churn", text, "", store.clock.now(), "ana"}); }));
+    store.clock.advance(hours(2));
+  }
+  const auto then = [&](TimePoint at) {
+    const auto project = *store->read([&](meta::Reader& reader) { return project_at(reader, at); });
+    return project ? project->text : "none";
+  };
+  EXPECT_EQ(then(first - Duration(1)), "none");
+  EXPECT_EQ(then(first), "one");
+  EXPECT_EQ(then(first + hours(2) - Duration(1)), "one");
+  EXPECT_EQ(then(first + hours(2)), "two");
+  EXPECT_EQ(then(store.clock.now()), "two");
+}
+
 }  // namespace
 }  // namespace millrace::loop

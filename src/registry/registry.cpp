@@ -74,6 +74,20 @@ AliasMove move_from(const meta::Row& row) {
   return {row.text(0), row.integer(1), row.text(2), row.text(3), row.time(4)};
 }
 
+// A failed version is overridden by the promotion that makes it `current` for the first time; before that it was
+// failed.
+Result<void> take_back_override(meta::Reader& reader, ModelVersion& version, TimePoint at) {
+  if (at == as_of_now || version.verdict != VerdictState::overridden) return {};
+  TRY(auto row, reader.query_one("SELECT since_us FROM registry_aliases WHERE model = $1 AND alias = $2 AND version = "
+                                 "$3 ORDER BY seq LIMIT 1",
+                                 {version.model, std::string(current_alias), version.number}));
+  if (row && row->time(0) <= at) return {};
+  version.verdict = VerdictState::failed;
+  version.override_by.clear();
+  version.override_reason.clear();
+  return {};
+}
+
 Result<void> move_alias(meta::Tx& tx, std::string_view model, std::string_view alias, std::int64_t version,
                         const Actor& by, TimePoint now) {
   TRY_VOID(
@@ -125,28 +139,40 @@ Result<ModelVersion> add_version(meta::Tx& tx, ModelVersion version, bool baseli
   return version;
 }
 
-Result<ModelVersion> get_version(meta::Reader& reader, std::string_view model, std::int64_t number) {
+Result<ModelVersion> get_version(meta::Reader& reader, std::string_view model, std::int64_t number, TimePoint at) {
   TRY(auto row, reader.query_one("SELECT " + std::string(version_columns) +
-                                     " FROM registry_versions WHERE model = $1 AND number = $2",
-                                 {std::string(model), number}));
-  if (row) return version_from(*row);
-  TRY(auto newest,
-      reader.query_one("SELECT MAX(number) FROM registry_versions WHERE model = $1", {std::string(model)}));
+                                     " FROM registry_versions WHERE model = $1 AND number = $2 AND created_us <= $3",
+                                 {std::string(model), number, meta::value(at)}));
+  if (row) {
+    auto version = version_from(*row);
+    TRY_VOID(take_back_override(reader, version, at));
+    return version;
+  }
+  TRY(auto newest, reader.query_one("SELECT MAX(number) FROM registry_versions WHERE model = $1 AND created_us <= $2",
+                                    {std::string(model), meta::value(at)}));
+  const auto then = at == as_of_now ? std::string() : " at " + format_time(at);
   if (newest->is_null(0)) {
     return fail(Code::not_found, "registry.no_model",
-                std::format("there is no model '{}'; see the models with: millrace models ls", model));
+                then.empty() ? std::format("there is no model '{}'; see the models with: millrace models ls", model)
+                             : std::format("there was no version of a model '{}'{}", model, then));
   }
-  return fail(Code::not_found, "registry.no_version",
-              std::format("model '{}' has no version {} (the newest is {}); see them with: millrace models ls {}",
-                          model, number, newest->integer(0), model));
+  return fail(
+      Code::not_found, "registry.no_version",
+      then.empty()
+          ? std::format("model '{}' has no version {} (the newest is {}); see them with: millrace models ls {}", model,
+                        number, newest->integer(0), model)
+          : std::format("model '{}' had no version {}{} (the newest was {})", model, number, then, newest->integer(0)));
 }
 
-Result<std::vector<ModelVersion>> list_versions(meta::Reader& reader, std::string_view model) {
+Result<std::vector<ModelVersion>> list_versions(meta::Reader& reader, std::string_view model, TimePoint at) {
   TRY(auto rows, reader.query("SELECT " + std::string(version_columns) +
-                                  " FROM registry_versions WHERE model = $1 ORDER BY number DESC",
-                              {std::string(model)}));
+                                  " FROM registry_versions WHERE model = $1 AND created_us <= $2 ORDER BY number DESC",
+                              {std::string(model), meta::value(at)}));
   std::vector<ModelVersion> versions;
-  for (const auto& row : rows) versions.push_back(version_from(row));
+  for (const auto& row : rows) {
+    versions.push_back(version_from(row));
+    TRY_VOID(take_back_override(reader, versions.back(), at));
+  }
   return versions;
 }
 
@@ -167,19 +193,19 @@ Result<std::vector<std::string>> list_models(meta::Reader& reader) {
   return models;
 }
 
-Result<std::optional<AliasMove>> alias(meta::Reader& reader, std::string_view model, std::string_view name) {
+Result<std::optional<AliasMove>> alias(meta::Reader& reader, std::string_view model, std::string_view name,
+                                       TimePoint at) {
   TRY(auto row, reader.query_one("SELECT alias, version, moved_by, reason, since_us FROM registry_aliases "
-                                 "WHERE model = $1 AND alias = $2 ORDER BY seq DESC LIMIT 1",
-                                 {std::string(model), std::string(name)}));
+                                 "WHERE model = $1 AND alias = $2 AND since_us <= $3 ORDER BY seq DESC LIMIT 1",
+                                 {std::string(model), std::string(name), meta::value(at)}));
   if (!row) return std::nullopt;
   return move_from(*row);
 }
 
-Result<std::vector<AliasMove>> alias_history(meta::Reader& reader, std::string_view model) {
-  TRY(auto rows,
-      reader.query(
-          "SELECT alias, version, moved_by, reason, since_us FROM registry_aliases WHERE model = $1 ORDER BY seq DESC",
-          {std::string(model)}));
+Result<std::vector<AliasMove>> alias_history(meta::Reader& reader, std::string_view model, TimePoint at) {
+  TRY(auto rows, reader.query("SELECT alias, version, moved_by, reason, since_us FROM registry_aliases WHERE model = "
+                              "$1 AND since_us <= $2 ORDER BY seq DESC",
+                              {std::string(model), meta::value(at)}));
   std::vector<AliasMove> moves;
   for (const auto& row : rows) moves.push_back(move_from(row));
   return moves;

@@ -18,6 +18,10 @@ namespace millrace::registry {
 
 std::vector<meta::Migration> migrations();
 
+// Reading "as of" a moment gives what stood then: versions that were recorded by then, with the verdict that they had
+// then, and aliases where they pointed. (Whether a version's bytes are kept is told as of now.)
+inline constexpr TimePoint as_of_now = TimePoint::max();
+
 inline constexpr std::string_view current_alias = "current";
 inline constexpr std::string_view previous_alias = "previous";
 
@@ -58,16 +62,19 @@ struct Actor {
 // a fresh process loads the artifact and answers its golden rows.
 Result<ModelVersion> add_version(meta::Tx& tx, ModelVersion version, bool baseline = false);
 // not_found `registry.no_model` / `registry.no_version`, naming what exists.
-Result<ModelVersion> get_version(meta::Reader& reader, std::string_view model, std::int64_t number);
-Result<std::vector<ModelVersion>> list_versions(meta::Reader& reader, std::string_view model);  // newest first
+Result<ModelVersion> get_version(meta::Reader& reader, std::string_view model, std::int64_t number,
+                                 TimePoint at = as_of_now);
+Result<std::vector<ModelVersion>> list_versions(meta::Reader& reader, std::string_view model,
+                                                TimePoint at = as_of_now);  // newest first
 // The same without verdict lines, report and lineage: cheap, for whoever looks often.
 Result<std::vector<ModelVersion>> list_heads(meta::Reader& reader, std::string_view model);
 Result<std::vector<std::string>> list_models(meta::Reader& reader);
 
 // Where an alias points; nullopt when it points nowhere.
-Result<std::optional<AliasMove>> alias(meta::Reader& reader, std::string_view model, std::string_view alias);
-Result<std::vector<AliasMove>> alias_history(meta::Reader& reader,
-                                             std::string_view model);  // newest first, all aliases
+Result<std::optional<AliasMove>> alias(meta::Reader& reader, std::string_view model, std::string_view alias,
+                                       TimePoint at = as_of_now);
+Result<std::vector<AliasMove>> alias_history(meta::Reader& reader, std::string_view model,
+                                             TimePoint at = as_of_now);  // newest first, all aliases
 
 struct Promotion {
   std::int64_t current = 0;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <format>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -119,6 +120,75 @@ TEST_F(RegistryTest, MissingThingsSayWhatIsThere) {
   ASSERT_TRUE(add(VerdictState::passed));
   auto no_version = store->read([&](meta::Reader& reader) { return get_version(reader, "churn", 7); });
   EXPECT_EQ(no_version.error().reason, "registry.no_version");
+}
+
+TEST_F(RegistryTest, AsOfAMomentNothingOfWhatCameLater) {
+  using std::chrono::hours;
+  const auto at_hour = [](int hour) { return TimePoint(hours(hour)); };
+  const auto made = [&](int hour, VerdictState verdict, bool baseline = false) {
+    ASSERT_TRUE(store->write([&](meta::Tx& tx) {
+      ModelVersion version;
+      version.model = "churn";
+      version.verdict = verdict;
+      version.created = at_hour(hour);
+      return add_version(tx, version, baseline);
+    }));
+  };
+  const auto moved = [&](int hour, std::int64_t number, const std::string& reason) {
+    ASSERT_TRUE(
+        store->write([&](meta::Tx& tx) { return promote(tx, "churn", number, {"ana", reason}, at_hour(hour)); }));
+  };
+  made(1, VerdictState::failed, true);
+  made(2, VerdictState::passed);
+  moved(3, 1, "");
+  made(4, VerdictState::failed);
+  moved(6, 2, "the gate is wrong");
+  ASSERT_TRUE(store->write([&](meta::Tx& tx) { return rollback(tx, "churn", {"bo", ""}, at_hour(8)); }));
+  moved(10, 2, "");
+
+  struct Case {
+    int hour;
+    std::string versions;  // number and verdict, newest first
+    std::string aliases;   // current previous moves
+  };
+  const Case cases[] = {
+      {0, "", "- - 0"},
+      {1, "0 failed ", "- - 0"},
+      {2, "1 passed 0 failed ", "- - 0"},
+      {3, "1 passed 0 failed ", "1 - 1"},
+      {5, "2 failed 1 passed 0 failed ", "1 - 1"},
+      {6, "2 overridden 1 passed 0 failed ", "2 1 3"},
+      {8, "2 overridden 1 passed 0 failed ", "1 2 5"},
+      {10, "2 overridden 1 passed 0 failed ", "2 1 7"},
+  };
+  for (const auto& c : cases) {
+    const auto at = at_hour(c.hour);
+    ASSERT_TRUE(store->read([&](meta::Reader& reader) -> Result<void> {
+      std::string versions, aliases;
+      TRY(const auto listed, list_versions(reader, "churn", at));
+      for (const auto& version : listed) {
+        versions += std::format("{} {} ", version.number, verdict_name(version.verdict));
+        TRY(const auto one, get_version(reader, "churn", version.number, at));
+        EXPECT_EQ(one.verdict, version.verdict);
+        EXPECT_EQ(one.override_by, one.verdict == VerdictState::overridden ? "ana" : "");
+        EXPECT_EQ(one.override_reason, one.verdict == VerdictState::overridden ? "the gate is wrong" : "");
+      }
+      for (auto name : {current_alias, previous_alias}) {
+        TRY(const auto move, alias(reader, "churn", name, at));
+        aliases += move ? std::format("{} ", move->version) : "- ";
+      }
+      TRY(const auto moves, alias_history(reader, "churn", at));
+      EXPECT_EQ(versions, c.versions) << c.hour;
+      EXPECT_EQ(aliases + std::to_string(moves.size()), c.aliases) << c.hour;
+      return {};
+    }));
+  }
+  const auto then = [&](std::int64_t number, int hour) {
+    return store->read([&](meta::Reader& reader) { return get_version(reader, "churn", number, at_hour(hour)); });
+  };
+  EXPECT_EQ(then(1, 0).error().reason, "registry.no_model");
+  EXPECT_EQ(then(2, 3).error().reason, "registry.no_version");
+  EXPECT_EQ(then(2, 3).error().message.find("(the newest was 2)"), std::string::npos) << "it was not there yet";
 }
 
 TEST(ToLetGo, KeepsTheNewestAndWhatIsInUse) {
