@@ -15,6 +15,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 
 # file -> expression -> what the calendar is right for there: schedule, window, maturity, retention, stamp (shown to people)
 CALENDAR = {
+    "api/native/moment.cpp": {"now - *back": "stamp: a moment to look back at"},
     "api/native/routes_project.cpp": {
         "now - data->created": "stamp: the age of the data that is shown",
         "now - std::max(job.queued_at, job.run_after)": "stamp: a hint to people that nobody claims",

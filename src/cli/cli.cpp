@@ -136,6 +136,10 @@ class Program {
     command->group(group_);
     return command;
   }
+  CLI::App* add_at(CLI::App* command) {
+    command->add_option("--at", at_, "as it was then: 2026-11-20T09:40:00Z, 2026-11-20, \"2h ago\" or -2h");
+    return command;
+  }
   // A word that only has commands below it.
   CLI::App* add_family(const std::string& name, const std::string& help) {
     auto* family = app_.add_subcommand(name, help);
@@ -220,8 +224,8 @@ class Program {
     init->add_flag("--force", init_.force, "replace an existing project file");
 
     add("down", "stop the server of this folder", remote([this](Client& c) { return down(c, waiting()); }));
-    add("status", "one screen: models, live quality, what runs, what waits and why",
-        remote([this](Client& c) { return status(c, json_); }));
+    add_at(add("status", "one screen: models, live quality, what runs, what waits and why",
+               remote([this](Client& c) { return status(c, at_, json_); }), "millrace status --at \"2h ago\""));
     auto apply_run = [this](bool dry_run) {
       return remote([this, dry_run](Client& c) -> Result<Output> {
         TRY(auto text, read_project());
@@ -346,10 +350,11 @@ class Program {
     add(*data, "ls", "versions", remote([this](Client& c) { return data_ls(c, version_, json_); }),
         "millrace data ls customers")
         ->add_option("dataset", version_, "only this one");
-    add(*data, "show", "columns, statistics, checks of a version",
-        remote([this](Client& c) { return data_show(c, version_, json_); }), "millrace data show customers@2")
-        ->add_option("version", version_, "DATASET or DATASET@N")
-        ->required();
+    auto* data_show_command =
+        add_at(add(*data, "show", "columns, statistics, checks of a version",
+                   remote([this](Client& c) { return data_show(c, version_, at_, json_); }),
+                   "millrace data show customers@2\nmillrace data show customers --at 2026-11-20"));
+    data_show_command->add_option("version", version_, "DATASET or DATASET@N")->required();
     auto* diff = add(*data, "diff", "what differs between two versions",
                      remote([this](Client& c) { return data_diff(c, version_, other_, json_); }),
                      "millrace data diff customers@1 customers@2");
@@ -442,10 +447,11 @@ class Program {
     add(*models, "ls", "versions with metrics and bytes",
         remote([this](Client& c) { return models_ls(c, name_, json_); }), "millrace models ls churn")
         ->add_option("model", name_, "only this one");
-    add(*models, "show", "gates, metrics, lineage of a version",
-        remote([this](Client& c) { return models_show(c, name_, json_); }), "millrace models show churn:3")
-        ->add_option("version", name_, "NAME or NAME:N")
-        ->required();
+    auto* models_show_command =
+        add_at(add(*models, "show", "gates, metrics, lineage of a version",
+                   remote([this](Client& c) { return models_show(c, name_, at_, json_); }),
+                   "millrace models show churn:3\nmillrace models show churn:3 --at 2026-11-20T09:40:00Z"));
+    models_show_command->add_option("version", name_, "NAME or NAME:N")->required();
     auto* rebuild = add(*models, "rebuild", "train a version again from its records and compare the bytes",
                         remote([this](Client& c) { return models_rebuild(c, name_, waiting(), json_); }),
                         "millrace models rebuild churn:3 --verify");
@@ -478,7 +484,7 @@ class Program {
                    remote([this](Client& c) { return models_gc(c, dry_run_, json_); }), "millrace models gc --dry-run");
     gc->add_flag("--dry-run", dry_run_, "only say what would go, and what stays why");
     add("eval", "the verdict of a version on its test rows",
-        remote([this](Client& c) { return models_show(c, name_, json_); }))
+        remote([this](Client& c) { return models_show(c, name_, "", json_); }))
         ->add_option("version", name_, "NAME or NAME:N")
         ->required();
 
@@ -560,7 +566,7 @@ class Program {
   Run chosen_;
   bool progress_shown_ = false;
 
-  std::string group_, server_, server_data_, source_, upload_, file_, version_, other_, sql_, reason_, name_;
+  std::string group_, server_, server_data_, source_, upload_, file_, version_, other_, sql_, reason_, name_, at_;
   std::string worker_name_, value_;
   std::string project_file_ = "millrace.toml", format_ = "archive";
   bool json_ = false, csv_ = false, detach_ = false, dry_run_ = false, force_ = false, loop_ = false, verify_ = false;

@@ -30,14 +30,15 @@ struct Waiting {
   bool detach = false;  // do not wait for the job
 };
 
-Result<Output> status(Client& client, bool json);
+// `at` of these three: a moment to look back at, as the person wrote it; "": now.
+Result<Output> status(Client& client, const std::string& at, bool json);
 Result<Output> apply(Client& client, const std::string& project_text, bool dry_run, bool json);
 Result<Output> down(Client& client, const Waiting& waiting);  // returns when it answers no more
 Result<Output> show_loop(Client& client, bool json);
 
 Result<Output> data_ls(Client& client, const std::string& dataset, bool json);
-Result<Output> data_show(Client& client, const std::string& version,
-                         bool json);  // "customers@2"; without number: the newest
+// "customers@2"; without number: the newest.
+Result<Output> data_show(Client& client, const std::string& version, const std::string& at, bool json);
 Result<Output> data_diff(Client& client, const std::string& one, const std::string& other, bool json);
 Result<Output> data_query(Client& client, const std::string& version, const std::string& sql, std::int64_t rows_max,
                           const Waiting& waiting, bool json);
@@ -61,7 +62,7 @@ Result<Output> runs_show(Client& client, const std::string& run, bool json);
 Result<Output> runs_logs(Client& client, const std::string& run, const Waiting& follow);
 Result<Output> runs_cancel(Client& client, const std::string& run, bool json);
 Result<Output> models_ls(Client& client, const std::string& model, bool json);
-Result<Output> models_show(Client& client, const std::string& version, bool json);
+Result<Output> models_show(Client& client, const std::string& version, const std::string& at, bool json);
 Result<Output> models_rebuild(Client& client, const std::string& version, const Waiting& waiting, bool json);
 Result<Output> runs_diff(Client& client, const std::string& one, const std::string& other, bool json);
 // `how`: resume or repeat.
@@ -97,7 +98,8 @@ struct VersionName {
   std::string model;
   std::string number;
 };
-Result<VersionName> split_name(Client& client, const std::string& text);
+Result<VersionName> split_name(Client& client, const std::string& text, const std::string& at = "");
+std::string at_query(const std::string& at);  // "?at=...", or nothing
 std::string difference_text(const api::Difference& difference);
 // The only model of the server when `model` is empty; invalid_argument `cli.which_model` when there are several.
 Result<std::string> only_model(Client& client, const std::string& model);

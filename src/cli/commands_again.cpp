@@ -41,7 +41,7 @@ Result<Output> ended(Client& client, const api::RunProgress& last) {
                   exit_code};
   }
   if (last.version.empty()) return Output{std::format("run {} finished\n", last.run), exit_code};
-  TRY(auto shown, models_show(client, last.version, false));
+  TRY(auto shown, models_show(client, last.version, "", false));
   TRY(auto name, split_name(client, last.version));
   TRY(auto model, client.get<api::Model>("/api/v1/models/" + percent_encoded(name.model)));
   if (last.verdict != "failed" && model.current != std::stoll(name.number)) {

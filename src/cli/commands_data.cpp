@@ -20,17 +20,18 @@ DatasetName split_version(const std::string& text) {
   return {text.substr(0, at), text.substr(at + 1)};
 }
 
-Result<std::string> version_path(Client& client, const std::string& text) {
+Result<std::string> version_path(Client& client, const std::string& text, const std::string& at = "") {
   auto [dataset, number] = split_version(text);
   if (number.empty()) {
-    TRY(auto list, client.get<api::DatasetList>("/api/v1/datasets/" + percent_encoded(dataset)));
+    TRY(auto list, client.get<api::DatasetList>("/api/v1/datasets/" + percent_encoded(dataset) + at_query(at)));
     if (list.versions.empty()) {
       return fail(Code::not_found, "cli.no_dataset",
-                  "dataset '" + dataset + "' has no version yet; see: millrace data ls");
+                  at.empty() ? "dataset '" + dataset + "' has no version yet; see: millrace data ls"
+                             : "dataset '" + dataset + "' had no version then (" + at + ")");
     }
     number = std::to_string(list.versions.front().number);
   }
-  return "/api/v1/datasets/" + percent_encoded(dataset) + "/versions/" + percent_encoded(number);
+  return "/api/v1/datasets/" + percent_encoded(dataset) + "/versions/" + percent_encoded(number) + at_query(at);
 }
 
 std::string lines(const std::vector<std::string>& all, std::string_view before) {
@@ -39,11 +40,37 @@ std::string lines(const std::vector<std::string>& all, std::string_view before) 
   return out;
 }
 
+// A look back: the records of that moment, and the project file at the end.
+std::string status_then(const api::Status& answer) {
+  std::string out = std::format("at        {}\nproject   {}\n", short_time(answer.at), answer.project);
+  for (const auto& model : answer.models) {
+    out += "model     " + (model.current ? std::format("{}:{} was current", model.name, *model.current)
+                                         : model.name + ": no version was current");
+    if (model.test_value) out += std::format("   {} {} (test)", model.metric, short_number(*model.test_value));
+    if (model.live_value)
+      out += std::format("   {} {} live, {} rows", model.metric, short_number(*model.live_value),
+                         with_thousands(model.live_rows));
+    if (model.previous) out += std::format("   previous {}:{}", model.name, *model.previous);
+    out += std::format("\n          data {}\n", model.data_age.empty() ? "none" : model.data_age + " old");
+    out += lines(model.notes, "note      ");
+  }
+  if (answer.project_file) {
+    const auto& file = *answer.project_file;
+    out += std::format("file      version {} of the project file, applied {} by {}\n\n{}", file.number,
+                       short_time(file.applied), file.by, file.text);
+    if (!out.ends_with('\n')) out += '\n';
+  }
+  return out;
+}
+
 }  // namespace
 
-Result<Output> status(Client& client, bool json) {
-  TRY(auto answer, client.get<api::Status>("/api/v1/status"));
+std::string at_query(const std::string& at) { return at.empty() ? "" : "?at=" + percent_encoded(at); }
+
+Result<Output> status(Client& client, const std::string& at, bool json) {
+  TRY(auto answer, client.get<api::Status>("/api/v1/status" + at_query(at)));
   if (json) return Output{api::render(answer) + "\n"};
+  if (!answer.at.empty()) return Output{status_then(answer)};
   std::string out =
       std::format("project   {}   {}   {}\n", answer.project, client.url(), answer.ready ? "ready" : "not ready");
   for (const auto& model : answer.models) {
@@ -121,8 +148,8 @@ Result<Output> data_ls(Client& client, const std::string& dataset, bool json) {
   return Output{table.text()};
 }
 
-Result<Output> data_show(Client& client, const std::string& version, bool json) {
-  TRY(auto path, version_path(client, version));
+Result<Output> data_show(Client& client, const std::string& version, const std::string& at, bool json) {
+  TRY(auto path, version_path(client, version, at));
   TRY(auto v, client.get<api::DatasetVersion>(path));
   if (json) return Output{api::render(v) + "\n"};
   auto out = std::format("{}@{}   {} rows   {}   {}{}\nsource {}\nbytes  {}   made {} by {}\n", v.dataset, v.number,

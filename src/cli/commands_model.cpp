@@ -66,12 +66,12 @@ std::string gate_table(const api::ModelVersion& v) {
 
 }  // namespace
 
-Result<VersionName> split_name(Client& client, const std::string& text) {
+Result<VersionName> split_name(Client& client, const std::string& text, const std::string& at) {
   auto colon = text.rfind(':');
   VersionName name{text.substr(0, colon), colon == std::string::npos ? "" : text.substr(colon + 1)};
   if (name.number == "baseline") name.number = "0";
   if (name.number.empty()) {
-    TRY(auto model, client.get<api::Model>("/api/v1/models/" + percent_encoded(name.model)));
+    TRY(auto model, client.get<api::Model>("/api/v1/models/" + percent_encoded(name.model) + at_query(at)));
     if (model.versions.empty()) {
       return fail(Code::not_found, "cli.no_version",
                   "model '" + name.model + "' has no version yet; train one with: millrace train");
@@ -155,10 +155,10 @@ Result<Output> models_ls(Client& client, const std::string& name, bool json) {
   return Output{table.empty() ? "no models yet; train one with: millrace train\n" : table.text()};
 }
 
-Result<Output> models_show(Client& client, const std::string& text, bool json) {
-  TRY(auto name, split_name(client, text));
-  TRY(auto v,
-      client.get<api::ModelVersion>("/api/v1/models/" + percent_encoded(name.model) + "/versions/" + name.number));
+Result<Output> models_show(Client& client, const std::string& text, const std::string& at, bool json) {
+  TRY(auto name, split_name(client, text, at));
+  TRY(auto v, client.get<api::ModelVersion>("/api/v1/models/" + percent_encoded(name.model) + "/versions/" +
+                                            name.number + at_query(at)));
   if (json) return Output{api::render(v) + "\n"};
   std::string aliases;
   for (const auto& alias : v.aliases) aliases += "   " + alias;

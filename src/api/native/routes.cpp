@@ -4,6 +4,7 @@
 #include <charconv>
 #include <format>
 
+#include "api/native/moment.hpp"
 #include "api/native/routes_internal.hpp"
 
 namespace millrace::api {
@@ -24,6 +25,14 @@ Result<std::int64_t> query_number(const Request& request, std::string_view name,
   TRY(auto value, number_of(*text, name));
   if (value > max) return fail(Code::out_of_range, "api.bad_number", std::format("{} is at most {}", name, max));
   return value;
+}
+
+Result<TimePoint> moment_of(Context& c, const Request& request) {
+  const auto text = request.query("at");
+  if (!text) return registry::as_of_now;
+  TRY(const auto first, c.service.store().read([](meta::Reader& reader) { return loop::get_project(reader, 1); }));
+  const auto now = c.service.env().clock.now();
+  return parse_moment(*text, now, first ? first->applied : now);
 }
 
 HiddenColumns hidden_columns(Context& c) {

@@ -24,22 +24,25 @@ Result<void> may_show(Context& c, meta::Reader& reader, const Digest& digest) {
 }  // namespace
 
 void add_data_routes(net::Server& server, Context& c) {
-  auto list = [&c](const std::string& dataset) {
+  auto list = [&c](const std::string& dataset, const Request& r) -> Result<DatasetList> {
+    TRY(auto at, moment_of(c, r));
     return c.service.store().read([&](meta::Reader& reader) -> Result<DatasetList> {
-      TRY(auto versions, data::list_versions(reader, dataset));
+      TRY(auto versions, data::list_versions(reader, dataset, at));
       DatasetList out;
       for (const auto& version : versions) out.versions.push_back(to_wire(version, false));
       return out;
     });
   };
   auto version_of = [](const Request& r) { return number_of(r.path_parameter("version"), "version"); };
-  server.pooled("GET", "/api/v1/datasets", [list](const Request&) { return answer(list("")); });
+  server.pooled("GET", "/api/v1/datasets", [list](const Request& r) { return answer(list("", r)); });
   server.pooled("GET", "/api/v1/datasets/{dataset}",
-                [list](const Request& r) { return answer(list(r.path_parameter("dataset"))); });
+                [list](const Request& r) { return answer(list(r.path_parameter("dataset"), r)); });
   server.pooled("GET", "/api/v1/datasets/{dataset}/versions/{version}", [&c, version_of](const Request& r) {
+    auto at = moment_of(c, r);
+    if (!at) return net::error_response(at.error());
     return answer(c.service.store().read([&](meta::Reader& reader) -> Result<DatasetVersion> {
       TRY(auto number, version_of(r));
-      TRY(auto version, data::get_version(reader, r.path_parameter("dataset"), number));
+      TRY(auto version, data::get_version(reader, r.path_parameter("dataset"), number, *at));
       return to_wire(version, true, hidden_columns(c)(version.dataset));
     }));
   });

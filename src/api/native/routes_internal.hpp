@@ -26,6 +26,8 @@ Result<std::int64_t> number_of(std::string_view text, std::string_view what);
 // A number of the query string; out_of_range `api.bad_number` above `max`.
 Result<std::int64_t> query_number(const Request& request, std::string_view name, std::int64_t fallback,
                                   std::int64_t max);
+// The moment to look back at, `at` of the query string; registry::as_of_now without one. Errors: moment.hpp.
+Result<TimePoint> moment_of(Context& c, const Request& request);
 // Who asks, for the records.
 std::string person(const Request& request);
 

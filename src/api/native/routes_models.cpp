@@ -10,10 +10,11 @@ namespace millrace::api {
 namespace {
 
 // The newest live quality by version, "churn:3".
-Result<std::map<std::string, std::vector<LiveQuality>>> live_of(meta::Reader& reader, const std::string& model) {
+Result<std::map<std::string, std::vector<LiveQuality>>> live_of(meta::Reader& reader, const std::string& model,
+                                                                TimePoint at) {
   std::map<std::string, std::vector<LiveQuality>> out;
   TRY(auto live, loop::get_live(reader, model));
-  if (!live) return out;
+  if (!live || live->at > at) return out;
   TRY(auto result, loop::parse_job<loop::LiveResult>(live->result));
   for (const auto& line : result.versions) {
     out[line.version].push_back({line.metric, line.value, line.low, line.high, line.predictions, line.labelled,
@@ -22,20 +23,20 @@ Result<std::map<std::string, std::vector<LiveQuality>>> live_of(meta::Reader& re
   return out;
 }
 
-Result<Model> model_of(Context& c, const std::string& name, bool whole) {
+Result<Model> model_of(Context& c, const std::string& name, bool whole, TimePoint at = registry::as_of_now) {
   return c.service.store().read([&](meta::Reader& reader) -> Result<Model> {
     Model model;
     model.name = name;
-    TRY(auto versions, registry::list_versions(reader, name));
+    TRY(auto versions, registry::list_versions(reader, name, at));
     if (versions.empty()) {
-      TRY(auto missing, registry::get_version(reader, name, 0));  // says what there is
+      TRY(auto missing, registry::get_version(reader, name, 0, at));  // says what there is
       (void)missing;
     }
-    TRY(auto current, registry::alias(reader, name, registry::current_alias));
-    TRY(auto previous, registry::alias(reader, name, registry::previous_alias));
+    TRY(auto current, registry::alias(reader, name, registry::current_alias, at));
+    TRY(auto previous, registry::alias(reader, name, registry::previous_alias, at));
     if (current) model.current = current->version;
     if (previous) model.previous = previous->version;
-    TRY(auto live, live_of(reader, name));
+    TRY(auto live, live_of(reader, name, at));
     for (const auto& version : versions) {
       TRY(auto wire, to_wire(version, false));
       wire.live = live[std::format("{}:{}", name, version.number)];
@@ -44,20 +45,21 @@ Result<Model> model_of(Context& c, const std::string& name, bool whole) {
       model.versions.push_back(std::move(wire));
     }
     if (whole) {
-      TRY(auto moves, registry::alias_history(reader, name));
+      TRY(auto moves, registry::alias_history(reader, name, at));
       for (const auto& move : moves) model.aliases.push_back(to_wire(move));
     }
     return model;
   });
 }
 
-Result<ModelVersion> version_of(meta::Reader& reader, const std::string& model, std::int64_t number) {
-  TRY(auto version, registry::get_version(reader, model, number));
+Result<ModelVersion> version_of(meta::Reader& reader, const std::string& model, std::int64_t number,
+                                TimePoint at = registry::as_of_now) {
+  TRY(auto version, registry::get_version(reader, model, number, at));
   TRY(auto wire, to_wire(version, true));
-  TRY(auto live, live_of(reader, version.model));
+  TRY(auto live, live_of(reader, version.model, at));
   wire.live = live[std::format("{}:{}", version.model, number)];
   for (auto name : {registry::current_alias, registry::previous_alias}) {
-    TRY(auto move, registry::alias(reader, version.model, name));
+    TRY(auto move, registry::alias(reader, version.model, name, at));
     if (move && move->version == number) wire.aliases.emplace_back(name);
   }
   return wire;
@@ -122,12 +124,16 @@ void add_model_routes(net::Server& server, Context& c) {
     };
     return answer(list());
   });
-  server.pooled("GET", "/api/v1/models/{model}",
-                [&c](const Request& r) { return answer(model_of(c, r.path_parameter("model"), true)); });
+  server.pooled("GET", "/api/v1/models/{model}", [&c](const Request& r) {
+    auto at = moment_of(c, r);
+    return at ? answer(model_of(c, r.path_parameter("model"), true, *at)) : net::error_response(at.error());
+  });
   server.pooled("GET", "/api/v1/models/{model}/versions/{version}", [&c](const Request& r) {
+    auto at = moment_of(c, r);
+    if (!at) return net::error_response(at.error());
     return answer(c.service.store().read([&](meta::Reader& reader) -> Result<ModelVersion> {
       TRY(auto number, number_of(r.path_parameter("version"), "version"));
-      return version_of(reader, r.path_parameter("model"), number);
+      return version_of(reader, r.path_parameter("model"), number, *at);
     }));
   });
   server.pooled("GET", "/api/v1/models/{model}/versions/{version}/diff", [&c](const Request& r) {

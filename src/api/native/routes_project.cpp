@@ -10,6 +10,79 @@ namespace millrace::api {
 
 namespace {
 
+// What the records say of the project's model and of its data, as of `at`; `now`: for whom ages are told.
+Result<ModelStatus> recorded(meta::Reader& reader, const std::string& name, const std::string& source, TimePoint now,
+                             TimePoint at) {
+  ModelStatus model;
+  model.name = name;
+  TRY(auto current, registry::alias(reader, name, registry::current_alias, at));
+  TRY(auto previous, registry::alias(reader, name, registry::previous_alias, at));
+  if (current) {
+    model.current = current->version;
+    TRY(auto version, registry::get_version(reader, name, current->version, at));
+    if (version.verdict == registry::VerdictState::overridden) {
+      model.notes.push_back(std::format("{}:{} answers though it failed its gates ({}: {})", name, current->version,
+                                        version.override_by, version.override_reason));
+    }
+    if (current->version > 0) {
+      TRY(auto result, loop::parse_job<loop::EvaluateResult>(version.report));
+      model.metric = result.primary;
+      if (auto value = result.metrics.find(result.primary); value != result.metrics.end())
+        model.test_value = value->second;
+    }
+  }
+  if (previous) model.previous = previous->version;
+  TRY(auto versions, registry::list_versions(reader, name, at));
+  if (!versions.empty() && versions.front().number > 0 && versions.front().verdict == registry::VerdictState::failed) {
+    TRY(auto result, loop::parse_job<loop::EvaluateResult>(versions.front().report));
+    model.notes.push_back(std::format("{}:{} was refused: {}; see: millrace models show {}:{}", name,
+                                      versions.front().number, result.summary, name, versions.front().number));
+  }
+  TRY(auto live, loop::get_live(reader, name));
+  if (live && live->at <= at && current) {
+    TRY(auto result, loop::parse_job<loop::LiveResult>(live->result));
+    model.labels_joined = result.labels_joined;
+    for (const auto& line : result.versions) {
+      if (line.version != std::format("{}:{}", name, current->version)) continue;
+      if (!model.metric.empty() && line.metric != model.metric) continue;
+      model.live_value = line.value;
+      model.live_low = line.low;
+      model.live_high = line.high;
+      model.live_rows = line.labelled;
+      model.labels_waiting = line.waiting;
+      if (model.metric.empty()) model.metric = line.metric;
+    }
+  }
+  TRY(auto data, data::head_at(reader, source, at));
+  if (data) {
+    model.data_age = age_text(now - data->created);
+    if (data->state == data::VersionState::failed) {
+      model.notes.push_back(std::format("{}@{} failed its checks and is not trained on; see: millrace data show {}@{}",
+                                        data->dataset, data->number, data->dataset, data->number));
+    }
+  }
+  return model;
+}
+
+// What stood at a moment: the project file in use, aliases, verdicts, data. Nothing of what runs or waits.
+Result<Status> status_then(Context& c, TimePoint at) {
+  Status status;
+  status.version = c.version;
+  status.data_dir = c.service.config().paths.data_dir;
+  status.at = format_time(at);
+  TRY_VOID(c.service.store().read([&](meta::Reader& reader) -> Result<void> {
+    TRY(auto stored, loop::project_at(reader, at));
+    if (!stored) return {};
+    status.project = stored->name;
+    status.project_file = {stored->number, format_time(stored->applied), stored->by, stored->text};
+    TRY(auto project, loop::parse_project(stored->text));
+    TRY(auto model, recorded(reader, stored->name, project.model.target.source, at, at));
+    status.models.push_back(std::move(model));
+    return {};
+  }));
+  return status;
+}
+
 Result<Status> status_of(Context& c) {
   Status status;
   status.version = c.version;
@@ -20,57 +93,9 @@ Result<Status> status_of(Context& c) {
   if (!project) return status;
   status.project = project->name;
   ModelStatus model;
-  model.name = project->name;
   auto now = c.service.env().clock.now();
   TRY_VOID(c.service.store().read([&](meta::Reader& reader) -> Result<void> {
-    TRY(auto current, registry::alias(reader, project->name, registry::current_alias));
-    TRY(auto previous, registry::alias(reader, project->name, registry::previous_alias));
-    if (current) {
-      model.current = current->version;
-      TRY(auto version, registry::get_version(reader, project->name, current->version));
-      if (version.verdict == registry::VerdictState::overridden) {
-        model.notes.push_back(std::format("{}:{} answers though it failed its gates ({}: {})", project->name,
-                                          current->version, version.override_by, version.override_reason));
-      }
-      if (current->version > 0) {
-        TRY(auto result, loop::parse_job<loop::EvaluateResult>(version.report));
-        model.metric = result.primary;
-        if (auto at = result.metrics.find(result.primary); at != result.metrics.end()) model.test_value = at->second;
-      }
-    }
-    if (previous) model.previous = previous->version;
-    TRY(auto versions, registry::list_versions(reader, project->name));
-    if (!versions.empty() && versions.front().number > 0 &&
-        versions.front().verdict == registry::VerdictState::failed) {
-      TRY(auto result, loop::parse_job<loop::EvaluateResult>(versions.front().report));
-      model.notes.push_back(std::format("{}:{} was refused: {}; see: millrace models show {}:{}", project->name,
-                                        versions.front().number, result.summary, project->name,
-                                        versions.front().number));
-    }
-    TRY(auto live, loop::get_live(reader, project->name));
-    if (live && current) {
-      TRY(auto result, loop::parse_job<loop::LiveResult>(live->result));
-      model.labels_joined = result.labels_joined;
-      for (const auto& line : result.versions) {
-        if (line.version != std::format("{}:{}", project->name, current->version)) continue;
-        if (!model.metric.empty() && line.metric != model.metric) continue;
-        model.live_value = line.value;
-        model.live_low = line.low;
-        model.live_high = line.high;
-        model.live_rows = line.labelled;
-        model.labels_waiting = line.waiting;
-        if (model.metric.empty()) model.metric = line.metric;
-      }
-    }
-    TRY(auto data, data::newest_head(reader, project->model.target.source));
-    if (data) {
-      model.data_age = age_text(now - data->created);
-      if (data->state == data::VersionState::failed) {
-        model.notes.push_back(
-            std::format("{}@{} failed its checks and is not trained on; see: millrace data show {}@{}", data->dataset,
-                        data->number, data->dataset, data->number));
-      }
-    }
+    TRY(model, recorded(reader, project->name, project->model.target.source, now, registry::as_of_now));
     TRY(auto unread, c.service.failed_readings(reader));
     for (auto& line : unread) model.notes.push_back(std::move(line));
     TRY(auto runs, track::list_runs(reader, project->name, 1, 0));
@@ -125,7 +150,11 @@ Result<Status> status_of(Context& c) {
 }  // namespace
 
 void add_project_routes(net::Server& server, Context& c) {
-  server.pooled("GET", "/api/v1/status", [&c](const Request&) { return answer(status_of(c)); });
+  server.pooled("GET", "/api/v1/status", [&c](const Request& r) {
+    auto at = moment_of(c, r);
+    if (!at) return net::error_response(at.error());
+    return answer(*at == registry::as_of_now ? status_of(c) : status_then(c, *at));
+  });
   server.pooled("POST", "/api/v1/project", [&c](const Request& r) {
     auto apply = [&]() -> Result<ApplyAnswer> {
       TRY(auto asked, parse<ApplyRequest>(r.body));
@@ -138,7 +167,18 @@ void add_project_routes(net::Server& server, Context& c) {
     };
     return answer(apply());
   });
-  server.pooled("GET", "/api/v1/project", [&c](const Request&) {
+  server.pooled("GET", "/api/v1/project", [&c](const Request& r) {
+    auto at = moment_of(c, r);
+    if (!at) return net::error_response(at.error());
+    if (*at != registry::as_of_now) {
+      auto then = c.service.store().read([&](meta::Reader& reader) -> Result<std::string> {
+        TRY(auto stored, loop::project_at(reader, *at));
+        if (!stored) return fail(Code::not_found, "api.no_project", "there was no project file then");
+        TRY(auto parsed, loop::parse_project(stored->text));
+        return loop::render_resolved(parsed);
+      });
+      return then ? net::text_response(*std::move(then)) : net::error_response(then.error());
+    }
     auto project = c.service.project();
     if (!project)
       return net::error_response({Code::not_found, "api.no_project", "no project file is applied yet: millrace apply"});

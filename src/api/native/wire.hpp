@@ -56,11 +56,19 @@ struct ModelStatus {
   std::string next_retrain;        // a moment, or the condition that is waited for, with how far it is
   std::vector<std::string> notes;  // why something waits or was refused, with the next command
 };
+struct ProjectFile {
+  std::int64_t number = 0;
+  std::string applied;
+  std::string by;
+  std::string text;  // as it was given
+};
 struct Status {
   std::string version;  // of the program
   std::string project;
   std::string data_dir;
   std::string started;
+  std::string at;  // of a look back at a moment: without started, ready, what runs or waits, loaded, requests, light
+  std::optional<ProjectFile> project_file;  // of a look back: the one in use then
   bool ready = false;
   std::vector<ModelStatus> models;
   std::vector<std::string> running;  // one line per job: kind, progress, since
