@@ -56,7 +56,9 @@ std::string describe(const Window& window) {
   }
   std::string out = format_minute_of_day(window.from) + "-" + format_minute_of_day(window.to);
   if (window.weekends) out += ", weekends";
-  if (!window.holidays.empty())
+  if (!window.region.empty())
+    out += ", holidays of " + window.region;
+  else if (!window.holidays.empty())
     out += std::format(", {} holiday{}", window.holidays.size(), window.holidays.size() == 1 ? "" : "s");
   return out;
 }

@@ -24,13 +24,14 @@ struct Window {
   int to = 0;
   bool weekends = false;                              // Saturdays and Sundays are open all day
   std::vector<std::chrono::year_month_day> holidays;  // and so are these days
+  std::string region;  // whose holidays they are, where they come from a list (holidays.hpp)
   bool operator==(const Window&) const = default;
 };
 
 // "02:00" -> 120; nothing for anything else.
 std::optional<int> parse_minute_of_day(std::string_view text);
 std::string format_minute_of_day(int minute);  // "02:00"
-std::string describe(const Window& window);    // "22:00-05:00, weekends", "any time", "the quietest hours"
+std::string describe(const Window& window);    // "22:00-05:00, weekends, holidays of PT", "any time"
 
 // Requests per hour of the day by the project's wall clock, summed over `days` whole days of logs.
 struct HourlyRequests {

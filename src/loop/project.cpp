@@ -167,8 +167,10 @@ void window(Fields retrain, flow::Window& window) {
   Tree days = Tree::array();
   for (const auto& day : window.holidays) days.append(Tree::time(std::format("{:%F}", day)));
   if (fields.writing()) {
-    fields.put("holidays", std::move(days));
-  } else if (const Tree* listed = fields.find("holidays")) {
+    fields.put("holidays", window.region.empty() ? std::move(days) : Tree::text(window.region));
+  } else if (const Tree* listed = fields.find("holidays"); listed && listed->is(Kind::text)) {
+    window.region = listed->as_text();
+  } else if (listed) {
     for (const auto& item : listed->items())
       if (const auto day = parse_time(item.as_text()))
         window.holidays.emplace_back(std::chrono::floor<std::chrono::days>(*day));

@@ -1,5 +1,6 @@
 // What single values say: names, places, conditions, times.
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cmath>
 #include <format>
@@ -7,6 +8,7 @@
 
 #include "base/nearest.hpp"
 #include "eval/catalogue.hpp"
+#include "flow/holidays.hpp"
 #include "loop/project_schema_internal.hpp"
 
 namespace millrace::loop {
@@ -261,10 +263,13 @@ Verdict judge_not_empty(const Tree& value) {
   return value.as_text().empty() ? bad("a string that is not empty") : good();
 }
 
-Verdict judge_date(const Tree& value) {
+// A date of the list, or instead of the list a region. In JSON both are texts; a list of regions there is not.
+Verdict judge_holidays(const Tree& value) {
   const std::string& text = value.as_text();
   if (text.size() == 10 && parse_time(text)) return good();
-  return bad("a date such as 2026-12-25");
+  if (value.is(Tree::Kind::text) && flow::is_region(text) && !std::isdigit(static_cast<unsigned char>(text.front())))
+    return good();
+  return bad("a date such as 2026-12-25, or a region such as \"PT\"");
 }
 
 }  // namespace schema

@@ -110,7 +110,7 @@ constexpr Key all_keys[] = {
     {.path = "retrain.window.from", .forms = text, .judge = judge_time_of_day, .needed = true, .effect = Effect::schedule, .help = "Opens at this time of day.", .example = "\"22:00\""},
     {.path = "retrain.window.to", .forms = text, .judge = judge_time_of_day, .needed = true, .effect = Effect::schedule, .help = "Closes at this time of day.", .example = "\"05:00\""},
     {.path = "retrain.window.weekends", .forms = boolean, .fallback = "false", .effect = Effect::schedule, .help = "Saturdays and Sundays are open all day.", .example = "true"},
-    {.path = "retrain.window.holidays", .forms = list, .forms_later = text, .items = date, .fallback = "[]", .judge = judge_date, .effect = Effect::schedule, .help = "Days that are open all day; a country's by its name come later.", .example = "[2026-12-25]"},
+    {.path = "retrain.window.holidays", .forms = list | text, .items = date, .fallback = "[]", .judge = judge_holidays, .effect = Effect::schedule, .help = "Days that are open all day: dates, or a region whose dates are in holidays/REGION.txt beside this file.", .example = "[2026-12-25]"},
     {.path = "retrain.resources", .forms = table, .help = "What one training may use.", .example = "{ cpu = 4, memory = \"8GB\" }"},
     {.path = "retrain.resources.cpu", .forms = number, .fallback = "0", .min = 0, .max = 4096, .effect = Effect::schedule, .help = "Cores; 0: all of the machine.", .example = "4"},
     {.path = "retrain.resources.memory", .forms = size, .min = 64e6, .max = 1e15, .effect = Effect::schedule, .help = "Memory; more ends the training.", .example = "\"8GB\""},

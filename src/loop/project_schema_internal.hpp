@@ -93,7 +93,7 @@ Verdict judge_listen(const Tree& value);
 Verdict judge_character(const Tree& value);
 Verdict judge_release_step(const Tree& value);
 Verdict judge_not_empty(const Tree& value);
-Verdict judge_date(const Tree& value);
+Verdict judge_holidays(const Tree& value);
 
 // Shared by the judges and the reader.
 Result<RetrainRule> parse_rule(std::string_view text);  // unimplemented for what comes later, else invalid_argument

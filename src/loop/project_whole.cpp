@@ -5,6 +5,7 @@
 
 #include "base/nearest.hpp"
 #include "eval/gates.hpp"
+#include "flow/holidays.hpp"
 #include "loop/project_schema_internal.hpp"
 
 namespace millrace::loop::schema {
@@ -33,6 +34,7 @@ class Whole {
     if (const std::string* from = text_at({"retrain", "window", "from"}); from && *from == "24:00")
       add({"retrain", "window", "from"}, Problem::Kind::bad_value,
           "retrain.window.from: expected a time before 24:00, got \"24:00\"");
+    holidays();
     gates();
   }
 
@@ -40,6 +42,24 @@ class Whole {
   void add(const Path& path, Problem::Kind kind, std::string message) {
     const Tree* node = tree_.find_path(path);
     problems_.push_back({kind, node ? node->at : Position{}, toml_path(path), false, std::move(message)});
+  }
+
+  // Dates in a list, or one region instead of it: what a date and a region look like is judged with the key.
+  void holidays() {
+    const Path path = {"retrain", "window", "holidays"};
+    const Tree* node = tree_.find_path(path);
+    if (!node) return;
+    const auto date = [](const Tree& value) { return value.as_text().size() == 10 && parse_time(value.as_text()); };
+    if (node->is(Kind::text) && date(*node))
+      add(path, Problem::Kind::bad_value,
+          std::format("retrain.window.holidays: expected a list of dates, [{}]", node->as_text()));
+    if (!node->is(Kind::array)) return;
+    for (const auto& item : node->items())
+      if (item.is(Kind::text) && flow::is_region(item.as_text()) && !date(item))
+        add(path, Problem::Kind::bad_value,
+            std::format("retrain.window.holidays: expected a date such as 2026-12-25, got \"{}\"; a region stands "
+                        "alone: holidays = \"{}\"",
+                        item.as_text(), item.as_text()));
   }
 
   const std::string* text_at(const Path& path) const {

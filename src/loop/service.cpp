@@ -8,6 +8,7 @@
 #include "base/digest.hpp"
 #include "base/fault.hpp"
 #include "base/log.hpp"
+#include "flow/holidays.hpp"
 #include "flow/schedule.hpp"
 #include "flow/window.hpp"
 #include "flow/zone.hpp"
@@ -85,6 +86,10 @@ Result<Applied> Service::apply(const std::string& text, const std::string& profi
   // Told now rather than by a run that fails; not when nothing changed, so that a server starts again all the same.
   if (const auto& trainer = parsed.model.trainer; trainer.name == "command" && (applied.changed || dry_run))
     TRY_VOID(train::check_command(env_.fs, config_.paths.project_dir, trainer.command, trainer.files));
+  if (const auto& region = parsed.retrain.window.region; !region.empty() && (applied.changed || dry_run)) {
+    TRY(const auto days, holidays_of(region));
+    (void)days;
+  }
   if (dry_run || !applied.changed) {
     if (!dry_run) {
       std::lock_guard lock(mutex_);
@@ -132,7 +137,9 @@ Result<std::vector<std::string>> Service::notes_on(const Project& project, const
   }
   auto causes = [&](Effect effect) { return std::ranges::contains(changes, effect, &Change::effect); };
   TRY(auto zone, flow::Zone::find(project.timezone));
-  auto start = flow::may_start(project.retrain.window, env_.clock.now(), zone);
+  const auto window = window_now(project);
+  if (!window.note.empty()) notes.push_back(window.note);
+  auto start = flow::may_start(window.window, env_.clock.now(), zone);
   if (trained && causes(Effect::retrain) && !start.yes)
     notes.push_back(std::format("the training {}; not to wait: millrace retrain", start.why));
   if (causes(Effect::restart))
@@ -343,6 +350,47 @@ Result<std::string> Service::ingest(const std::string& name, const std::string& 
 
 // ---- rules
 
+Result<std::vector<std::chrono::year_month_day>> Service::holidays_of(const std::string& region) {
+  const auto name = flow::holidays_file(region);
+  const auto path = join_path(config_.paths.project_dir, name);
+  const auto info = env_.fs.info(path);
+  if (!info)
+    return millrace::fail(
+        info.error().code, "loop.no_holidays",
+        std::format("[retrain] window: the holidays of {} are expected in {}, a date on each line such "
+                    "as 2026-12-25: {}",
+                    region, path, info.error().message));
+  const auto stamp = std::format("{} {} {}", path, format_time(info->modified), info->size);
+  {
+    std::lock_guard lock(mutex_);
+    if (holidays_.first == stamp) return holidays_.second;
+  }
+  constexpr std::uint64_t size_max = 1u << 20;
+  TRY(const auto text, read_file(env_.fs, path, size_max));
+  TRY(auto days, flow::parse_holidays(text, path));
+  std::lock_guard lock(mutex_);
+  holidays_ = {stamp, days};
+  return days;
+}
+
+// Without its list a window is open less, never more: the loop goes on, and says what is missing.
+Service::WindowNow Service::window_now(const Project& project) {
+  WindowNow now{project.retrain.window, {}};
+  const auto& region = now.window.region;
+  if (region.empty()) return now;
+  auto days = holidays_of(region);
+  if (!days) {
+    now.note = "no holidays are known: " + days.error().message;
+    return now;
+  }
+  now.window.holidays = *std::move(days);
+  const std::chrono::year_month_day today(std::chrono::floor<std::chrono::days>(env_.clock.now()));
+  if (now.window.holidays.back() < today)
+    now.note = std::format("{} ends on {:%F}: no holiday is left in it", flow::holidays_file(region),
+                           now.window.holidays.back());
+  return now;
+}
+
 Result<RetrainDecision> Service::look_at_rules() {
   auto project = this->project();
   if (!project) return RetrainDecision{};
@@ -391,10 +439,12 @@ Result<RetrainDecision> Service::look_at_rules() {
   if (project->retrain.window.kind == flow::Window::Kind::quietest) {
     TRY(quiet, quiet_hours());
   }
-  auto start = flow::may_start(project->retrain.window, snapshot.now, zone, quiet);
+  const auto window = window_now(*project);
+  auto start = flow::may_start(window.window, snapshot.now, zone, quiet);
   snapshot.window_open = start.yes;
   snapshot.window_reason = start.why;
   auto decision = decide_retrain(policy, snapshot);
+  if (!window.note.empty()) decision.waiting.push_back(window.note);
   if (!decision.start) return decision;
   auto run = start_training(decision.rule, decision.cause, {});
   if (!run) {

@@ -212,6 +212,13 @@ class Service final : public serve::WantedSource, public train::JobSource {
   Result<AssembleJob> assemble_job(meta::Reader& reader, const ModelSpec& model,
                                    const std::vector<data::ColumnField>& schema, const StoredLabels& labels) const;
   Result<std::optional<std::string>> roll(bool asked, const std::string& cause);
+  // [retrain] window with the days of its region's list; `note`: what is wrong with that list, or that it has ended.
+  struct WindowNow {
+    flow::Window window;
+    std::string note;
+  };
+  WindowNow window_now(const Project& project);
+  Result<std::vector<std::chrono::year_month_day>> holidays_of(const std::string& region);
   Result<void> note_segments();
   Result<void> remove_rolled();
   Result<void> commit_roll(meta::Tx& tx, const flow::Job& job, const std::string& result);
@@ -242,9 +249,10 @@ class Service final : public serve::WantedSource, public train::JobSource {
   std::shared_mutex segments_mutex_;                 // shared: segments are read here; alone: they are removed
   std::string roll_waiting_;                         // guarded by mutex_
   struct {
-    std::string job;                                // the newest roll that failed, and
-    SteadyPoint seen_at;                            // when that was first seen here
-  } roll_failed_;                                   // guarded by roll_mutex_
+    std::string job;                                                           // the newest roll that failed, and
+    SteadyPoint seen_at;                                                       // when that was first seen here
+  } roll_failed_;                                                              // guarded by roll_mutex_
+  std::pair<std::string, std::vector<std::chrono::year_month_day>> holidays_;  // of what file; guarded by mutex_
   std::pair<std::string, flow::QuietHours> quiet_;  // what it was computed from; guarded by mutex_
   std::mutex over_mutex_;
   std::condition_variable over_;  // some job ended

@@ -68,3 +68,33 @@ def test_a_window_holds_it_back(servers, tmp_path):
     wait_for("the reason why it waits", lambda: "22:00" in server.get("/api/v1/status").json["models"][0]["next_retrain"])
     run = wait_for("the run once the window is open", lambda: runs(server) if len(runs(server)) == 2 else None)[0]
     assert made(run).hour == 22 and run["cause"] == "schedule hourly", run
+
+
+def test_holidays_of_a_region(servers, tmp_path):
+    """A day of the list opens a window that is closed; a list that is gone or wrong closes it again, and says so."""
+    day = datetime.datetime(2031, 7, 8, 12, tzinfo=datetime.timezone.utc)
+    small_project(tmp_path, more='[retrain]\nwhen = ["new_rows >= 1"]\nwindow = { from = "22:00", to = "05:00", holidays = "PT" }\n')
+    text = (tmp_path / "millrace.toml").read_text()
+    server = servers(env=clock_at(day))
+    server.start(wait=False)
+    wait_for("the refusal", server.gone)
+    assert "holidays/PT.txt" in server.log()
+
+    (tmp_path / "holidays").mkdir()
+    listed = tmp_path / "holidays" / "PT.txt"
+    listed.write_text("# Portugal\n2031-12-25 Natal\n")
+    server.start().wait_ready()
+    rows = (tmp_path / "data.csv").read_text()
+    (tmp_path / "data.csv").write_text(rows + "0.7,red,1\n")
+    waits = lambda: server.get("/api/v1/status").json["models"][0]["next_retrain"]
+    assert "holidays of PT" in wait_for("the window", lambda: waits() if "22:00" in waits() else None)
+    listed.write_text("2031-12-25 Natal\n2031-13-08 nothing\n")
+    wait_for("what is wrong with the list", lambda: "PT.txt:2" in waits())
+    (tmp_path / "millrace.toml").write_text(text.replace('"22:00"', '"21:00"'))
+    assert "PT.txt:2" in server.cli("plan", expect=1).stderr
+    listed.write_text("2030-12-25\n")
+    wait_for("that it has ended", lambda: "ends on 2030-12-25" in waits())
+    assert len(runs(server)) == 1
+    listed.write_text("2031-12-25 Natal\n2031-07-08 today\n")
+    wait_for("the run on a holiday", lambda: len(runs(server)) == 2)
+    server.wait_versions("small", 2)
