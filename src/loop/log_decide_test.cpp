@@ -115,5 +115,86 @@ TEST(LogDecide, QuietHoursFromTheRolledLog) {
   EXPECT_EQ(requests_by_hour({{begin + 200, 3}, {begin, 1}, {begin + 200, 4}}, utc).count[200 % 24], 7u);
 }
 
+// Weeks of a business in Lisbon as the log in Parquet would tell them, hour by hour: people by the clock on their wall,
+// on weekdays more than at weekends; machines that ask at night; and around a change of that clock.
+struct Weeks {
+  flow::Zone zone = *flow::Zone::find("Europe/Lisbon");
+  std::vector<HourRows> hours;
+
+  // Requests in each local hour of a weekday and of a day at the weekend.
+  using Day = std::array<std::int64_t, 24>;
+  void live(std::string_view from, int days, const Day& weekday, const Day& weekend) {
+    const auto begin = std::chrono::floor<std::chrono::hours>(at(from));
+    for (int h = 0; h < days * 24; ++h) {
+      const auto moment = begin + std::chrono::hours(h);
+      const auto local = zone.local(moment);
+      const auto day = std::chrono::floor<std::chrono::days>(local);
+      const unsigned of_week = std::chrono::weekday(day).c_encoding();
+      const auto& rows = of_week == 0 || of_week == 6 ? weekend : weekday;
+      const auto hour = std::chrono::floor<std::chrono::hours>(local - day).count();
+      if (const auto count = rows[static_cast<std::size_t>(hour)]; count > 0)
+        hours.push_back({moment.time_since_epoch().count(), count});
+    }
+  }
+  flow::QuietHours quiet() const { return quiet_hours(requests_by_hour(hours, zone)); }
+};
+
+Weeks::Day day_of(std::int64_t night, std::int64_t day,
+                  std::initializer_list<std::pair<int, std::int64_t>> other = {}) {
+  Weeks::Day out{};
+  for (int hour = 0; hour < 24; ++hour) out[static_cast<std::size_t>(hour)] = hour >= 8 && hour < 20 ? day : night;
+  for (const auto& [hour, rows] : other) out[static_cast<std::size_t>(hour)] = rows;
+  return out;
+}
+
+TEST(QuietHours, OfSimulatedWeeks) {
+  const auto office = day_of(20, 900, {{5, 6}, {6, 6}}), sunday = day_of(25, 40);
+  struct Case {
+    const char* what;
+    const char* from;
+    int days;
+    Weeks::Day weekday, weekend;
+    int start_hour;
+    const char* says;
+  };
+  const Case cases[] = {
+      {"weekdays decide", "2026-06-01T00:00:00Z", 28, office, sunday, 5, "of the last 28 days fell into 05:00-07:00"},
+      {"spring forward in the middle", "2026-03-15T00:00:00Z", 28, office, sunday, 5, "05:00-07:00"},
+      {"back in autumn in the middle", "2026-10-11T00:00:00Z", 28, office, sunday, 5, "05:00-07:00"},
+      {"more than four weeks", "2026-05-01T00:00:00Z", 60, office, sunday, 5, "the last 28 days"},
+      {"a batch at three", "2026-06-01T00:00:00Z", 28, day_of(20, 900, {{3, 5000}, {4, 5000}}), sunday, 1,
+       "01:00-03:00"},
+      {"a batch on weekdays, weekends otherwise", "2026-06-01T00:00:00Z", 28, day_of(20, 900, {{3, 5000}}),
+       day_of(1, 40, {{23, 500}}), 4, "04:00-06:00"},
+      {"a night shift: noon is quiet", "2026-06-01T00:00:00Z", 14, day_of(700, 100, {{12, 1}, {13, 1}}),
+       day_of(700, 100, {{12, 1}, {13, 1}}), 12, "12:00-14:00"},
+      {"around midnight", "2026-06-01T00:00:00Z", 21, day_of(50, 900, {{23, 2}, {0, 2}}),
+       day_of(50, 60, {{23, 2}, {0, 2}}), 23, "23:00-01:00"},
+      {"only by day: of many empty hours those nearest to 03:00", "2026-06-01T08:00:00Z", 28, day_of(0, 900),
+       day_of(0, 900), 3, "0 of "},
+      {"a week of it", "2026-06-01T00:00:00Z", 7, office, sunday, 5, "the last 7 days"},
+      {"a day less than a week", "2026-06-01T00:00:00Z", 6, office, sunday, 3, "has 7 days, 6 so far"},
+      {"weeks of next to nothing", "2026-06-01T00:00:00Z", 28, day_of(0, 0, {{2, 1}, {20, 1}}),
+       day_of(0, 0, {{2, 1}, {20, 1}}), 3, "unknown yet"},
+  };
+  for (const auto& c : cases) {
+    Weeks weeks;
+    weeks.live(c.from, c.days, c.weekday, c.weekend);
+    const auto quiet = weeks.quiet();
+    EXPECT_EQ(quiet.start_hour, c.start_hour) << c.what << ": " << quiet.reason;
+    EXPECT_NE(quiet.reason.find(c.says), std::string::npos) << c.what << ": " << quiet.reason;
+  }
+}
+
+// Habits that changed: only the last four weeks count.
+TEST(QuietHours, FollowTheLastFourWeeks) {
+  Weeks weeks;
+  const auto before = day_of(20, 900, {{5, 1}, {6, 1}}), after = day_of(20, 900, {{2, 1}, {1, 1}});
+  weeks.live("2026-05-04T00:00:00Z", 56, before, before);
+  EXPECT_EQ(weeks.quiet().start_hour, 5);
+  weeks.live("2026-06-29T00:00:00Z", 28, after, after);
+  EXPECT_EQ(weeks.quiet().start_hour, 1);
+}
+
 }  // namespace
 }  // namespace millrace::loop
