@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/env.hpp"
 #include "blob/header_internal.hpp"
@@ -68,6 +69,7 @@ class LocalStore final : public Store {
   Result<void> renew_pin(const Digest& digest);
   // Is this content stored, whole and protected from collections? Damaged copies are set aside and count as absent.
   Result<std::optional<BlobInfo>> adopt_existing(const Digest& digest);
+  void doubt(const Digest& digest, bool doubtful);
 
   struct Collection;
   Result<void> restore_trash();
@@ -87,7 +89,8 @@ class LocalStore final : public Store {
   std::condition_variable verified_one_;
   std::set<Digest> verifying_;
   std::unordered_map<Digest, Verified, HashDigest> verified_;
-  std::set<std::string> uploads_;  // names in tmp/ that belong to living writers
+  std::unordered_set<Digest, HashDigest> doubtful_;  // their name's sync failed: the same content is written again
+  std::set<std::string> uploads_;                    // names in tmp/ that belong to living writers
 };
 
 }  // namespace millrace::blob

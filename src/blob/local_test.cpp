@@ -519,6 +519,28 @@ TEST(LocalBlobCrash, AnInputOutputErrorIsNotDamage) {
   }
 }
 
+// A second sync of a folder says yes, whatever the first one lost.
+TEST(LocalBlobCrash, WhatAFailedFolderSyncLeftIsNotTakenForStored) {
+  const std::string content = pattern(1000);
+  for (std::uint64_t bad = 0;; ++bad) {
+    ASSERT_LT(bad, 100u) << "no operation of put() fails after the rename";
+    TestEnv t(TestEnv::Disk::sim);
+    auto store = open(t);
+    const auto path = object_path(t, sha256(content));
+    t.sim_fs().fail_at(bad);
+    const auto failed = store->put(content);
+    t.sim_fs().clear_faults();
+    if (failed || !exists(t.env.fs, path)) continue;  // another operation; here the name is there, perhaps not for long
+    t.clock.advance(std::chrono::hours(1));
+    ASSERT_TRUE(store->put(content));
+    EXPECT_EQ(t.env.fs.info(path)->modified, t.clock.now()) << "written again";
+    t.clock.advance(std::chrono::hours(1));
+    ASSERT_TRUE(store->put(content));
+    EXPECT_LT(t.env.fs.info(path)->modified, t.clock.now()) << "and then it is stored";
+    return;
+  }
+}
+
 TEST(LocalBlobCrash, AFullDiskIsSaidAndPasses) {
   TestEnv t(TestEnv::Disk::sim);
   auto store = open(t);

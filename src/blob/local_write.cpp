@@ -89,7 +89,10 @@ class LocalWriter final : public Writer {
     TRY_VOID(env_.fs.rename(path_, to));
     renamed_ = true;
     TRY_VOID(env_.faults.reach("blob.write.after_rename"));
-    TRY_VOID(env_.fs.sync_dir(parent_path(to)));
+    // Who comes with the same content must not take the file for durable because a later sync of the folder says yes.
+    const auto named = env_.fs.sync_dir(parent_path(to));
+    store_.doubt(info.digest, !named);
+    TRY_VOID(named);
     TRY_VOID(env_.faults.reach("blob.write.after_folder_sync"));
     return info;
   }
@@ -157,8 +160,20 @@ Result<void> LocalStore::make_object_dir(const Digest& digest) {
   return ok();
 }
 
+void LocalStore::doubt(const Digest& digest, bool doubtful) {
+  std::lock_guard lock(mutex_);
+  if (doubtful)
+    doubtful_.insert(digest);
+  else
+    doubtful_.erase(digest);
+}
+
 Result<std::optional<BlobInfo>> LocalStore::adopt_existing(const Digest& digest) {
   if (!exists(env_.fs, object_path(digest))) return std::nullopt;
+  {
+    std::lock_guard lock(mutex_);
+    if (doubtful_.contains(digest)) return std::nullopt;
+  }
   TRY_VOID(renew_pin(digest));
   auto object =
       exists(env_.fs, object_path(digest)) ? find_verified(digest) : Result<Object>(fail(Code::not_found, "", ""));
