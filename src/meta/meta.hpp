@@ -136,6 +136,18 @@ class Store {
     return run<Tx>([this](auto f) { return do_write(std::move(f)); }, fn);
   }
 
+  // As write(), for the few things that must work while the disk is full because they end its being so, or a harm:
+  // going back, collecting garbage, recording that a job failed. Room that is held back for them is given up then, as
+  // long as there is some; so `fn` may run twice, and only what it did last counts.
+  template <class F>
+  std::invoke_result_t<F&, Tx&> write_urgent(F&& fn) {
+    return run<Tx>([this](auto f) { return do_write_urgent(std::move(f)); }, fn);
+  }
+  // Holds back again what urgent writes used up, once the disk has room. Call it about every second.
+  virtual void hold_back_room() {}
+  // Why nothing is written any more until the store is opened anew (meta.sync_failed); nothing: it is well.
+  virtual std::optional<Error> stopped() { return std::nullopt; }
+
   // Runs `fn` on one snapshot of what is committed. Never waits for a write. At most `readers_max` at once, further
   // ones wait for their turn; do not call read() inside read().
   template <class F>
@@ -159,6 +171,7 @@ class Store {
 
  protected:
   virtual Result<void> do_write(std::function<Result<void>(Tx&)> fn) = 0;
+  virtual Result<void> do_write_urgent(std::function<Result<void>(Tx&)> fn) { return do_write(std::move(fn)); }
   virtual Result<void> do_read(std::function<Result<void>(Reader&)> fn) = 0;
 
  private:

@@ -17,6 +17,7 @@
 #include "base/text.hpp"
 #include "meta/folder.hpp"
 #include "meta/migrate.hpp"
+#include "meta/reserve_internal.hpp"
 #include "meta/sql_internal.hpp"
 #include "meta/sqlite_session_internal.hpp"
 
@@ -76,6 +77,7 @@ class WriteTx final : public Tx {
 // A write that waits; lives on its caller's stack.
 struct Waiting {
   std::function<Result<void>(Tx&)> fn;
+  bool urgent = false;
   Result<void> result;
   std::promise<void> done;
 };
@@ -88,7 +90,8 @@ class SqliteStore final : public Store {
         config_(std::move(config)),
         executor_(executor),
         folder_(std::move(folder)),
-        writer_(std::move(writer)) {}
+        writer_(std::move(writer)),
+        reserve_(env_.fs, config_.folder, config_.reserve_bytes) {}
 
   ~SqliteStore() override {
     std::unique_lock lock(queue_mutex_);
@@ -108,16 +111,25 @@ class SqliteStore final : public Store {
     wake_ = std::move(wake);
   }
   Result<void> verify() override;
+  void hold_back_room() override { reserve_.hold(); }
+  std::optional<Error> stopped() override {
+    const std::lock_guard lock(queue_mutex_);
+    return stopped_;
+  }
 
  protected:
-  Result<void> do_write(std::function<Result<void>(Tx&)> fn) override;
+  Result<void> do_write(std::function<Result<void>(Tx&)> fn) override { return wait_for(std::move(fn), false); }
+  Result<void> do_write_urgent(std::function<Result<void>(Tx&)> fn) override { return wait_for(std::move(fn), true); }
   Result<void> do_read(std::function<Result<void>(Reader&)> fn) override;
 
  private:
+  Result<void> wait_for(std::function<Result<void>(Tx&)> fn, bool urgent);
   void drain();
   void abandon(const Error& error);
   std::vector<Waiting*> take_group(std::size_t max);
   void run_group(std::vector<Waiting*> group);
+  Result<void> attempt(std::span<Waiting* const> group, bool& emitted);
+  bool again_with_room(std::span<Waiting* const> group, bool& emitted);
   Result<void> run_one(Waiting& waiting, bool& emitted);
   Result<void> commit();
   void checkpoint();
@@ -131,9 +143,10 @@ class SqliteStore final : public Store {
   std::unique_ptr<DataFolder> folder_;
   std::unique_ptr<SqliteSession> writer_;  // the drain's, one at a time
   std::atomic<std::thread::id> writer_thread_{};
-  std::optional<Error> stopped_;  // the drain's: why nothing is written any more
+  Reserve reserve_;
 
   std::mutex queue_mutex_;
+  std::optional<Error> stopped_;  // why nothing is written any more; set by the drain
   std::condition_variable queue_idle_;
   std::deque<Waiting*> queue_;
   bool draining_ = false;
@@ -159,11 +172,11 @@ SqliteSession::Options session_options(const SqliteConfig& config, bool read_onl
 
 // ---- writes ----
 
-Result<void> SqliteStore::do_write(std::function<Result<void>(Tx&)> fn) {
+Result<void> SqliteStore::wait_for(std::function<Result<void>(Tx&)> fn, bool urgent) {
   if (writer_thread_.load() == std::this_thread::get_id())
     return fail(Code::failed_precondition, "meta.nested_write",
                 "write() inside of write(): use the transaction at hand");
-  Waiting waiting{std::move(fn), {}, {}};
+  Waiting waiting{std::move(fn), urgent, {}, {}};
   auto done = waiting.done.get_future();
   bool start = false;
   {
@@ -248,8 +261,11 @@ Result<void> SqliteStore::commit() {
 // What a failed sync left behind may be gone although it can still be read, and no later sync tells. Writing on top of
 // it could lose what is acknowledged from here on; opening the store anew writes all of it again (settle).
 void SqliteStore::stop_if_sync_failed(const Error& error) {
-  if (error.reason != "meta.sync_failed" || stopped_) return;
-  stopped_ = error;
+  if (error.reason != "meta.sync_failed" || stopped()) return;
+  {
+    const std::lock_guard lock(queue_mutex_);
+    stopped_ = error;
+  }
   env_.log.error("meta_writer_stopped", {{"reason", error.reason}, {"message", error.message}});
 }
 
@@ -262,10 +278,9 @@ void SqliteStore::checkpoint() {
   stop_if_sync_failed(done.error());
 }
 
-void SqliteStore::run_group(std::vector<Waiting*> group) {
-  bool emitted = false;
+Result<void> SqliteStore::attempt(std::span<Waiting* const> group, bool& emitted) {
   auto all = [&]() -> Result<void> {
-    if (stopped_) return fail(*stopped_);
+    if (auto why = stopped()) return fail(*std::move(why));
     TRY_VOID(writer_->control("BEGIN IMMEDIATE"));
     for (auto* waiting : group) TRY_VOID(run_one(*waiting, emitted));
     return commit();
@@ -275,15 +290,42 @@ void SqliteStore::run_group(std::vector<Waiting*> group) {
       env_.log.error("meta_rollback_failed", {{"reason", undone.error().reason}, {"message", undone.error().message}});
   }
   if (!all) stop_if_sync_failed(all.error());
-  if (all) checkpoint();
   for (auto* waiting : group) {
     if (!all && waiting->result) waiting->result = fail(all.error());
-    waiting->done.set_value();  // its caller goes on, *waiting may be gone
   }
+  return all;
+}
+
+// On a full disk, for those that are urgent: the room that was held back becomes theirs, and what they leave of it is
+// held back again at once, before others eat it. Whether one of them was written.
+bool SqliteStore::again_with_room(std::span<Waiting* const> group, bool& emitted) {
+  const auto short_of_room = [](const Waiting* waiting) {
+    return waiting->urgent && !waiting->result && waiting->result.error().reason == "meta.disk_full";
+  };
+  if (std::ranges::none_of(group, short_of_room) || !reserve_.give_up()) return false;
+  bool written = false;
+  for (auto* waiting : group) {
+    if (!short_of_room(waiting)) continue;
+    waiting->result = {};
+    if (attempt({&waiting, 1}, emitted)) written = true;
+  }
+  env_.log.warn("meta_reserve_used", {{"written", written}});
+  reserve_.take_back();
+  return written;
+}
+
+void SqliteStore::run_group(std::vector<Waiting*> group) {
+  bool emitted = false;
+  const auto all = attempt(group, emitted);
+  if (!all) emitted = false;
+  const bool some = !all && again_with_room(group, emitted);
+  if (all || some) checkpoint();
+  for (auto* waiting : group) waiting->done.set_value();  // its caller goes on, *waiting may be gone
   if (!all) {
     env_.log.error("meta_commit_failed",
                    {{"writes", group.size()}, {"reason", all.error().reason}, {"message", all.error().message}});
-  } else if (emitted) {
+  }
+  if ((all || some) && emitted) {
     const std::lock_guard lock(wake_mutex_);
     if (wake_) wake_();
   }
@@ -489,6 +531,7 @@ Result<std::unique_ptr<Store>> open_sqlite(Env env, const SqliteConfig& config, 
                                            std::span<const Migration> migrations) {
   TRY(auto folder, DataFolder::open(env, config.folder, config.program));
   if (!folder->fresh()) TRY_VOID(check_database_is_there(env.fs, config.folder));
+  if (config.reserve_bytes > 0) give_up_for_a_start(env.fs, config.folder);
   TRY_VOID(renew_log(env, config.folder));
   TRY(auto session, SqliteSession::open(session_options(config, false)));
   auto store = std::make_unique<SqliteStore>(env, config, writer, std::move(folder), std::move(session));

@@ -27,6 +27,7 @@ struct SqliteConfig {
   std::size_t readers_max = 8;                      // connections for reading, opened as needed
   Duration busy_timeout = std::chrono::seconds(5);  // for a foreign program that has the file open
   std::int64_t bytes_max = 0;                       // the file's bound (meta.disk_full above it); 0: the disk's
+  std::int64_t reserve_bytes = 0;                   // held back for urgent writes (`reserve`), from hold_back_room() on
   // Off: what was acknowledged survives the process, not a power cut. For tests, and for data that nobody keeps.
   bool power_safe = true;
   std::int64_t checkpoint_pages = 1000;  // so many in the write-ahead log, and they move into the file
