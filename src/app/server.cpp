@@ -149,6 +149,9 @@ Result<std::string> Server::start() {
       impl_->metrics.gauge({"millrace_serve_rows", "Rows predicted since the start.", labels})
           .set(static_cast<double>(state.rows));
       impl_->metrics
+          .gauge({"millrace_serve_not_logged", "Rows answered whose line the prediction log could not keep.", labels})
+          .set(static_cast<double>(state.not_logged));
+      impl_->metrics
           .gauge({"millrace_serve_unseen_categories", "Values of categories that training had not seen.", labels})
           .set(static_cast<double>(state.unseen));
     }

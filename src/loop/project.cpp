@@ -230,6 +230,8 @@ void whole_file(Fields file, Project& project) {
   retention.count_or_all("models", models);
   project.retention.models = models ? std::optional(static_cast<int>(*models)) : std::nullopt;
   retention.duration_or_all("predictions", project.retention.predictions);
+  Fields serve = file.table("serve");
+  serve.table("log").text("full", project.serve.log_full);
 }
 
 void profile(Fields fields, Profile& profile) {

@@ -185,6 +185,12 @@ struct RetentionConfig {
   bool operator==(const RetentionConfig&) const = default;
 };
 
+// [serve]
+struct ServeConfig {
+  std::string log_full = "answer";  // refuse: no answer without a line in the prediction log
+  bool operator==(const ServeConfig&) const = default;
+};
+
 // [profile.NAME]: where and how this project runs; no part of its digest.
 struct Profile {
   std::string name = "default";
@@ -205,6 +211,7 @@ struct Project {
   ReleaseConfig release;
   LabelsConfig labels;
   RetentionConfig retention;
+  ServeConfig serve;
   Profile profile;                                          // the chosen one
   const SourceConfig* source(std::string_view name) const;  // nullptr: none
   const CheckConfig* check(std::string_view source_name) const;

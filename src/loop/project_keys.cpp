@@ -149,6 +149,10 @@ constexpr Key all_keys[] = {
     {.path = "retention.models", .forms = text | integer, .fallback = "\"all\"", .words = "all", .min = 1, .max = 1e6, .help = "Newest versions whose files are kept; one in use always is.", .example = "3"},
     {.path = "retention.predictions", .forms = text | duration, .fallback = "\"all\"", .words = "all", .min = 3600, .max = century, .help = "How long logged predictions are kept.", .example = "\"400d\""},
 
+    {.path = "serve", .forms = table, .help = "How predictions are answered.", .example = "[serve.log]"},
+    {.path = "serve.log", .forms = table, .help = "The log of predictions.", .example = "[serve.log]"},
+    {.path = "serve.log.full", .forms = text, .fallback = "\"answer\"", .words = "answer|refuse", .help = "What happens to a request whose line the log can't keep, as on a full disk: answered with \"logged\": false, or refused.", .example = "\"refuse\""},
+
     {.path = "batch", .forms = table, .help = "Predictions for whole tables.", .example = "[batch.weekly]"},
     {.path = "batch.*", .forms = table, .later = true, .help = "One batch, by a name of your choice.", .example = "[batch.weekly]"},
     {.path = "batch.*.schedule", .forms = text, .judge = judge_schedule, .later = true, .help = "When it runs.", .example = "\"Mon 06:00\""},

@@ -71,6 +71,7 @@ TEST(Diff, SaysWhatAChangeCauses) {
       {"daily 02:00", "daily 03:00", "retrain.schedule", Effect::schedule},
       {"America/New_York", "Europe/Lisbon", "project.timezone", Effect::schedule},
       {"models = 3", "models = 4", "retention.models", Effect::nothing},
+      {"full = \"refuse\"", "full = \"answer\"", "serve.log.full", Effect::nothing},
       {"0.0.0.0:7070", "0.0.0.0:7071", "profile.prod.listen", Effect::restart},
       {"exclude = [\"id\"]", "exclude = []", "model.exclude", Effect::retrain},
       {"memory = \"8GB\"", "memory = \"9GB\"", "retrain.resources.memory", Effect::schedule},

@@ -77,6 +77,7 @@ TEST(Project, EverythingThatIsBuilt) {
   EXPECT_EQ(project->retrain.newest_rows, 100);
   EXPECT_FALSE(project->retrain.old_rows);
   EXPECT_EQ(project->retention.models, 3);
+  EXPECT_EQ(project->serve.log_full, "refuse");
   EXPECT_EQ(project->profile.listen, "0.0.0.0:7070");
   EXPECT_EQ(project->profile.hosts.at(0), "ml.example.com");
   const std::string own_default = std::string(minimal) + "[profile.default]\nlisten = \"127.0.0.1:8080\"\n";
@@ -170,6 +171,7 @@ TEST(Project, RefusesByNameAndPlace) {
       {"[labels]\ntrust = [\"people\"]", bad_value, "\"human\""},
       {"[labels]\nmature = \"-1d\"", bad_value, "a duration"},
       {"[labels]\nqueue = { random_share = 1.5 }", bad_value, "from 0 to 1"},
+      {"[serve.log]\nfull = \"wait\"", bad_value, "\"refuse\""},
       {"[retention]\nmodels = 0", bad_value, "from 1"},
       {"[retention]\nmodels = 2.5", wrong_type, "a whole number"},
       {"[retention]\nmodels = \"none\"", bad_value, "\"all\""},

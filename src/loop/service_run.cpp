@@ -477,11 +477,12 @@ Result<registry::Promotion> Service::rollback(const std::string& model, const re
 }
 
 Result<std::vector<serve::WantedModel>> Service::wanted() {
+  const auto project = this->project();
   return store_.read([&](meta::Reader& reader) -> Result<std::vector<serve::WantedModel>> {
     std::vector<serve::WantedModel> out;
     TRY(auto names, registry::list_models(reader));
     for (const auto& name : names) {
-      serve::WantedModel wanted{name, {}, {}};
+      serve::WantedModel wanted{name, {}, {}, project && project->name == name && project->serve.log_full == "refuse"};
       for (auto [alias_name, slot] : {std::pair{registry::current_alias, &wanted.current},
                                       std::pair{registry::previous_alias, &wanted.previous}}) {
         TRY(auto move, registry::alias(reader, name, alias_name));

@@ -70,21 +70,25 @@ void put_tail(std::string& out, std::string_view name_and_version, double took_m
 }  // namespace
 
 std::string render_answer(const model::Manifest& manifest, std::span<const model::Answer> answers,
-                          std::span<const Id> ids, bool single, std::string_view name_and_version, double took_ms) {
+                          std::span<const Id> ids, const std::vector<bool>& unlogged, bool single,
+                          std::string_view name_and_version, double took_ms) {
   std::string out;
+  const auto end = [&](std::size_t i) {
+    out += ",\"id\":\"" + ids[i].text() + (unlogged.empty() || !unlogged[i] ? "\"}" : "\",\"logged\":false}");
+  };
   out.reserve(128 + answers.size() * (64 + manifest.classes.size() * 32));
   if (single) {
     out += '{';
     put_answer(out, manifest, answers[0]);
     put_tail(out, name_and_version, took_ms);
-    out += ",\"id\":\"" + ids[0].text() + "\"}";
+    end(0);
     return out;
   }
   out += "{\"predictions\":[";
   for (std::size_t i = 0; i < answers.size(); ++i) {
     out += i ? ",{" : "{";
     put_answer(out, manifest, answers[i]);
-    out += ",\"id\":\"" + ids[i].text() + "\"}";
+    end(i);
   }
   out += ']';
   put_tail(out, name_and_version, took_ms);

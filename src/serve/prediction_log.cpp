@@ -159,11 +159,8 @@ Result<void> PredictionLog::put(Segment& segment, std::uint64_t at, std::uint32_
   return env_.faults.reach("serve.log.after_line");
 }
 
-Result<std::shared_ptr<PredictionLog::Segment>> PredictionLog::next_segment(const Segment* full) {
-  std::lock_guard lock(roll_mutex_);
-  auto present = segment_.load();
-  if (present && present.get() != full) return present;  // somebody else was first
-  auto number = begun_ = number_ + 1;
+// Its blocks are reserved before it is mapped: a store into a page that has none ends the process on a full disk.
+Result<std::unique_ptr<MappedFile>> PredictionLog::make_segment(std::uint64_t number) {
   auto path = join_path(config_.dir, segment_name(number));
   TRY(auto file, env_.fs.open_mapped(path, config_.segment_bytes));
   TRY_VOID(env_.faults.reach("serve.segment.after_create"));
@@ -178,8 +175,26 @@ Result<std::shared_ptr<PredictionLog::Segment>> PredictionLog::next_segment(cons
   header.bytes = config_.segment_bytes;
   std::memcpy(file->bytes().data(), &header, sizeof header);
   TRY_VOID(env_.faults.reach("serve.segment.after_header"));
+  return file;
+}
+
+Result<std::shared_ptr<PredictionLog::Segment>> PredictionLog::next_segment(const Segment* full) {
+  std::lock_guard lock(roll_mutex_);
+  auto present = segment_.load();
+  if (present && present.get() != full) return present;  // somebody else was first
+  if (not_made_ && env_.clock.steady() < make_again_at_) return fail(*not_made_);
+  auto number = begun_ = number_ + 1;
+  auto file = make_segment(number);
+  if (!file) {
+    not_made_ = file.error();
+    make_again_at_ = env_.clock.steady() + config_.make_again_after;
+    // Begun anew, not gone on with: a second sync of what a first one failed to would say yes and mean nothing.
+    (void)env_.fs.remove(join_path(config_.dir, segment_name(number)));
+    return fail(file.error());
+  }
+  not_made_.reset();
   auto next = std::make_shared<Segment>();
-  next->file = std::move(file);
+  next->file = *std::move(file);
   next->number = number;
   next->bytes = config_.segment_bytes;
   number_ = number;

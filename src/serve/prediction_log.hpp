@@ -51,6 +51,9 @@ class PredictionLog {
     Duration sync_every = std::chrono::seconds(1);
     // Numbers up to this one are used up, whether their files are there or not: no segment gets one of them again.
     std::uint64_t numbers_used = 0;
+    // After a segment could not be made, lines are refused at once for so long: whoever asks does not wait for the
+    // disk.
+    Duration make_again_after = std::chrono::seconds(1);
     // The lines of segments up to this one are kept elsewhere: their files need no sync.
     std::uint64_t rolled_through = 0;
   };
@@ -65,7 +68,7 @@ class PredictionLog {
   ~PredictionLog();
 
   Handle schema(const LogSchema& schema);
-  // Thread-safe, lock-free while the segment has room. unavailable `fs.*` when a new segment can't be made.
+  // Thread-safe, lock-free while the segment has room. `fs.*` when a new segment can't be made: the line is not kept.
   Result<void> append(const Handle& handle, const Id& id, TimePoint time, std::string_view key,
                       std::span<const float> scores, std::int32_t decision, std::span<const table::Value> inputs);
   // Makes everything appended before the call durable. After an error what was not durable yet may be lost in a power
@@ -102,6 +105,9 @@ class PredictionLog {
   std::uint64_t number_ = 0;  // guarded by roll_mutex_, as are the next two
   std::uint64_t begun_ = 0;   // making this one was begun: its file may be there, and the next line would go into it
   Made made_;
+  std::optional<Error> not_made_;  // why the next segment could not be made, and when that is tried again
+  SteadyPoint make_again_at_{};
+  Result<std::unique_ptr<MappedFile>> make_segment(std::uint64_t number);
   std::vector<std::shared_ptr<Segment>> unsynced_;
   std::atomic<std::uint32_t> schemas_{0};
   std::atomic<std::uint64_t> appended_{0};

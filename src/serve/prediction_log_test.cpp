@@ -269,8 +269,9 @@ TEST(PredictionLog, ASegmentThatCouldNotBeMadeWholeIsClosedWithTheOthers) {
   for (const std::string point : {"after_create", "before_header", "after_header"}) {
     ASSERT_TRUE(t.faults.arm("serve.segment." + point + "=error"));
     EXPECT_FALSE(line());
-    EXPECT_EQ(list_segments(t.env.fs, t.path("log"))->size(), 1u);
-    EXPECT_EQ(*log->closed_through(), 0u) << "the next line goes into it";
+    EXPECT_EQ(list_segments(t.env.fs, t.path("log"))->size(), 0u) << "it is begun anew, not gone on with";
+    EXPECT_EQ(*log->closed_through(), 0u) << "the next line would go into it";
+    t.clock.advance(std::chrono::seconds(2));
   }
   ASSERT_TRUE(t.faults.arm(""));
   log->close_segment();
@@ -279,6 +280,31 @@ TEST(PredictionLog, ASegmentThatCouldNotBeMadeWholeIsClosedWithTheOthers) {
   EXPECT_TRUE(line());
   EXPECT_EQ(list_segments(t.env.fs, t.path("log"))->back().number, 2u);
   EXPECT_EQ(log->made(), (PredictionLog::Made{2, 2}));
+  EXPECT_EQ(read_all(t).size(), 1u);
+}
+
+// Whoever asks for a prediction does not wait for a disk that said no a moment ago; and what it said is not believed
+// for long.
+TEST(PredictionLog, AFullDiskIsAskedOnceASecond) {
+  TestEnv t(TestEnv::Disk::sim);
+  const float scores[] = {0.5f};
+  IdMaker ids(t.clock, t.rng);
+  auto log = *PredictionLog::open(config(t), t.env);
+  auto handle = log->schema(schema_a);
+  auto line = [&]() -> std::string {
+    auto kept = log->append(handle, ids.make(), t.clock.now(), "", scores, 1, row_a);
+    return kept ? "kept" : kept.error().reason;
+  };
+  t.sim_fs().set_capacity(100);
+  EXPECT_EQ(line(), "fs.disk_full");
+  const auto operations = t.sim_fs().operations();
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(line(), "fs.disk_full");
+  EXPECT_EQ(t.sim_fs().operations(), operations);
+  EXPECT_TRUE(list_segments(t.env.fs, t.path("log"))->empty()) << "what failed takes no room";
+  t.sim_fs().clear_faults();
+  EXPECT_EQ(line(), "fs.disk_full") << "there was no time to look again";
+  t.clock.advance(std::chrono::seconds(1));
+  EXPECT_EQ(line(), "kept");
   EXPECT_EQ(read_all(t).size(), 1u);
 }
 

@@ -21,6 +21,7 @@ struct Counters {
   std::atomic<std::uint64_t> requests{0};
   std::atomic<std::uint64_t> rows{0};
   std::atomic<std::uint64_t> unseen{0};
+  std::atomic<std::uint64_t> not_logged{0};
 };
 
 struct Predictor::Known {
@@ -28,6 +29,7 @@ struct Predictor::Known {
   std::map<std::int64_t, VersionState> states;
   std::map<std::int64_t, std::shared_ptr<const Served>> loaded;
   std::optional<std::int64_t> serving;
+  bool refuse_unlogged = false;
   std::string error;
   Counters counters;
 };
@@ -36,6 +38,7 @@ struct Predictor::Routing {
   struct Model {
     std::shared_ptr<const Served> serving;
     std::vector<std::shared_ptr<const Served>> loaded;
+    bool refuse_unlogged = false;
     Counters* counters = nullptr;
   };
   std::map<std::string, Model, std::less<>> models;
@@ -145,6 +148,7 @@ void Predictor::publish() {
   for (const auto& [name, known] : known_) {
     auto& model = routing->models[name];
     model.counters = &known->counters;
+    model.refuse_unlogged = known->refuse_unlogged;
     for (const auto& [number, served] : known->loaded) {
       model.loaded.push_back(served);
       if (number == known->serving) model.serving = served;
@@ -168,6 +172,7 @@ Result<void> Predictor::reconcile() {
         slot->name = model.name;
       }
       known = slot.get();
+      known->refuse_unlogged = model.refuse_unlogged;
     }
     act(*known, model);
     std::lock_guard lock(mutex_);
@@ -204,6 +209,7 @@ std::vector<Predictor::ModelState> Predictor::states() const {
     state.requests = known->counters.requests.load();
     state.rows = known->counters.rows.load();
     state.unseen = known->counters.unseen.load();
+    state.not_logged = known->counters.not_logged.load();
     out.push_back(std::move(state));
   }
   return out;
@@ -217,6 +223,26 @@ std::shared_ptr<const model::LoadedModel> Predictor::loaded(std::string_view mod
     if (served->version == version) return served->model;
   }
   return nullptr;
+}
+
+std::optional<Predictor::Unlogged> Predictor::unlogged() const {
+  std::lock_guard lock(mutex_);
+  return unlogged_;
+}
+
+// A thousand a second may be missed; the log gets a line at the beginning and one at the end.
+void Predictor::line_missed(const std::string& model, const Error& why) {
+  std::lock_guard lock(mutex_);
+  unlogged_ = {env_.clock.now(), why.message, true};
+  if (unlogged_lasts_.exchange(true)) return;
+  env_.log.error("predictions_not_logged", {{"model", model}, {"reason", why.reason}, {"error", why.message}});
+}
+
+void Predictor::line_kept() {
+  std::lock_guard lock(mutex_);
+  if (!unlogged_lasts_.exchange(false)) return;
+  if (unlogged_) unlogged_->lasts = false;
+  env_.log.info("predictions_logged_again", {});
 }
 
 Result<std::string> Predictor::predict(const PredictRequest& request, Problem* problem) {
@@ -254,6 +280,7 @@ Result<std::string> Predictor::predict(const PredictRequest& request, Problem* p
 
   auto now = env_.clock.now();
   std::vector<Id> ids(answers.size());
+  std::vector<bool> unlogged;  // empty: all are logged
   std::vector<float> scores;
   for (std::size_t i = 0; i < answers.size(); ++i) {
     ids[i] = ids_.make();
@@ -263,15 +290,28 @@ Result<std::string> Predictor::predict(const PredictRequest& request, Problem* p
     } else {
       scores.push_back(static_cast<float>(answers[i].score));
     }
-    TRY_VOID(log_.append(served->log, ids[i], now, rows.keys.empty() ? std::string_view() : rows.keys[i], scores,
-                         answers[i].decision, rows.rows[i]));
+    auto kept = log_.append(served->log, ids[i], now, rows.keys.empty() ? std::string_view() : rows.keys[i], scores,
+                            answers[i].decision, rows.rows[i]);
+    if (kept) continue;
+    if (kept.error().reason == "serve.line_too_long") return fail(std::move(kept).error());
+    line_missed(at->first, kept.error());
+    if (at->second.refuse_unlogged) {
+      return fail(Code::unavailable, "serve.not_logged",
+                  std::format("the prediction log can't keep a line ({}), and [serve.log] full = \"refuse\" wants no "
+                              "answer without one",
+                              kept.error().message));
+    }
+    unlogged.resize(answers.size());
+    unlogged[i] = true;
   }
+  if (unlogged.empty() && unlogged_lasts_.load(std::memory_order_relaxed)) line_kept();
   auto& counters = *at->second.counters;
   counters.requests.fetch_add(1, std::memory_order_relaxed);
   counters.rows.fetch_add(answers.size(), std::memory_order_relaxed);
+  if (!unlogged.empty()) counters.not_logged.fetch_add(static_cast<std::uint64_t>(std::ranges::count(unlogged, true)));
   if (stats.unseen) counters.unseen.fetch_add(stats.unseen, std::memory_order_relaxed);
   auto took_ms = std::chrono::duration<double, std::milli>(env_.clock.steady() - began).count();
-  return render_answer(manifest, answers, ids, rows.single, served->name_and_version, took_ms);
+  return render_answer(manifest, answers, ids, unlogged, rows.single, served->name_and_version, took_ms);
 }
 
 }  // namespace millrace::serve

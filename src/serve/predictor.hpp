@@ -32,6 +32,7 @@ struct WantedModel {
   std::string name;
   std::optional<VersionRef> current;
   std::optional<VersionRef> previous;
+  bool refuse_unlogged = false;  // no answer without a line in the prediction log
 };
 
 class WantedSource {
@@ -65,7 +66,14 @@ class Predictor {
     std::string error;  // why the wanted version does not serve; "" when it does
     std::uint64_t requests = 0;
     std::uint64_t rows = 0;
-    std::uint64_t unseen = 0;  // categories that training had not seen
+    std::uint64_t unseen = 0;      // categories that training had not seen
+    std::uint64_t not_logged = 0;  // rows answered whose line the prediction log could not keep
+  };
+  // Of the newest row whose line could not be kept, whether it was answered or refused.
+  struct Unlogged {
+    TimePoint at{};
+    std::string why;
+    bool lasts = false;  // nothing was kept since
   };
 
   Predictor(const Config& config, Env& env, WantedSource& wanted, blob::Store& blobs, PredictionLog& log);
@@ -85,10 +93,13 @@ class Predictor {
 
   // The answer's JSON text: one row:
   // {"prediction":..,"probability":..,"probabilities":{..},"model":"churn:3","id":"..", "took_ms":..}; several:
-  // {"predictions":[{.. "id":..},..],"model":..,"took_ms":..}. Logged before it is returned. No SQL, no queue, no
-  // system call. Thread-safe. not_found `serve.no_model`, `serve.not_loaded`; unavailable `serve.not_ready`; the row
-  // errors of model/rows.hpp, with `problem` filled.
+  // {"predictions":[{.. "id":..},..],"model":..,"took_ms":..}. Logged before it is returned; a row whose line the
+  // disk does not take has "logged":false, and where its model wants no such answers the request is refused:
+  // unavailable `serve.not_logged`. No SQL, no queue, no system call. Thread-safe. not_found `serve.no_model`,
+  // `serve.not_loaded`; unavailable `serve.not_ready`; the row errors of model/rows.hpp, with `problem` filled.
   Result<std::string> predict(const PredictRequest& request, Problem* problem);
+
+  std::optional<Unlogged> unlogged() const;
 
   // The loaded version, for explanations; nullptr when it is not in memory.
   std::shared_ptr<const model::LoadedModel> loaded(std::string_view model, std::int64_t version) const;
@@ -112,6 +123,10 @@ class Predictor {
   mutable std::mutex mutex_;  // known_
   std::map<std::string, std::unique_ptr<Known>, std::less<>> known_;
   std::atomic<bool> ready_ = false;
+  std::atomic<bool> unlogged_lasts_ = false;
+  std::optional<Unlogged> unlogged_;  // guarded by mutex_
+  void line_missed(const std::string& model, const Error& why);
+  void line_kept();
   std::mutex reconcile_mutex_;
 };
 

@@ -83,5 +83,32 @@ TEST_F(PredictorTest, AModelThatJoinsLaterTakesNobodyOut) {
   EXPECT_EQ("serve.not_ready", ask("tip"));
 }
 
+TEST_F(PredictorTest, WithoutRoomForALineItAnswersAndSaysSo) {
+  auto first = version(1, 7);
+  wishes.models = {{"fare", first, std::nullopt}};
+  ASSERT_TRUE(predictor.reconcile());
+  EXPECT_EQ(std::string::npos, ask("fare").find("logged"));
+  EXPECT_FALSE(predictor.unlogged());
+
+  log->close_segment();
+  ASSERT_TRUE(t.faults.arm("serve.segment.after_create=error"));
+  EXPECT_NE(std::string::npos, ask("fare").find("\"logged\":false"));
+  EXPECT_EQ(1u, predictor.states().front().not_logged);
+  ASSERT_TRUE(predictor.unlogged());
+  EXPECT_TRUE(predictor.unlogged()->lasts);
+  EXPECT_EQ(t.clock.now(), predictor.unlogged()->at);
+
+  wishes.models.front().refuse_unlogged = true;
+  ASSERT_TRUE(predictor.reconcile());
+  const auto before = predictor.states().front().not_logged;
+  EXPECT_EQ("serve.not_logged", ask("fare"));
+  EXPECT_EQ(before, predictor.states().front().not_logged) << "nobody got that answer";
+
+  ASSERT_TRUE(t.faults.arm(""));
+  t.clock.advance(std::chrono::seconds(1));
+  EXPECT_EQ(std::string::npos, ask("fare").find("logged")) << ask("fare");
+  EXPECT_FALSE(predictor.unlogged()->lasts);
+}
+
 }  // namespace
 }  // namespace millrace::serve

@@ -130,6 +130,14 @@ Result<Status> status_of(Context& c) {
     model.loaded = state.serving;
     model.requests = static_cast<std::int64_t>(state.requests);
     if (!state.error.empty()) model.notes.push_back(state.error);
+    // Whoever looks an hour later must know too that lines are missing.
+    constexpr auto told_for = std::chrono::hours(24);
+    if (const auto missed = c.predictor.unlogged(); missed && (missed->lasts || now - missed->at < told_for)) {
+      model.notes.push_back(std::format("{} row{} answered without a line in the prediction log, {} {}: {}",
+                                        state.not_logged, state.not_logged == 1 ? "" : "s",
+                                        missed->lasts ? "still so at" : "last at", format_time(missed->at),
+                                        missed->why));
+    }
     // A few are a matter of course; a share of them means that the world has changed.
     constexpr std::uint64_t one_in = 50;
     if (state.unseen * one_in > state.rows) {

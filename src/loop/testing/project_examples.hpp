@@ -284,6 +284,9 @@ queue = { per_day = 10, pick = "random", random_share = 0.5 }
 models = 3
 predictions = "400d"
 
+[serve.log]
+full = "refuse"
+
 [profile.prod]
 listen = "0.0.0.0:7070"
 hosts = ["ml.example.com"]
