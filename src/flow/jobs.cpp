@@ -198,7 +198,7 @@ Result<void> Jobs::complete(const Lease& lease, const std::string& result,
 
 Result<JobState> Jobs::fail(const Lease& lease, const Failure& failure, bool retryable) {
   const auto jitter = env_.rng.unit();
-  auto failed = store_.write([&](meta::Tx& tx) -> Result<Settled> {
+  auto failed = store_.write_urgent([&](meta::Tx& tx) -> Result<Settled> {
     TRY(auto job, find(tx, lease.job));
     if (judge_lease(job.state, job.token, lease.token) != LeaseVerdict::valid) {
       TRY_VOID(refuse(tx, job, lease, "its failure (" + failure_note(failure) + ")"));
@@ -235,7 +235,7 @@ Result<JobState> Jobs::fail(const Lease& lease, const Failure& failure, bool ret
 }
 
 Result<void> Jobs::give_back(const Lease& lease, const std::optional<std::string>& checkpoint) {
-  TRY(auto settled, store_.write([&](meta::Tx& tx) -> Result<Settled> {
+  TRY(auto settled, store_.write_urgent([&](meta::Tx& tx) -> Result<Settled> {
     TRY(auto job, find(tx, lease.job));
     if (judge_lease(job.state, job.token, lease.token) != LeaseVerdict::valid) {
       TRY_VOID(refuse(tx, job, lease, "giving it back"));
@@ -328,7 +328,7 @@ Result<int> Jobs::worker_gone(const std::string& worker) {
 }
 
 Result<bool> Jobs::expire_one(const Expiry& expiry, std::string_view what, const std::string& why) {
-  TRY(auto taken, store_.write([&](meta::Tx& tx) -> Result<bool> {
+  TRY(auto taken, store_.write_urgent([&](meta::Tx& tx) -> Result<bool> {
     TRY(auto job, find(tx, expiry.id));
     if (judge_lease(job.state, job.token, expiry.token) != LeaseVerdict::valid) return false;  // it finished meanwhile
     const Failure failure{expiry.action == ExpiryAction::fail_time ? FailureKind::time : FailureKind::lost, why, ""};

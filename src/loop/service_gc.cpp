@@ -3,6 +3,7 @@
 #include <format>
 
 #include "base/digest.hpp"
+#include "base/error_codes.hpp"
 #include "base/fault.hpp"
 #include "base/log.hpp"
 #include "flow/housekeeping.hpp"
@@ -49,7 +50,7 @@ Result<std::vector<std::string>> Service::let_go(bool dry_run,
   // On a snapshot first: most looks find nothing, and cost no write.
   TRY(auto gone, store_.read(look));
   if (!gone.empty() && !dry_run) {
-    TRY_VOID(store_.write([&](meta::Tx& tx) -> Result<void> {
+    TRY_VOID(store_.write_urgent([&](meta::Tx& tx) -> Result<void> {
       TRY(gone, look(tx));
       for (auto one : gone) TRY_VOID(registry::let_bytes_go(tx, project->name, one));
       return env_.faults.reach("loop.let_go.before_commit");
@@ -135,10 +136,13 @@ Result<GarbageReport> Service::collect_garbage(bool dry_run) {
     report.jobs = old.jobs;
   } else {
     for (;;) {
-      TRY(auto done, store_.write([&](meta::Tx& tx) { return flow::forget_over(tx, before, forget_at_once); }));
-      report.jobs += done.jobs;
+      const auto done =
+          store_.write_urgent([&](meta::Tx& tx) { return flow::forget_over(tx, before, forget_at_once); });
+      if (!done && is_disk_full(done.error())) break;  // what comes next makes room, and the next time they go too
+      if (!done) return millrace::fail(done.error());
+      report.jobs += done->jobs;
       TRY_VOID(env_.faults.reach("loop.gc.after_forget"));
-      if (!done.more) break;
+      if (!done->more) break;
     }
   }
 
@@ -180,7 +184,7 @@ Result<GarbageReport> Service::collect_garbage(bool dry_run) {
   report.took_seconds = std::chrono::duration<double>(env_.clock.steady() - began).count();
   if (!dry_run) {
     let_go_ = false;
-    TRY_VOID(store_.write(
+    TRY_VOID(store_.write_urgent(
         [&](meta::Tx& tx) { return put_chore(tx, {std::string(chore_name), render_report(report), now}); }));
     TRY_VOID(env_.faults.reach("loop.gc.after_note"));
     env_.log.info("garbage_collected", {{"blobs", report.blobs},

@@ -466,7 +466,7 @@ Result<registry::Promotion> Service::promote(const std::string& model, std::int6
 }
 
 Result<registry::Promotion> Service::rollback(const std::string& model, const registry::Actor& by) {
-  TRY(auto done, store_.write([&](meta::Tx& tx) -> Result<registry::Promotion> {
+  TRY(auto done, store_.write_urgent([&](meta::Tx& tx) -> Result<registry::Promotion> {
     TRY(auto moved, registry::rollback(tx, model, by, env_.clock.now()));
     TRY_VOID(env_.faults.reach("loop.rollback.before_commit"));
     return moved;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <format>
 
+#include "base/error_codes.hpp"
 #include "base/fault.hpp"
 #include "base/fs.hpp"
 #include "base/log.hpp"
@@ -289,6 +290,12 @@ void Worker::settle(Attempt& attempt) {
   if (exit.ok() && result) {
     if (auto fault = env_.faults.reach("train.worker.before_complete"); !fault) return;
     done = deliver([&] { return source_.complete(lease, *result, usage); });
+    if (!done && is_disk_full(done.error())) {
+      // What it made can't be recorded; with room it is made again, from the last checkpoint.
+      env_.log.warn("job_failed",
+                    {{"job", lease.job}, {"kind", lease.kind}, {"cause", "disk"}, {"error", done.error().message}});
+      done = deliver([&] { return source_.fail(lease, {"disk", done.error().message, true}, usage); });
+    }
   } else if (stopping_ && exit.cause == ProcessExit::Cause::terminated) {
     done = source_.give_back(lease, attempt.checkpoint);
   } else {
