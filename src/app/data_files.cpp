@@ -28,6 +28,8 @@ std::span<const FileKind> file_kinds() {
        "there is nothing in the records yet"},
       {"records before the last upgrade", "meta.before-*.db", "the first start of a newer program",
        "people, to go back", "nothing reads it; the records are in meta.db"},
+      {"room that is held back", "reserve", "the server", "rollback and garbage collection on a full disk",
+       "nothing is in it; the server makes it again"},
       {"lock of copies", "meta.copy", "backup, doctor, a start", "one copy of the records at a time",
        "it holds nothing"},
       {"token", "token", "the first start", "programs that call the API with it", ""},

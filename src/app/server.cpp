@@ -62,8 +62,11 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
   auto impl = std::make_unique<Impl>(config, env);
   const loop::Paths paths{config.data_dir, config.project_dir};
   auto migrations = loop::all_migrations();
-  TRY(impl->store, meta::open_sqlite(env, {.folder = config.data_dir, .program = "millrace " + config.version},
-                                     impl->writer, migrations));
+  constexpr std::int64_t reserve_bytes = 4 << 20;  // hundreds of rollbacks on a disk that stays full
+  TRY(impl->store,
+      meta::open_sqlite(
+          env, {.folder = config.data_dir, .program = "millrace " + config.version, .reserve_bytes = reserve_bytes},
+          impl->writer, migrations));
   TRY(impl->blobs, blob::open_local(env, {paths.blob_dir()}));
   TRY(impl->queue, queue::open_local(env, {join_path(config.data_dir, "queue")}));
   impl->relay = std::make_unique<flow::Relay>(env, *impl->store, *impl->queue, impl->relay_thread);
@@ -94,6 +97,10 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
   if (config.worker) impl->worker = std::make_unique<train::Worker>(worker, env, *impl->service, impl->processes);
   impl->controller =
       std::make_unique<loop::Controller>(env, *impl->service, *impl->predictor, *impl->log, impl->worker.get());
+  impl->controller->also("events", [relay = impl->relay.get()]() -> Result<void> {
+    TRY_VOID(relay->run_once());
+    return {};
+  });
   auto* controller = impl->controller.get();
   impl->service->on_change([controller] { controller->wake(); });
   TRY_VOID(impl->service->load_project());

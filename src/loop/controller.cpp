@@ -16,6 +16,10 @@ Controller::Controller(Env& env, Service& service, serve::Predictor& predictor, 
 
 Controller::~Controller() { stop(); }
 
+void Controller::also(std::string what, std::function<Result<void>()> act) {
+  also_.emplace_back(std::move(what), std::move(act));
+}
+
 void Controller::start() {
   thread_ = std::thread([this] { run(); });
 }
@@ -78,6 +82,10 @@ void Controller::look() {
     if (auto before = failures_.find(what); before != failures_.end() && before->second == done.error().message) return;
     env_.log.warn("look_failed", {{"what", what}, {"reason", done.error().reason}, {"error", done.error().message}});
   };
+  auto& store = service_.store();
+  store.hold_back_room();
+  const auto stopped = store.stopped();
+  attempt("records", stopped ? Result<void>(fail(*stopped)) : Result<void>());
   attempt("log", log_.sync());
   auto expired = service_.jobs().expire();
   attempt("leases", expired ? Result<void>() : Result<void>(fail(expired.error())));
@@ -98,6 +106,7 @@ void Controller::look() {
     attempt("retention", service_.look_at_retention());
     attempt("rolling the log", service_.look_at_log());
   }
+  for (const auto& [what, act] : also_) attempt(what, act());
   look_at_garbage();
   {
     std::lock_guard lock(mutex_);

@@ -25,6 +25,8 @@ class Controller {
   Controller(Env& env, Service& service, serve::Predictor& predictor, serve::PredictionLog& log, train::Worker* worker);
   ~Controller();  // stop()
 
+  // Something else to do at each look, under a name for status. Before start().
+  void also(std::string what, std::function<Result<void>()> act);
   void start();
   void stop();
   void wake();  // something changed: look now; never blocks
@@ -49,6 +51,7 @@ class Controller {
   std::vector<std::string> waiting_;
   std::vector<std::string> troubles_;
   std::map<std::string, std::string> failures_;  // of the last look, by part; only a new one is logged
+  std::vector<std::pair<std::string, std::function<Result<void>()>>> also_;
   std::thread thread_;
   std::atomic<bool> collecting_ = false;
   ThreadExecutor chores_{"chores", 4};

@@ -32,6 +32,7 @@ TABLE = {
     "meta.db-shm":           ["-",          "-",          "-",          "-",          "no kind"],
     "meta.db-journal":       ["-",          "-",          "-",          "-",          "no kind"],
     "meta.before-*.db":      ["-",          "-",          "-",          "-",          "no kind"],
+    "reserve":               ["-",          "-",          "-",          "-",          "no kind"],
     "meta.copy":             ["-",          "-",          "-",          "-",          "no kind"],
     # A token is whatever stands in the file; made anew when it is missing.
     "token":                 ["-",          "-",          "-",          "the token",  "no kind"],
