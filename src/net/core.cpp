@@ -81,6 +81,15 @@ std::variant<const Route*, Response> Core::admit(Request& request) const {
                             .sec_fetch_site = request.header("Sec-Fetch-Site")},
                            config.auth);
   if (!allowed) return error_response(allowed.error());
+  // Nothing is inflated here, so nothing can be made to burst. (The bytes of an upload are a file, whatever it holds.)
+  const auto coding = request.header("Content-Encoding");
+  if (!coding.empty() && coding != "identity" && route->kind != Route::Kind::upload) {
+    auto response = error_response({Code::invalid_argument, "net.compressed_body",
+                                    "the body is compressed (Content-Encoding), which is not taken here"},
+                                   {.next = "send it as it is"});
+    response.status = 415;
+    return response;
+  }
   request.query_parameters = parse_query(request.query_text);
   return route;
 }

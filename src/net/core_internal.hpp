@@ -57,6 +57,9 @@ struct Core {
   std::atomic<int> uploads_running{0};
   std::atomic<int> in_flight{0};
   std::atomic<int> follows{0};
+  std::atomic<int> files_sent{0};              // files that answers are being sent from
+  std::atomic<std::uint64_t> bodies_bytes{0};  // of requests whose bodies are in memory
+  std::atomic<std::uint64_t> unread_bytes{0};  // of answers that slow readers have not taken, above unread_bytes_free
   std::atomic<bool> running{false};
   std::atomic<bool> stopping{false};
   std::atomic<bool> cutting{false};  // nothing waits for anything any more

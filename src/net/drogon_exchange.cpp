@@ -70,10 +70,15 @@ class Exchange final : public Ongoing,
                        public std::enable_shared_from_this<Exchange> {
  public:
   Exchange(std::shared_ptr<Core> core, HttpRequestPtr http, AdviceCallback reply)
-      : core_(std::move(core)), http_(std::move(http)), reply_(std::move(reply)), since_(core_->env.clock.steady()) {
+      : core_(std::move(core)),
+        http_(std::move(http)),
+        reply_(std::move(reply)),
+        since_(core_->env.clock.steady()),
+        under_way_(at_gate.traffic) {
     core_->started();
   }
   ~Exchange() override {
+    core_->bodies_bytes.fetch_sub(held_bytes_);
     if (!answered_.exchange(true)) finished(499);  // dropped by a pool that closed: its connection is cut next
     with_loop([this] {
       reply_ = nullptr;
@@ -102,7 +107,6 @@ class Exchange final : public Ongoing,
       request_.body = http_->body();
       return run();
     }
-    body_.reserve(body_length_);
     read_body();
   }
 
@@ -118,7 +122,7 @@ class Exchange final : public Ongoing,
     if (upload_)
       upload_->push({data, size});
     else
-      body_.append(data, size);
+      keep({data, size});
   }
 
   void onStreamFinish(std::exception_ptr error) override {
@@ -135,10 +139,9 @@ class Exchange final : public Ongoing,
     run();
   }
 
-  void body_broken() override {
-    const Error why{Code::invalid_argument, "net.bad_body", "the body is not valid chunked coding"};
-    refuse(error_response(why));
-    if (upload_) upload_->cut(why);
+  void body_broken(Response response) override {
+    refuse(std::move(response));
+    if (upload_) upload_->cut({Code::cancelled, "net.aborted", "the rest of the body was refused"});
   }
 
  private:
@@ -153,6 +156,17 @@ class Exchange final : public Ongoing,
     request_.remote = remote_;
     auto trace = trace_id(request_.header("traceparent"));
     request_.id = trace.empty() ? core_->new_id() : std::string(trace);
+  }
+
+  // Memory is taken for what has come, never for what a head announces, and all bodies together have a bound.
+  void keep(std::string_view piece) {
+    held_bytes_ += piece.size();
+    if (core_->bodies_bytes.fetch_add(piece.size()) + piece.size() > core_->config.bodies_bytes_max) {
+      core_->bodies_bytes.fetch_sub(std::exchange(held_bytes_, 0));
+      body_ = {};
+      return refuse(core_->overloaded());
+    }
+    body_.append(piece);
   }
 
   void read_body() {
@@ -212,7 +226,6 @@ class Exchange final : public Ongoing,
 
   // The client may still be sending and read the answer late; after a while it is cut.
   void close_after(Response& response) {
-    constexpr double linger_seconds = 5;
     response.headers.emplace_back(close_mark, "1");
     with_loop([&] {
       auto connection = http_->getConnectionPtr().lock();
@@ -227,9 +240,40 @@ class Exchange final : public Ongoing,
     if (answered_.exchange(true)) return;
     int status = response.status;
     if (core_->stopping) response.headers.emplace_back(close_mark, "1");
+    const std::uint64_t file_bytes = response.file ? response.file->length : 0;
+    if (file_bytes > 0 && core_->files_sent.fetch_add(1) >= core_->config.files_max) {
+      core_->files_sent.fetch_sub(1);
+      response = core_->overloaded();
+      status = response.status;
+    } else if (file_bytes > 0) {
+      with_loop([&] { follow_file(file_bytes); });
+    }
     auto rendered = render(std::move(response), request_.id);
     with_loop([&] { reply_(rendered); });
     finished(status);
+  }
+
+  // The kernel sends a file and nobody says when it is through: counted until as many bytes have gone, or the
+  // connection has.
+  void follow_file(std::uint64_t bytes) {
+    auto connection = http_->getConnectionPtr().lock();
+    if (!connection) {
+      core_->files_sent.fetch_sub(1);
+      return;
+    }
+    look_at_file(core_, connection->getLoop(), connection, connection->bytesSent() + bytes);
+  }
+  static void look_at_file(std::shared_ptr<Core> core, trantor::EventLoop* loop,
+                           std::weak_ptr<trantor::TcpConnection> weak, std::uint64_t until) {
+    auto connection = weak.lock();
+    if (!connection || !connection->connected() || connection->bytesSent() >= until) {
+      core->files_sent.fetch_sub(1);
+      return;
+    }
+    constexpr double look_seconds = 0.5;
+    loop->runAfter(look_seconds, [core = std::move(core), loop, weak = std::move(weak), until] {
+      look_at_file(core, loop, weak, until);
+    });
   }
 
   // On a loop it is there; elsewhere it may be gone.
@@ -247,11 +291,12 @@ class Exchange final : public Ongoing,
   HttpRequestPtr http_;
   AdviceCallback reply_;
   const SteadyPoint since_;
+  const UnderWay under_way_;
   std::atomic<bool> answered_{false};
   Request request_;
   std::string remote_;
   const Route* route_ = nullptr;
-  std::uint64_t body_length_ = 0, body_max_ = 0, received_ = 0;
+  std::uint64_t body_length_ = 0, body_max_ = 0, received_ = 0, held_bytes_ = 0;
   bool chunked_ = false, body_done_ = false, reader_set_ = false;
   std::string body_;
   std::shared_ptr<Upload> upload_;
@@ -276,7 +321,8 @@ void Exchange::begin_follow() {
       self->core_->follows.fetch_sub(1);
       return self->answer(follower ? Response{.status = 499} : error_response(follower.error()));
     }
-    auto following = std::make_shared<Following>(self->core_, *self->route_, *std::move(follower), connection);
+    auto following = std::make_shared<Following>(self->core_, *self->route_, *std::move(follower), connection,
+                                                 self->under_way_.traffic());
     if (self->answered_.exchange(true)) return;
     auto out = drogon::HttpResponse::newAsyncStreamResponse(
         [following](drogon::ResponseStreamPtr stream) { following->begin(std::move(stream)); }, true);

@@ -4,6 +4,7 @@
 #include <drogon/HttpRequest.h>
 #include <drogon/drogon_callbacks.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 
@@ -18,7 +19,27 @@ void begin_exchange(std::shared_ptr<Core> core, const drogon::HttpRequestPtr& ht
 class Ongoing {
  public:
   virtual ~Ongoing() = default;
-  virtual void body_broken() = 0;  // the body's coding is wrong; no more of it comes
+  virtual void body_broken(Response answer) = 0;  // no more of the body comes: its coding is wrong, or it is too slow
+};
+
+// What one connection has under way. Made by its Gate, held by whatever works for it.
+struct Traffic {
+  std::atomic<int> under_way{0};  // requests that are not answered, answers that go on
+};
+class UnderWay {
+ public:
+  explicit UnderWay(std::shared_ptr<Traffic> traffic) : traffic_(std::move(traffic)) {
+    if (traffic_) traffic_->under_way.fetch_add(1);
+  }
+  ~UnderWay() {
+    if (traffic_) traffic_->under_way.fetch_sub(1);
+  }
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+  const std::shared_ptr<Traffic>& traffic() const { return traffic_; }
+
+ private:
+  const std::shared_ptr<Traffic> traffic_;
 };
 
 // Between a Gate and the exchange that Drogon begins before the Gate's call returns.
@@ -26,8 +47,12 @@ struct AtGate {
   std::optional<Response> refusal;  // for the request handed on
   bool continue_awaited = false;    // by its client
   std::weak_ptr<Ongoing> latest;    // the last one begun
+  std::shared_ptr<Traffic> traffic;
 };
 extern thread_local AtGate at_gate;
+
+// After a refusal, for a client that is still sending and reads it late; then the connection is cut.
+inline constexpr double linger_seconds = 5;
 
 // A header of ours that marks an answer after which the connection closes; taken off before it is sent.
 inline constexpr const char* close_mark = "x-net-close";

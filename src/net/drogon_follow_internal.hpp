@@ -8,6 +8,7 @@
 #include <string>
 
 #include "net/core_internal.hpp"
+#include "net/drogon_exchange_internal.hpp"
 
 namespace millrace::net {
 
@@ -15,8 +16,9 @@ namespace millrace::net {
 class Following : public std::enable_shared_from_this<Following> {
  public:
   Following(std::shared_ptr<Core> core, const Route& route, std::unique_ptr<Follower> follower,
-            trantor::TcpConnectionPtr connection)
-      : core_(std::move(core)),
+            trantor::TcpConnectionPtr connection, std::shared_ptr<Traffic> traffic)
+      : under_way_(std::move(traffic)),
+        core_(std::move(core)),
         route_(route),
         follower_(std::move(follower)),
         connection_(connection),
@@ -81,6 +83,7 @@ class Following : public std::enable_shared_from_this<Following> {
 
   void end() { stream_ = nullptr; }  // writes the last chunk
 
+  const UnderWay under_way_;
   const std::shared_ptr<Core> core_;
   const Route& route_;
   const std::unique_ptr<Follower> follower_;

@@ -62,8 +62,8 @@ class DrogonTransport final : public Transport {
     app.addListener(reservation.ip(), static_cast<std::uint16_t>(reservation.port()));
     app.setUploadPath(std::filesystem::absolute(config.temp_dir).string());
     app.disableSigtermHandling();
-    app.setIdleConnectionTimeout(static_cast<std::size_t>(config.idle_seconds_max));
-    app.setMaxConnectionNum(static_cast<std::size_t>(config.connections_max));
+    app.setIdleConnectionTimeout(static_cast<std::size_t>(std::max(1, config.idle_seconds_max)));
+    app.setMaxConnectionNum(static_cast<std::size_t>(config.connections_max) * 2);  // ours decides
     app.setPipeliningRequestsNumber(1024);
     app.setClientMaxBodySize(config.upload_bytes_max);
     app.setClientMaxMemoryBodySize(1u << 20);  // of what comes before a reader is set: one read's worth
@@ -147,18 +147,55 @@ class DrogonTransport final : public Transport {
   }
 
   void connection_changed(const trantor::TcpConnectionPtr& connection) {
-    if (connection->connected())
-      connection->setRecvMsgCallback(
-          [gate = std::make_shared<Gate>(core_, CallbackOf::received(*connection))](
-              const trantor::TcpConnectionPtr& from, trantor::MsgBuffer* buffer) { gate->received(from, buffer); });
-    std::lock_guard lock(mutex_);
+    const int fd = accepted_fd;
+    std::shared_ptr<Gate> gate;
+    std::size_t open = 0;
     if (connection->connected()) {
+      gate = std::make_shared<Gate>(core_, *connection, fd, CallbackOf::received(*connection));
+      std::lock_guard lock(mutex_);
       core_->probe.connection_opened();
-      connections_.emplace(connection.get(), Connection{connection, accepted_fd});
-    } else if (connections_.erase(connection.get()) > 0) {
+      connections_.emplace(connection.get(), Connection{connection, fd, gate});
+      open = connections_.size();
+    } else {
+      std::lock_guard lock(mutex_);
+      auto found = connections_.find(connection.get());
+      if (found == connections_.end()) return;
+      found->second.gate->closed();
+      connections_.erase(found);
       core_->probe.connection_closed();
       if (connections_.empty()) closed_.notify_all();
+      return;
     }
+    const bool make_room = open > static_cast<std::size_t>(core_->config.connections_max) && !Gate::make_room();
+    gate->opened(connection);
+    connection->setRecvMsgCallback(
+        [gate](const trantor::TcpConnectionPtr& from, trantor::MsgBuffer* buffer) { gate->received(from, buffer); });
+    if (make_room) ask_loops(0, connection, gate);
+  }
+
+  // The idle connections may be on other loops. Where there are none, everybody waits for something, and the new one
+  // goes, unless it was quick.
+  void ask_loops(int next, const trantor::TcpConnectionPtr& connection, const std::shared_ptr<Gate>& gate) {
+    core_->with_loops([&] {
+      if (next == core_->config.io_threads) {
+        return connection->getLoop()->queueInLoop([this, connection, gate] {
+          if (connection->connected() && !gate->owes()) turn_away(*connection);
+        });
+      }
+      drogon::app().getIOLoop(static_cast<std::size_t>(next))->queueInLoop([this, next, connection, gate] {
+        if (!Gate::make_room(gate.get())) ask_loops(next + 1, connection, gate);
+      });
+    });
+  }
+
+  void turn_away(trantor::TcpConnection& connection) {
+    core_->probe.cut("turned_away");
+    auto response = core_->overloaded();
+    auto text = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: " + response.content_type +
+                "\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: " + std::to_string(response.body.size()) +
+                "\r\n\r\n" + response.body;
+    connection.send(text.data(), text.size());
+    connection.forceClose();
   }
 
   std::vector<trantor::TcpConnectionPtr> connections() {
@@ -203,6 +240,7 @@ class DrogonTransport final : public Transport {
   struct Connection {
     std::weak_ptr<trantor::TcpConnection> weak;
     int fd;
+    std::shared_ptr<Gate> gate;
   };
   // A loop accepts, then announces the connection, on one thread; only the first step shows the descriptor.
   static thread_local int accepted_fd;

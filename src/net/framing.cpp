@@ -86,7 +86,7 @@ Result<Framing::Head> Framing::read_head(std::string_view head, int& status) con
   Head out;
   std::optional<std::uint64_t> length;
   std::size_t count = 0, hosts = 0;
-  std::string rest;  // the head without Expect
+  std::string rest;  // the head without those two
   std::string_view expect;
   auto first = line;
   while (!head.empty()) {
@@ -113,6 +113,10 @@ Result<Framing::Head> Framing::read_head(std::string_view head, int& status) con
     } else if (equal_ignoring_case(name, "Expect")) {
       if (!equal_ignoring_case(value, "100-continue")) return bad("the only Expect known here is 100-continue", 417);
       expect = line;
+      out.changed = true;
+      continue;
+    } else if (equal_ignoring_case(name, "Upgrade")) {  // nothing here is upgraded to; a server may pass it over
+      out.changed = true;
       continue;
     }
     rest.append(line).append(line_end);
@@ -125,14 +129,14 @@ Result<Framing::Head> Framing::read_head(std::string_view head, int& status) con
     return fail(Code::out_of_range, "net.body_too_large", "the body is larger than anything accepted here");
   }
   out.expects = !expect.empty();
-  if (out.expects) out.without_expect = std::string(first) + std::string(line_end) + rest + std::string(line_end);
+  if (out.changed) out.output = std::string(first) + std::string(line_end) + rest + std::string(line_end);
   return out;
 }
 
 Framing::Step Framing::take(std::string_view input) {
   Step step;
   Passed passed(input);
-  std::size_t at = 0;
+  std::size_t at = 0, requests = 0;
   auto refuse = [&](Error error, int status) {
     step.refusal = std::move(error);
     step.status = status;
@@ -173,13 +177,15 @@ Framing::Step Framing::take(std::string_view input) {
           refuse(head.error(), status);
           break;
         }
+        if (head->changed)
+          passed.add(head->output);
+        else
+          passed.keep(at, at + size);
         if (head->expects) {
-          passed.add(head->without_expect);
           step.send_continue = head->chunked || head->length > 0;
           more = false;  // one such head a step, so that the caller knows whose it is
-        } else {
-          passed.keep(at, at + size);
         }
+        if (++requests >= limits_.requests_max) more = false;
         at += size;
         left_ = head->length;
         body_bytes_ = 0;

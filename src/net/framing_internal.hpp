@@ -1,7 +1,8 @@
 // Where one HTTP/1.1 request ends and the next begins, checked strictly before the HTTP library sees a byte. Drogon
 // takes "Content-Length: 5x", both framings at once and a negative chunk size, keeps a whole chunk in memory however
-// large, answers a broken head without a body, and refuses "Expect: 100-continue" with a chunked body (what `curl -T -`
-// sends). This passes on only what is well formed: heads whole, `Expect` taken out, chunks cut to what has arrived.
+// large, answers a broken head without a body, refuses "Expect: 100-continue" with a chunked body (what `curl -T -`
+// sends), and takes "Upgrade: websocket" past our own handlers. This passes on only what is well formed: heads whole,
+// `Expect` and `Upgrade` taken out, chunks cut to what has arrived.
 // Pure.
 #pragma once
 
@@ -17,6 +18,7 @@ namespace millrace::net {
 struct FramingLimits {
   std::size_t head_bytes_max = 64u << 10;
   std::size_t headers_max = 100;
+  std::size_t requests_max = 32;  // in one step; what stands behind them waits for the next
   std::uint64_t body_bytes_max = UINT64_MAX;
 };
 
@@ -47,7 +49,8 @@ class Framing {
     std::uint64_t length = 0;
     bool chunked = false;
     bool expects = false;
-    std::string without_expect;  // set when expects
+    bool changed = false;
+    std::string output;  // set when changed: the head without what goes no further
   };
   Result<Head> read_head(std::string_view head, int& status) const;
 

@@ -4,53 +4,13 @@
 #include <latch>
 #include <thread>
 
-#include "base/fault.hpp"
-#include "base/fs.hpp"
-#include "base/rng.hpp"
-#include "base/testing/temp_dir.hpp"
-#include "net/server.hpp"
 #include "net/testing/raw_client.hpp"
+#include "net/testing/world.hpp"
 
 namespace millrace::net {
 namespace {
 
-// In the child process gtest's assertions are not seen.
-#define MUST(condition)                                                  \
-  if (!(condition)) {                                                    \
-    std::fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #condition); \
-    std::_Exit(1);                                                       \
-  }
-
-struct World {
-  TempDir dir;
-  RealFs fs;
-  SystemClock clock;
-  SystemRng rng;
-  Faults faults;
-  std::unique_ptr<Log> log = null_log();
-  Env env{fs, clock, rng, faults, *log};
-  std::unique_ptr<Server> open(Config config = {}) {
-    config.port = 0;
-    config.io_threads = 2;
-    config.temp_dir = dir.path("tmp");
-    return std::move(*Server::open(config, env));
-  }
-};
-
-class LifecycleDeathTest : public ::testing::Test {
- protected:
-  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
-  // Runs `f` in a process of its own; what it says on standard error when it fails is shown.
-  template <class F>
-  static void in_child(F f) {
-    EXPECT_EXIT(
-        {
-          f();
-          std::_Exit(0);
-        },
-        ::testing::ExitedWithCode(0), "");
-  }
-};
+class LifecycleDeathTest : public OwnProcess {};
 
 TEST_F(LifecycleDeathTest, StopWaitsForWhatIsInFlight) {
   in_child([] {

@@ -32,6 +32,13 @@ Probe::OfRoute Probe::series(std::string_view method, std::string_view pattern) 
   return out;
 }
 
+void Probe::cut(std::string_view why) {
+  metrics_
+      .counter(
+          {"millrace_net_connections_cut_total", "Connections that the server ended.", {{"why", std::string(why)}}})
+      .add();
+}
+
 void Probe::request_finished(const Route* route, int status, Duration took) {
   in_flight_.add(-1);
   const OfRoute& series = route ? of_route_[route->number] : unmatched_;

@@ -23,6 +23,8 @@ class Probe {
   void connection_opened() { connections_.add(1); }
   void connection_closed() { connections_.add(-1); }
   void refused_as_full() { full_.add(); }
+  // A connection that we ended: "answers_not_read", "made_room", "turned_away". Thread-safe.
+  void cut(std::string_view why);
 
  private:
   struct OfRoute {

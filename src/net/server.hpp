@@ -28,11 +28,20 @@ struct Config {
   int port = 8080;                 // 0: any free one
   int io_threads = 0;              // event loops; 0: one per core
   int pool_threads = 8;
-  int pool_queue_max = 256;  // requests that wait for a pool thread; past that 503 with Retry-After
-  int uploads_max = 16;      // at once, each with a thread of its own
-  int follows_max = 64;      // at once
-  int connections_max = 10'000;
-  int idle_seconds_max = 60;                     // a connection without traffic is closed
+  int pool_queue_max = 256;      // requests that wait for a pool thread; past that 503 with Retry-After
+  int uploads_max = 16;          // at once, each with a thread of its own
+  int follows_max = 64;          // at once
+  int files_max = 256;           // files sent at once; each holds a descriptor. Past that 503 with Retry-After
+  int connections_max = 10'000;  // then the longest idle one makes room for a new one; where none is idle, 503
+  int idle_seconds_max = 60;     // a connection without traffic is closed
+  double head_seconds_max = 30;  // from a head's first byte to its last, then 408
+  // A body has so long for free; from then on it must have come at this pace on the whole, else 408.
+  double body_seconds_free = 30;
+  std::uint64_t body_bytes_per_second_min = 1000;
+  std::uint64_t bodies_bytes_max = 256u << 20;   // all bodies in memory together; past that 503
+  std::uint64_t unread_bytes_free = 1u << 20;    // answers that a connection leaves unread; then its requests wait
+  std::uint64_t asked_bytes_max = 1u << 20;      // of those requests; a client that sends more of them is cut
+  std::uint64_t unread_bytes_max = 256u << 20;   // all unread answers above the free ones together; what grows is cut
   std::uint64_t upload_bytes_max = 1ull << 40;   // app-wide: no body is larger
   std::uint64_t upload_buffer_bytes = 4u << 20;  // per upload: what may wait for a slow sink
   std::string temp_dir;                          // needed: the HTTP library makes folders below it

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -47,6 +48,11 @@ bool RawClient::fill() {
   if (got <= 0) return false;
   buffer_.append(piece, static_cast<std::size_t>(got));
   return true;
+}
+
+bool RawClient::answered(int patience_ms) {
+  pollfd one{.fd = fd_, .events = POLLIN, .revents = 0};
+  return !buffer_.empty() || ::poll(&one, 1, patience_ms) > 0;
 }
 
 RawResponse RawClient::receive(bool head) {

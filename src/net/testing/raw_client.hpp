@@ -25,6 +25,7 @@ class RawClient {
   bool send(std::string_view bytes);                // false: the other side has closed
   RawResponse receive(bool head = false);           // head: the answer to HEAD, no body follows
   std::string receive_some(std::size_t bytes_max);  // what there is next, "" at the end
+  bool answered(int patience_ms);                   // whether bytes, or the end, have come
   bool at_end();                                    // waits for the other side to close; false when bytes come instead
   void reset();                                     // closes with RST, as a killed client does
 
