@@ -18,6 +18,7 @@
 #include "loop/log_records.hpp"
 #include "loop/notes.hpp"
 #include "meta/sqlite.hpp"
+#include "net/limits.hpp"
 #include "net/server.hpp"
 #include "queue/local.hpp"
 #include "train/worker.hpp"
@@ -134,6 +135,8 @@ Result<std::string> Server::start() {
   config.io_threads = impl.config.cores;
   config.temp_dir = join_path(impl.config.data_dir, "tmp");
   config.auth.hosts = impl.config.hosts;
+  TRY_VOID(net::set_limits(impl.config.http_limits, config));
+  if (impl.config.files_open_max > 0) net::fit_open_files(impl.config.files_open_max, config);
   TRY_VOID(impl.env.fs.make_dirs(config.temp_dir));
   TRY(config.auth.token, net::load_or_make_token(join_path(impl.config.data_dir, "token"), impl.env));
   TRY(impl.server, net::Server::open(config, impl.env, &impl.metrics));

@@ -1,6 +1,7 @@
 // One server in this process: stores opened, modules wired, HTTP started, everything stopped in reverse order.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -17,7 +18,9 @@ struct ServerConfig {
   std::string data_dir;
   std::string host = "127.0.0.1";
   int port = 7070;
-  std::vector<std::string> hosts;  // names besides localhost by which browsers may call
+  std::vector<std::string> hosts;    // names besides localhost by which browsers may call
+  std::string http_limits;           // as net::set_limits() reads them
+  std::uint64_t files_open_max = 0;  // of this process; 0: not known
   int cores = 1;
   bool worker = true;  // false: jobs wait for workers of other processes
 };

@@ -1,4 +1,6 @@
 // `up`: one server on this machine, from a project file or from a data file alone.
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdio>
@@ -54,6 +56,15 @@ struct EphemeralFolder {
     if (!path.empty()) (void)env.fs.remove_all(path);
   }
 };
+
+// Every connection is an open file, and what a process may have at first is often 1,024: up to what it may ask for.
+std::uint64_t raise_open_files() {
+  constexpr rlim_t enough = 65'536;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
+  const rlimit more{std::max(limit.rlim_cur, std::min(limit.rlim_max, enough)), limit.rlim_max};
+  return ::setrlimit(RLIMIT_NOFILE, &more) == 0 ? more.rlim_cur : limit.rlim_cur;
+}
 
 std::string temp_folder(Env& env) {
   const char* tmp = std::getenv("TMPDIR");
@@ -133,6 +144,8 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
   config.host = listen.host;
   config.port = listen.port;
   config.hosts = project.profile.hosts;
+  if (const char* limits = std::getenv("MILLRACE_HTTP_LIMITS")) config.http_limits = limits;
+  config.files_open_max = raise_open_files();
   config.worker = !options.no_worker;
   config.cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 
