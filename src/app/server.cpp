@@ -21,6 +21,7 @@
 #include "net/limits.hpp"
 #include "net/server.hpp"
 #include "queue/local.hpp"
+#include "train/failure_text.hpp"
 #include "train/worker.hpp"
 
 namespace millrace::app {
@@ -249,8 +250,11 @@ std::string Server::news() {
     }
     if (!runs.empty() && runs.front().state == track::RunState::failed && runs.front().id != impl.run_failed_seen) {
       impl.run_failed_seen = runs.front().id;
-      out += std::format("failed    run {}: {}\n  next    millrace runs logs {}\n", runs.front().id,
-                         runs.front().failure, runs.front().id);
+      const auto why = train::read_failure_text(runs.front().failure);
+      out += std::format("failed    run {}: {}\n", runs.front().id, why.what);
+      if (!why.where.empty()) out += "  where   " + why.where + "\n";
+      if (!why.next.empty()) out += "  mend    " + why.next + "\n";
+      out += std::format("  next    millrace runs show {}\n", runs.front().id);
     }
     return {};
   });

@@ -79,7 +79,14 @@ Result<Output> runs_show(Client& client, const std::string& id, bool json) {
   if (run.started) out += "started  " + short_time(*run.started) + "\n";
   if (run.ended) out += "ended    " + short_time(*run.ended) + "\n";
   if (!run.version.empty()) out += std::format("version  {}   {}\n", run.version, run.verdict);
-  if (!run.failure.empty()) out += "failure  " + printable(run.failure) + "\n";
+  if (run.fault) {
+    out += std::format("failure  {}: {}\n", run.fault->cause, printable(run.fault->what));
+    if (!run.fault->where.empty()) out += "where    " + printable(run.fault->where) + "\n";
+    if (!run.fault->next.empty()) out += "next     " + printable(run.fault->next) + "\n";
+    out += std::format("printed  millrace runs logs {}\n", run.id);
+  } else if (!run.failure.empty()) {
+    out += "failure  " + printable(run.failure) + "\n";
+  }
   if (run.data) out += data_text(*run.data);
   if (run.code) out += code_text(*run.code);
   out += used_text(run.resources);

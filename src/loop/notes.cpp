@@ -52,9 +52,12 @@ Result<std::vector<std::string>> failed_readings(
     if (job.state != flow::JobState::failed || !job.failure) continue;
     TRY(const auto reading, parse_job<ReadJob>(job.input));
     if (!asked_still(*source, reading.input)) continue;
-    out.push_back(std::format("source '{}' was not read: {}; {}", name, job.failure->message,
-                              source->upload() ? "upload a mended file: millrace ingest " + name + " FILE"
-                                               : "it is read again when the file or its part of the project changes"));
+    out.push_back(std::format(
+        "source '{}' was not read: {}: {}; {}", name, flow::to_text(job.failure->kind), job.failure->message,
+        source->upload() ? "upload a mended file: millrace ingest " + name + " FILE"
+                         : "it is read again when the file or its part of the project changes, or "
+                           "at once with: millrace ingest " +
+                               name));
   }
   return out;
 }

@@ -7,6 +7,7 @@
 #include "base/text.hpp"
 #include "model/loaded.hpp"
 #include "train/command_reports_internal.hpp"
+#include "train/failure_text.hpp"
 #include "train/prepare_internal.hpp"
 #include "train/trainers_internal.hpp"
 
@@ -193,7 +194,7 @@ class Command final : public Trainer {
         report(task, one);
         last = one;
       }
-      if (ended) return judge(*ended, spec.limits, stopping, paths, task);
+      if (ended) return judge(*ended, spec.limits, stopping, paths, input.command.folder, task);
       if (!stopping && task.cancelled && task.cancelled()) {
         stopping = true;
         process->terminate();
@@ -208,16 +209,26 @@ class Command final : public Trainer {
   }
 
   static Result<void> judge(const ProcessExit& ended, const ProcessLimits& limits, bool stopping, const Paths& paths,
-                            Task& task) {
+                            const std::string& folder, Task& task) {
     if (stopping) return fail(Code::cancelled, "train.cancelled", "the training was cancelled");
     if (ended.ok()) return {};
+    using Cause = ProcessExit::Cause;
     const std::string printed = tail_of(task.env.fs, paths.printed, paths.printed_before, kOutputShown);
-    const Code code = ended.cause == ProcessExit::Cause::memory      ? Code::resource_exhausted
-                      : ended.cause == ProcessExit::Cause::wall_time ? Code::deadline_exceeded
-                                                                     : Code::failed_precondition;
-    return fail(code, "train.command_failed",
-                "the command " + describe(ended, limits) +
-                    (printed.empty() ? "; it printed nothing" : "; it printed last:\n" + printed));
+    const auto how = "the command " + describe(ended, limits);
+    const auto last = printed.empty() ? "it printed nothing" : "it printed last:\n" + printed;
+    if (ended.cause == Cause::memory) return fail(Code::resource_exhausted, "train.command_failed", how + "\n" + last);
+    if (ended.cause == Cause::wall_time)
+      return fail(Code::deadline_exceeded, "train.command_failed", how + "\n" + last);
+    auto fault = read_command_fault(printed, ended.status, folder);
+    auto& text = fault.text;
+    text.what = text.what.empty() ? how : text.what + " (" + how + ")";
+    if (text.next.empty() && fault.cause == "code")
+      text.next = "mend what the command runs, or model.trainer.command (then millrace apply); then: millrace train";
+    text.more = last;
+    if (fault.cause == "memory") return fail(Code::resource_exhausted, "train.command_failed", render(text));
+    if (fault.cause == "disk") return fail(Code::resource_exhausted, "train.command_disk", render(text));
+    if (fault.cause == "dependency") return fail(Code::not_found, "train.command_needs", render(text));
+    return fail(Code::failed_precondition, "train.command_failed", render(text));
   }
 
   Result<TrainOutput> take(const TrainInput& input, const Prepared& prepared, const Paths& paths, Task& task) {

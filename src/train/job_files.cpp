@@ -19,6 +19,7 @@ std::string cause_of(const Error& error) {
   if (error.code == Code::failed_precondition &&
       (reason == "train.command_failed" || reason == "train.no_output" || reason == "train.bad_output"))
     return "code";
+  if (reason == "train.command_needs" || reason == "fs.too_many_open") return "dependency";
   if (reason.starts_with("fs.")) return reason == "fs.not_found" || reason == "fs.too_large" ? "data" : "disk";
   if (reason.contains("disk")) return "disk";
   if (reason.starts_with("process.")) return "dependency";

@@ -8,6 +8,7 @@
 #include "base/fs.hpp"
 #include "base/log.hpp"
 #include "base/text.hpp"
+#include "train/failure_text.hpp"
 
 namespace millrace::train {
 
@@ -34,17 +35,33 @@ constexpr std::uint64_t kShareLeast = 1'000'000'000;  // the libraries alone tak
 
 bool trains(std::string_view kind) { return kind == "train" || kind == "rebuild"; }
 
-std::string memory_message(const AttemptEnd& end, std::string text) {
+// `text` may bring more than what happened: where, and what was printed.
+std::string memory_message(const AttemptEnd& end, std::string_view said) {
+  auto text = read_failure_text(said);
   if (end.exit.memory_peak_bytes > 0)
-    text +=
+    text.what +=
         std::format("; at most {} were seen in use", format_size(static_cast<long long>(end.exit.memory_peak_bytes)));
-  if (end.memory_from.empty()) return text;
-  text += std::format(". The limit is {}", end.memory_from);
-  if (!trains(end.kind)) return text + "; it needs a machine with more memory, or less data";
-  return text +
-         "; allow more with [retrain] resources = { memory = \"...\" }, or let it need less: fewer rows ([retrain] "
-         "data), "
-         "a smaller model.trainer.max_bin or depth";
+  if (!end.memory_from.empty()) text.what += std::format(". The limit is {}", end.memory_from);
+  text.next = trains(end.kind)
+                  ? "allow more with [retrain] resources = { memory = \"...\" }, or let it need less (fewer rows with "
+                    "[retrain] data, a smaller model.trainer.max_bin or depth); then: millrace apply, millrace train"
+                  : "it needs a machine with more memory, or less data";
+  return render(text);
+}
+
+std::string disk_message(const AttemptEnd& end, std::string_view said) {
+  auto text = read_failure_text(said);
+  if (text.where.empty()) text.where = std::string(end.scratch_dir);
+  text.next =
+      "make room on that disk (df -h tells how much there is); it is tried again by itself, later with: "
+      "millrace train";
+  return render(text);
+}
+
+// A name that is not there stays away; a service that is not there may be back.
+bool passes(const JobFailure& failure, std::string_view reason) {
+  if (failure.cause == "disk") return true;
+  return failure.cause == "dependency" && reason != "train.command_needs" && !reason.starts_with("process.no");
 }
 
 // The last part of a file that may be large.
@@ -75,23 +92,31 @@ JobFailure failure_of(const AttemptEnd& end) {
   const auto& exit = end.exit;
   if (exit.cause == Cause::memory) return {"memory", memory_message(end, describe(exit, end.limits)), false};
   if (exit.cause == Cause::wall_time) {
-    return {"time",
-            describe(exit, end.limits) +
-                (trains(end.kind) ? "; allow more with [retrain] resources = { max_duration = \"...\" }" : ""),
-            false};
+    FailureText text{.what = describe(exit, end.limits)};
+    if (trains(end.kind))
+      text.next =
+          "allow more with [retrain] resources = { max_duration = \"...\" }, or let it need less; then: "
+          "millrace apply, millrace train";
+    return {"time", render(text), false};
   }
   if (!end.failure_file.empty()) {
     if (auto failure = parse_failure(end.failure_file)) {
       if (failure->cause == "memory") return {"memory", memory_message(end, failure->message), false};
-      bool again = failure->cause == "dependency" || failure->cause == "disk";
-      return {failure->cause, failure->message, again};
+      if (failure->cause == "disk") return {"disk", disk_message(end, failure->message), true};
+      JobFailure out{failure->cause, failure->message, false};
+      out.retry = passes(out, failure->reason);
+      return out;
     }
   }
   if (exit.status == status_cannot_write) {
-    return {"disk", std::format("the job could not write into {}; see its output", end.scratch_dir), true};
+    return {"disk", disk_message(end, "the job could not write its files, not even its failure; see its output"), true};
   }
   if (exit.cause == Cause::signalled || exit.cause == Cause::terminated)
-    return {"killed", describe(exit, end.limits), true};
+    return {"killed",
+            render({.what = describe(exit, end.limits) + ", which this server did not send",
+                    .next = "nothing: it is tried again by itself, from its last checkpoint; after its last attempt: "
+                            "millrace train"}),
+            true};
   return {"code", "the job process " + describe(exit, end.limits) + " without saying why; see its output", false};
 }
 
@@ -191,9 +216,18 @@ void Worker::run(const JobLease& lease, const Slot& slot) {
   env_.log.info("job_started", {{"job", lease.job}, {"kind", lease.kind}, {"attempt", lease.attempt}});
   if (auto prepared = prepare(attempt); !prepared) {
     const auto& error = prepared.error();
-    const auto cause = error.reason.starts_with("fs.") ? "disk" : cause_of(error);
-    env_.log.warn("job_failed", {{"job", lease.job}, {"kind", lease.kind}, {"cause", cause}, {"error", error.message}});
-    (void)source_.fail(lease, {cause, error.message, error.code == Code::unavailable || cause == "disk"}, {});
+    JobFailure failure{cause_of(error), error.message, false};
+    if (error.reason == "fs.too_many_open") {
+      failure.message = render({.what = error.message,
+                                .next = "allow this server's process more open files (ulimit -n) and start it again; "
+                                        "it is tried again by itself"});
+    } else if (error.reason.starts_with("fs.")) {
+      failure = {"disk", disk_message({{}, {}, lease.kind, "", "", attempt.dir}, error.message), true};
+    }
+    failure.retry = failure.retry || error.code == Code::unavailable || passes(failure, error.reason);
+    env_.log.warn("job_failed",
+                  {{"job", lease.job}, {"kind", lease.kind}, {"cause", failure.cause}, {"error", failure.message}});
+    (void)deliver([&] { return source_.fail(lease, failure, {}); });
     return;
   }
   while (watch(attempt)) {

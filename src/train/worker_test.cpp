@@ -15,8 +15,8 @@ using Cause = ProcessExit::Cause;
 
 TEST(FailureOf, Table) {
   const ProcessLimits limits{.memory_bytes = 200'000'000, .wall_max = std::chrono::hours(2)};
-  const auto failure = [](const char* cause, const char* message) {
-    return render(FailureFile{cause, "", "some.reason", message});
+  const auto failure = [](const char* cause, const char* message, const char* reason = "some.reason") {
+    return render(FailureFile{cause, "", reason, message});
   };
   struct Case {
     const char* name;
@@ -37,10 +37,28 @@ TEST(FailureOf, Table) {
        {.cause = Cause::exited, .status = 1},
        failure("memory", "not enough"),
        "memory",
-       "not enough. The limit is the machine's half",
+       "not enough. The limit is the machine's half\nnext: allow more with [retrain] resources",
        false},
       {"time", {.cause = Cause::wall_time}, failure("killed", "cancelled"), "time", "max_duration", false},
       {"disk", {.cause = Cause::exited, .status = 1}, failure("disk", "cannot write /x: full"), "disk", "/x", true},
+      {"a place that is full",
+       {.cause = Cause::exited, .status = 1},
+       failure("disk", "full"),
+       "disk",
+       "where: /scratch/1\nnext: make room",
+       true},
+      {"missing",
+       {.cause = Cause::exited, .status = 1},
+       failure("dependency", "no torch", "train.command_needs"),
+       "dependency",
+       "no torch",
+       false},
+      {"out of reach",
+       {.cause = Cause::exited, .status = 1},
+       failure("dependency", "no answer", "blob.away"),
+       "dependency",
+       "no answer",
+       true},
       {"data", {.cause = Cause::exited, .status = 1}, failure("data", "no rows"), "data", "no rows", false},
       {"killed", {.cause = Cause::signalled, .signal = 9}, "", "killed", "signal 9", true},
       {"too full to say so", {.cause = Cause::exited, .status = 74}, "", "disk", "/scratch/1", true},
@@ -60,6 +78,9 @@ TEST(CauseOf, Table) {
       {{Code::resource_exhausted, "train.command_failed", ""}, "memory"},
       {{Code::deadline_exceeded, "train.command_failed", ""}, "time"},
       {{Code::failed_precondition, "train.bad_output", ""}, "code"},
+      {{Code::not_found, "train.command_needs", ""}, "dependency"},
+      {{Code::resource_exhausted, "train.command_disk", ""}, "disk"},
+      {{Code::resource_exhausted, "fs.too_many_open", ""}, "dependency"},
       {{Code::failed_precondition, "train.no_rows", ""}, "data"},
       {{Code::resource_exhausted, "fs.disk_full", ""}, "disk"},
       {{Code::permission_denied, "fs.denied", ""}, "disk"},

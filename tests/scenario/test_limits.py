@@ -210,7 +210,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(servers, tmp_path):
     ("echo nonsense > \"$MILLRACE_OUTPUT\"", "code", ["the model that the command wrote"]),
     ("head -c 3000 /dev/urandom; printf \"\\033[2J\\000\\377last words\"; exit 1", "code", ["status 1", "last words"]),
     ("kill -9 $$", "code", ["signal 9"]),
-    ("python3 -c \"import no_such_module\"", "code", ["no_such_module"]),
+    ("python3 -c \"import no_such_module\"", "dependency", ["no_such_module"]),
 ])
 def test_failures_say_what_happened(served, line, cause, says):
     run = apply_and_wait(served, command(line))

@@ -28,6 +28,8 @@ AliasMove to_wire(const registry::AliasMove& move);
 using HiddenColumns = std::function<data::ColumnNames(const std::string& dataset)>;
 JobState to_wire(const flow::Job& job, const HiddenColumns& hidden = {});
 // `plan`: what the run decided when it started; nullptr where its data and code are not asked for.
+// The parts of a run's failure; nothing where it is empty, or names no cause.
+std::optional<Fault> fault_of(std::string_view failure);
 Result<Run> to_wire(const track::Run& run, const std::vector<track::MetricPoint>& metrics,
                     const std::vector<flow::JobEvent>& events, const loop::RunPlan* plan = nullptr);
 std::vector<label::RawLabel> from_wire(const std::vector<Label>& labels);

@@ -4,6 +4,8 @@
 
 #include "api/native/map.hpp"
 #include "base/json.hpp"
+#include "flow/job.hpp"
+#include "train/failure_text.hpp"
 
 namespace millrace::api {
 
@@ -57,6 +59,13 @@ RunCode code_of(const loop::RunPlan& plan) {
 
 }  // namespace
 
+std::optional<Fault> fault_of(std::string_view failure) {
+  const auto cause = failure.substr(0, failure.find(": "));
+  if (cause.size() == failure.size() || !flow::parse_failure_kind(cause)) return std::nullopt;
+  auto text = train::read_failure_text(failure.substr(cause.size() + 2));
+  return Fault{std::string(cause), std::move(text.what), std::move(text.where), std::move(text.next)};
+}
+
 Result<Run> to_wire(const track::Run& from, const std::vector<track::MetricPoint>& metrics,
                     const std::vector<flow::JobEvent>& events, const loop::RunPlan* plan) {
   Run to;
@@ -84,6 +93,7 @@ Result<Run> to_wire(const track::Run& from, const std::vector<track::MetricPoint
     to.verdict = outcome.verdict;
   }
   to.failure = from.failure;
+  to.fault = fault_of(from.failure);
   if (!from.inputs.empty()) {
     TRY(auto rows, loop::parse_job<loop::RowSet>(from.inputs));
     to.inputs = {{"dataset", std::format("{}@{}", rows.dataset, rows.version)}};

@@ -10,6 +10,21 @@ namespace millrace::api {
 
 namespace {
 
+// Why a dataset version is not trained on: what its first failing check says.
+Result<std::string> failed_data(meta::Reader& reader, const data::DatasetVersion& head) {
+  TRY(const auto version, data::get_version(reader, head.dataset, head.number));
+  const auto& checks = version.content.analysis.checks.results;
+  const auto failing = std::ranges::find(checks, "error", &data::CheckResult::level);
+  const auto why = failing == checks.end() ? std::string()
+                                           : std::format(": data: column '{}', {}: {}", failing->column, failing->rule,
+                                                         failing->message);
+  const auto name = std::format("{}@{}", head.dataset, head.number);
+  const auto diff = head.number > 1 ? std::format(", millrace data diff {}@{} {}", head.dataset, head.number - 1, name)
+                                    : std::string();
+  return std::format("{} failed its checks and is not trained on{}; see: millrace data show {}{}", name, why, name,
+                     diff);
+}
+
 // What the records say of the project's model and of its data, as of `at`; `now`: for whom ages are told.
 Result<ModelStatus> recorded(meta::Reader& reader, const std::string& name, const std::string& source, TimePoint now,
                              TimePoint at) {
@@ -57,8 +72,8 @@ Result<ModelStatus> recorded(meta::Reader& reader, const std::string& name, cons
   if (data) {
     model.data_age = age_text(now - data->created);
     if (data->state == data::VersionState::failed) {
-      model.notes.push_back(std::format("{}@{} failed its checks and is not trained on; see: millrace data show {}@{}",
-                                        data->dataset, data->number, data->dataset, data->number));
+      TRY(auto note, failed_data(reader, *data));
+      model.notes.push_back(std::move(note));
     }
   }
   return model;
@@ -100,8 +115,13 @@ Result<Status> status_of(Context& c) {
     for (auto& line : unread) model.notes.push_back(std::move(line));
     TRY(auto runs, track::list_runs(reader, project->name, 1, 0));
     if (!runs.empty() && runs.front().state == track::RunState::failed) {
-      model.notes.push_back(std::format("run {} failed: {}; see: millrace runs logs {}", runs.front().id,
-                                        runs.front().failure, runs.front().id));
+      const auto fault = fault_of(runs.front().failure);
+      const auto why = !fault ? runs.front().failure
+                              : std::format("{}: {}{}{}", fault->cause, fault->what,
+                                            fault->where.empty() ? "" : "; at " + fault->where,
+                                            fault->next.empty() ? "" : "; next: " + fault->next);
+      model.notes.push_back(
+          std::format("run {} failed: {}; see: millrace runs show {}", runs.front().id, why, runs.front().id));
     }
     constexpr auto unclaimed_for = std::chrono::seconds(15);
     bool idle = false;

@@ -233,6 +233,13 @@ struct RunCode {
   std::string git_diff;  // against that commit; empty: none
   std::string git_note;
 };
+// Why a run failed: data, code, memory, disk, time, dependency or killed; what happened, where, and what mends it.
+struct Fault {
+  std::string cause;
+  std::string what;
+  std::string where;  // "train.py line 12, in load"; "" when there is no place
+  std::string next;   // with the command to give; "" when nothing is known
+};
 struct Run {
   std::string id;
   std::string kind;
@@ -245,7 +252,8 @@ struct Run {
   std::map<std::string, double> metrics;  // last value of each
   std::string version;                    // "churn:3" once it has a number
   std::string verdict;
-  std::string failure;
+  std::string failure;         // all of it, with what was printed last
+  std::optional<Fault> fault;  // its parts
   std::map<std::string, std::string> inputs;
   std::map<std::string, double> resources;
   std::map<std::string, std::string> limits;  // what held it, who said so, who enforced it
