@@ -1,7 +1,8 @@
 // For tests only: the calendar of the running program, put ahead or made faster by the environment. The steady hand
 // stays the machine's, so leases, deadlines and pauses take as long as ever.
 //
-//   MILLRACE_CLOCK_OFFSET=90s       ahead by that (any duration)
+//   MILLRACE_CLOCK_OFFSET=90s       ahead by that (any duration), or
+//   MILLRACE_CLOCK_OFFSET=file:PATH by the microseconds in the file's 8 bytes, which may change while the program runs
 //   MILLRACE_CALENDAR_SPEED=600     and so many times faster (1 to 100,000), counted from
 //   MILLRACE_CALENDAR_SINCE=TIME    this real moment; without it from the start of the first process, which tells its
 //                                   children, so that all of them agree

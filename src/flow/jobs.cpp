@@ -93,15 +93,18 @@ Result<std::optional<Claimed>> Jobs::claim(const std::string& worker, const std:
                           "a claim needs a worker's name, the kinds of job it can do, and a lease of at least " +
                               format_duration(config_.lease_min));
   std::string list;
-  meta::Params params{value(env_.clock.now())};
+  const auto now = env_.clock.now();
+  meta::Params params{value(now)};
   for (const auto& kind : kinds) {
     params.emplace_back(kind);
     list += (list.empty() ? "$" : ", $") + std::to_string(params.size());
   }
+  // What was asked for at once is due, also when the calendar was set back since.
+  const std::string due = "(run_after <= $1 OR run_after = queued_at)";
   const auto first = [&](meta::Reader& reader) -> Result<std::optional<Job>> {
     const auto pauses = pauses_left();
     TRY(auto rows,
-        reader.query(select_jobs("WHERE state = 'queued' AND run_after <= $1 AND kind IN (" + list +
+        reader.query(select_jobs("WHERE state = 'queued' AND " + due + " AND kind IN (" + list +
                                  ") ORDER BY priority DESC, queued_at, id LIMIT " + std::to_string(pauses.size() + 1)),
                      params));
     for (const auto& row : rows) {
@@ -219,8 +222,9 @@ Result<JobState> Jobs::fail(const Lease& lease, const Failure& failure, bool ret
       pauses_[job.id] = env_.clock.steady() + *pause;
     }
     TRY_VOID(requeue(tx, job, failure, job.attempts));
-    TRY_VOID(record(tx, job.id, "retry", job.token, lease.worker,
-                    failure_note(failure) + "; again in " + format_duration(*pause)));
+    TRY_VOID(record(
+        tx, job.id, "retry", job.token, lease.worker,
+        "again in " + format_duration(std::chrono::ceil<std::chrono::seconds>(*pause)) + ": " + failure_note(failure)));
     TRY_VOID(env_.faults.reach("flow.fail.before_commit"));
     return Settled{false, JobState::queued};
   });

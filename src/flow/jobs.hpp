@@ -7,7 +7,8 @@
 // Leases are measured by the steady clock of the server that owns the metadata, from the last sign of life that it got;
 // so a jump of the calendar ends no lease, and after a restart of the server each running job has one full lease from
 // then on. What is stored of them (heard_at) is for people. The pause after a failed attempt runs by the steady clock
-// too; a restart of the server ends it (attempts are bounded). Only run_after, "not before" as asked, is calendar.
+// too; a restart of the server ends it (attempts are bounded). Only run_after, "not before" as asked, is calendar;
+// what was asked for at once is due at once, also after the calendar was set back.
 //
 // Events: job.queued, job.done, job.failed, job.cancelled; key = the job's id, payload {id, kind, key, state,
 // pipeline_run, step}. Thread-safe.

@@ -230,6 +230,24 @@ TEST(Jobs, ACalendarThatJumpsEndsNoLease) {
   EXPECT_EQ(reason(b.jobs.complete(claimed.lease, "{}")), "flow.stale_token");
 }
 
+TEST(Jobs, ACalendarSetBackHoldsNothingUp) {
+  Bench b;
+  auto& clock = b.store.clock;
+  b.enqueue("train", "asked before");
+  ASSERT_TRUE(b.jobs.enqueue(
+      {.kind = "train", .key = "asked for later", .input = "{}", .run_after = clock.now() + minutes(5)}));
+  clock.step_calendar(-minutes(60));
+  const auto claimed = b.claim("w1");
+  EXPECT_EQ(claimed.job.key, "asked before");
+  EXPECT_TRUE(b.nothing_to_claim()) << "what was asked for a moment waits for it";
+  // Nor is the pause after a failure longer, however far back the calendar goes.
+  ASSERT_TRUE(b.jobs.fail(claimed.lease, bad, true));
+  clock.step_calendar(-minutes(60));
+  EXPECT_TRUE(b.nothing_to_claim());
+  clock.advance(minutes(10));
+  EXPECT_EQ(b.claim("w1").job.key, "asked before");
+}
+
 TEST(Jobs, ARestartedServerGivesALeaseMore) {
   Bench b;
   b.enqueue();
