@@ -9,7 +9,7 @@
 // Errors of every call: what the file system or network says (`fs.*`), and
 //   not_found           blob.not_found  no such blob here
 //   data_loss           blob.corrupt    the stored bytes are not the promised ones; the blob was moved to quarantine
-//   failed_precondition blob.sealed     sealed with a key that is not here, or was destroyed by an erasure
+//   failed_precondition blob.sealed     sealed with a key that can't be had here, or was destroyed by an erasure
 //   failed_precondition blob.format     written by a newer Millrace, or with an unknown codec
 #pragma once
 
@@ -23,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/aead.hpp"
 #include "base/clock.hpp"
 #include "base/digest.hpp"
 #include "base/fs.hpp"
@@ -60,12 +61,35 @@ class Writer {
 };
 
 // Where a sealed blob's key stands. Sealing is off by default: key id zero means "not sealed".
-enum class KeyState { absent, held, destroyed };
+enum class KeyState {
+  absent,     // nobody here knows it
+  held,       // it can be had
+  locked,     // it is here, but no master key to open it with
+  foreign,    // it is here, wrapped by another master key than the one that is here
+  destroyed,  // by an erasure, for ever
+};
 
+struct SealingKey {
+  Id id;
+  AeadKey key;
+};
+
+// Keys for sealed blobs (keys.hpp has the one on disk). Thread-safe. An error says that nobody could look.
 class KeyRing {
  public:
   virtual ~KeyRing() = default;
-  virtual KeyState state(const Id& key) = 0;  // thread-safe
+  virtual Result<KeyState> state(const Id& id) = 0;
+  virtual Result<AeadKey> key(const Id& id) = 0;  // of one that is held; else failed_precondition `blob.sealed`
+  // A key for one new blob, known to nobody until keep(). Nothing: new blobs are stored as they are.
+  virtual std::optional<SealingKey> fresh() = 0;
+  virtual Result<void> keep(const SealingKey& key) = 0;  // durable when it returns
+};
+
+// How a blob is stored, for copies that neither have nor need a key.
+struct StoredBlob {
+  BlobInfo info;
+  Id key;  // zero: not sealed
+  bool operator==(const StoredBlob&) const = default;
 };
 
 // A blob as a part of a local file, for sendfile.
@@ -108,8 +132,23 @@ class Store {
   Result<std::vector<BlobInfo>> list();
   // Success also when it is not there.
   virtual Result<void> remove(const Digest& digest) = 0;
-  // Verified as by open(). Empty where blobs are not plain local files.
+  // Verified as by open(). Empty where blobs are not plain local files, or this one is sealed.
   virtual Result<std::optional<LocalFile>> local_file(const Digest& digest) = 0;
+
+  // ---- The bytes as they are stored, header included, whatever the key: for copies of stores. Never `blob.sealed`.
+  // Here they are those of a store that seals nothing and has no header.
+
+  // From the header alone.
+  virtual Result<StoredBlob> stat_stored(const Digest& digest);
+  // Reads all of them now: plain ones as verify(), sealed ones against the hash that is stored behind them.
+  virtual Result<StoredBlob> verify_stored(const Digest& digest);
+  // Verified so at the first open in this process.
+  virtual Result<std::shared_ptr<const ReadableFile>> open_stored(const Digest& digest);
+  // Writes a blob as another store has it, verified on the way, and durable when it returns; in the place of whatever
+  // is stored under this digest, which may be sealed otherwise. invalid_argument `blob.digest_differs` when the bytes
+  // are not that blob's. `copied` is told how many more bytes were read, and may stop it.
+  virtual Result<void> put_stored(const Digest& digest, const ReadableFile& stored,
+                                  const std::function<Result<void>(std::uint64_t)>& copied);
 
   // Restarts the blob's grace, as if it had been written just now: call it before giving an existing blob a new
   // reference. not_found when it is gone: then write it again. Durable; works across processes.

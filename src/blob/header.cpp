@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "blob/header_internal.hpp"
+#include "blob/seal_internal.hpp"
 
 namespace millrace::blob {
 namespace {
@@ -58,35 +59,48 @@ Result<Header> decode(std::span<const std::byte> bytes) {
   return header;
 }
 
-Result<void> check_readable(const Header& header, const Digest& digest, KeyRing* keys) {
+Result<void> check_known(const Header& header, const Digest& digest) {
   if (header.format > format_newest) {
     return fail(Code::failed_precondition, "blob.format",
                 "blob " + digest.hex() + " has format " + std::to_string(header.format) +
                     ", this Millrace reads up to " + std::to_string(format_newest) +
                     "; use the newer version that wrote it");
   }
-  if (header.key != Id{}) {
-    const KeyState state = keys ? keys->state(header.key) : KeyState::absent;
-    std::string why = "blob " + digest.hex() + " is sealed with key " + header.key.text();
-    switch (state) {
-      case KeyState::absent:
-        why += ", which is not in this store's key table; restore the key table of its backup";
-        break;
-      case KeyState::destroyed:
-        why += ", which was destroyed by an erasure: its content is gone on purpose";
-        break;
-      case KeyState::held:
-        why += "; this Millrace can't open sealed blobs yet, use the newer version that wrote it";
-        break;
-    }
-    return fail(Code::failed_precondition, "blob.sealed", std::move(why));
-  }
-  if (header.codec != codec_plain) {
+  if (header.codec > codec_sealed || (header.codec == codec_sealed) != (header.key != Id{})) {
     return fail(Code::failed_precondition, "blob.format",
                 "blob " + digest.hex() + " is stored with codec " + std::to_string(header.codec) +
+                    (header.key == Id{} ? "" : " and a key") +
                     ", which this Millrace does not know; use the newer version that wrote it");
   }
   return ok();
+}
+
+std::uint64_t stored_bytes(const Header& header) {
+  return header_bytes + (header.codec == codec_sealed ? sealed_bytes(header.plain_size) : header.plain_size);
+}
+
+Result<void> check_readable(const Header& header, const Digest& digest, KeyRing* keys) {
+  TRY_VOID(check_known(header, digest));
+  if (header.codec == codec_plain) return ok();
+  TRY(const auto state, keys ? keys->state(header.key) : Result<KeyState>(KeyState::absent));
+  std::string why = "blob " + digest.hex() + " is sealed with key " + header.key.text();
+  switch (state) {
+    case KeyState::held:
+      return ok();
+    case KeyState::absent:
+      why += ", which is not among this folder's keys; the newest backup has them: millrace doctor";
+      break;
+    case KeyState::locked:
+      why += ", and no master key is named that opens it: `seal` in the profile of the project file";
+      break;
+    case KeyState::foreign:
+      why += ", which another master key opens than the one that is named here";
+      break;
+    case KeyState::destroyed:
+      why += ", which was destroyed by an erasure: its content is gone on purpose";
+      break;
+  }
+  return fail(Code::failed_precondition, "blob.sealed", std::move(why));
 }
 
 }  // namespace millrace::blob

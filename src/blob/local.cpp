@@ -6,6 +6,7 @@
 #include "base/fault.hpp"
 #include "base/log.hpp"
 #include "blob/local_internal.hpp"
+#include "blob/seal_internal.hpp"
 
 namespace millrace::blob {
 namespace {
@@ -66,7 +67,7 @@ std::string LocalStore::object_dir(const Digest& digest) const {
 }
 std::string LocalStore::object_path(const Digest& digest) const { return join_path(object_dir(digest), digest.hex()); }
 
-Result<LocalStore::Object> LocalStore::find(const Digest& digest) {
+Result<LocalStore::Object> LocalStore::find_stored(const Digest& digest) {
   // A collection sets a blob aside before it looks for a late pin or reference, and may put it back: look there too.
   for (const std::string& path : {object_path(digest), in("trash", digest), object_path(digest)}) {
     auto info = env_.fs.info(path);
@@ -80,28 +81,48 @@ Result<LocalStore::Object> LocalStore::find(const Digest& digest) {
     TRY(auto got, object.file->read(0, bytes));
     auto header = decode(std::span(bytes).first(got));
     if (!header) return fail(quarantine(digest, object, header.error().message));
-    TRY_VOID(check_readable(*header, digest, config_.keys));
-    object.plain_size = header->plain_size;
-    if (object.file->size() != header_bytes + header->plain_size) {
+    TRY_VOID(check_known(*header, digest));
+    object.header = *header;
+    if (object.file->size() != stored_bytes(*header)) {
       return fail(quarantine(digest, object,
-                             "its header promises " + std::to_string(header->plain_size) + " bytes, " +
-                                 std::to_string(object.file->size() - header_bytes) + " are there"));
+                             "its header promises " + std::to_string(stored_bytes(*header) - header_bytes) +
+                                 " bytes, " + std::to_string(object.file->size() - header_bytes) + " are there"));
     }
     return object;
   }
   return absent(digest, config_.dir, exists(env_.fs, in("quarantine", digest)));
 }
 
-Result<void> LocalStore::hash_whole(const Digest& digest, const Object& object) {
-  Sha256 hash;
-  std::vector<std::byte> piece(std::min<std::uint64_t>(piece_bytes_max, object.plain_size));
-  for (std::uint64_t at = 0; at < object.plain_size;) {
-    const auto wanted = std::min<std::uint64_t>(piece.size(), object.plain_size - at);
+Result<LocalStore::Object> LocalStore::find(const Digest& digest) {
+  TRY(auto object, find_stored(digest));
+  TRY_VOID(check_readable(object.header, digest, config_.keys));
+  if (object.header.codec == codec_plain) return object;
+  TRY(object.key, config_.keys->key(object.header.key));
+  return object;
+}
+
+Result<void> LocalStore::read_plain(const Digest& digest, const Object& object,
+                                    const std::function<void(std::span<const std::byte>)>& take) {
+  const auto size = object.header.plain_size;
+  if (object.key) {
+    auto done = read_sealed(*object.file, header_bytes, size, *object.key, take);
+    if (!done && is(done.error(), Code::data_loss)) return fail(quarantine(digest, object, done.error().message));
+    return done;
+  }
+  std::vector<std::byte> piece(std::min<std::uint64_t>(piece_bytes_max, size));
+  for (std::uint64_t at = 0; at < size;) {
+    const auto wanted = std::min<std::uint64_t>(piece.size(), size - at);
     TRY(auto got, object.file->read(header_bytes + at, std::span(piece).first(wanted)));
     if (got == 0) return fail(quarantine(digest, object, "it ends after " + std::to_string(at) + " bytes"));
-    hash.update(std::span(piece).first(got));
+    take(std::span(piece).first(got));
     at += got;
   }
+  return ok();
+}
+
+Result<void> LocalStore::hash_whole(const Digest& digest, const Object& object) {
+  Sha256 hash;
+  TRY_VOID(read_plain(digest, object, [&](std::span<const std::byte> some) { hash.update(some); }));
   const Digest found = hash.finish();
   if (found != digest) return fail(quarantine(digest, object, "its bytes have the digest " + found.hex()));
   remember(digest, object);
@@ -171,19 +192,23 @@ Error LocalStore::quarantine(const Digest& digest, const Object& object, const s
 
 Result<std::shared_ptr<const ReadableFile>> LocalStore::open(const Digest& digest) {
   TRY(auto object, find_verified(digest));
-  return std::make_shared<const PlainView>(std::move(object.file), object.plain_size);
+  const auto size = object.header.plain_size;
+  if (object.key) return sealed_view(std::move(object.file), header_bytes, size, *object.key);
+  return std::make_shared<const PlainView>(std::move(object.file), size);
 }
 
 Result<std::string> LocalStore::read(const Digest& digest, std::uint64_t size_max) {
   TRY(auto object, find(digest));
-  if (object.plain_size > size_max) {
+  if (object.header.plain_size > size_max) {
     return fail(Code::resource_exhausted, "blob.too_large",
-                "blob " + digest.hex() + " has " + std::to_string(object.plain_size) + " bytes, at most " +
+                "blob " + digest.hex() + " has " + std::to_string(object.header.plain_size) + " bytes, at most " +
                     std::to_string(size_max) + " are read into memory here; open() it instead");
   }
-  std::string content(object.plain_size, '\0');
-  TRY(auto got, object.file->read(header_bytes, std::as_writable_bytes(std::span(content))));
-  if (got != content.size()) return fail(quarantine(digest, object, "it ends after " + std::to_string(got) + " bytes"));
+  std::string content;
+  content.reserve(object.header.plain_size);
+  TRY_VOID(read_plain(digest, object, [&](std::span<const std::byte> some) {
+    content.append(reinterpret_cast<const char*>(some.data()), some.size());
+  }));
   const Digest found = sha256(content);
   if (found != digest) return fail(quarantine(digest, object, "its bytes have the digest " + found.hex()));
   remember(digest, object);
@@ -193,28 +218,40 @@ Result<std::string> LocalStore::read(const Digest& digest, std::uint64_t size_ma
 Result<BlobInfo> LocalStore::verify(const Digest& digest) {
   TRY(auto object, find(digest));
   TRY_VOID(hash_whole(digest, object));
-  return BlobInfo{digest, object.plain_size};
+  return BlobInfo{digest, object.header.plain_size};
 }
 
 Result<BlobInfo> LocalStore::stat(const Digest& digest) {
   TRY(auto object, find(digest));
-  return BlobInfo{digest, object.plain_size};
+  return BlobInfo{digest, object.header.plain_size};
 }
 
 Result<std::optional<LocalFile>> LocalStore::local_file(const Digest& digest) {
   TRY(auto object, find_verified(digest));
-  return LocalFile{object.path, header_bytes, object.plain_size};
+  if (object.key) return std::nullopt;
+  return LocalFile{object.path, header_bytes, object.header.plain_size};
+}
+
+std::uint64_t LocalStore::plain_size_of(const std::string& path, const FileInfo& file) {
+  const auto as_plain = file.size < header_bytes ? 0 : file.size - header_bytes;
+  if (config_.keys == nullptr) return as_plain;  // nothing is sealed here, or it can't be read
+  HeaderBytes bytes{};
+  const auto opened = env_.fs.open_read(path);
+  const auto got = opened ? (*opened)->read(0, bytes) : Result<std::size_t>(fail(opened.error()));
+  const auto header = got ? decode(std::span(bytes).first(*got)) : Result<Header>(fail(got.error()));
+  return header && header->codec == codec_sealed ? header->plain_size : as_plain;
 }
 
 Result<void> LocalStore::each(const std::function<Result<void>(const BlobInfo&)>& visit) {
   TRY(auto folders, env_.fs.list(in("objects")));
   for (const FileInfo& folder : folders) {
     if (!folder.is_dir) continue;
-    TRY(auto files, env_.fs.list(join_path(in("objects"), folder.name)));
+    const auto path = join_path(in("objects"), folder.name);
+    TRY(auto files, env_.fs.list(path));
     for (const FileInfo& file : files) {
       auto digest = Digest::parse(file.name);
       if (!digest) continue;  // not ours
-      TRY_VOID(visit({*digest, file.size < header_bytes ? 0 : file.size - header_bytes}));
+      TRY_VOID(visit({*digest, plain_size_of(join_path(path, file.name), file)}));
     }
   }
   return ok();

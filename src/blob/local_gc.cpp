@@ -72,13 +72,17 @@ Result<void> LocalStore::collect_object(Collection& c, const Digest& digest, con
   if (pinned(digest, c)) return ++c.report.kept_pinned, ok();
   if (c.reachable(digest)) return ++c.report.kept_reachable, ok();
 
-  if (!c.dry_run) {
+  std::uint64_t size = 0;
+  if (c.dry_run) {
+    size = plain_size_of(object_path(digest), info);
+  } else {
     const std::string aside = in("trash", digest);
     TRY_VOID(env_.faults.reach("blob.gc.before_move"));
     auto moved = env_.fs.rename(object_path(digest), aside);
     if (!moved) return moved.error().code == Code::not_found ? ok() : moved;
     TRY_VOID(env_.faults.reach("blob.gc.after_move"));
     const auto now = env_.fs.info(aside);
+    if (now) size = plain_size_of(aside, *now);
     const bool keep = !now || c.young(*now) || pinned(digest, c) || c.reachable(digest);
     if (!keep) TRY_VOID(env_.faults.reach("blob.gc.before_remove"));
     const bool back = keep && !exists(env_.fs, object_path(digest));  // one that was written anew stays instead
@@ -92,7 +96,6 @@ Result<void> LocalStore::collect_object(Collection& c, const Digest& digest, con
     std::lock_guard lock(mutex_);
     verified_.erase(digest);
   }
-  const std::uint64_t size = info.size < header_bytes ? 0 : info.size - header_bytes;
   c.report.removed.push_back({digest, size});
   c.report.bytes += size;
   return ok();

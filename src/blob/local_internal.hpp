@@ -29,12 +29,18 @@ class LocalStore final : public Store {
   Result<void> remove(const Digest& digest) override;
   Result<std::optional<LocalFile>> local_file(const Digest& digest) override;
   Result<void> pin(const Digest& digest) override;
+  Result<StoredBlob> stat_stored(const Digest& digest) override;
+  Result<StoredBlob> verify_stored(const Digest& digest) override;
+  Result<std::shared_ptr<const ReadableFile>> open_stored(const Digest& digest) override;
+  Result<void> put_stored(const Digest& digest, const ReadableFile& stored,
+                          const std::function<Result<void>(std::uint64_t)>& copied) override;
   Result<std::unique_ptr<FileLock>> hold_garbage() override;
   Result<GcReport> collect_garbage(const std::function<bool(const Digest&)>& reachable, Duration grace,
                                    bool dry_run) override;
 
  private:
   friend class LocalWriter;
+  class StoredUpload;
 
   // A stored file as it was found; `modified` and `stored_size` tell whether it is still the same one later.
   struct Object {
@@ -42,7 +48,8 @@ class LocalStore final : public Store {
     std::string path;
     TimePoint modified;
     std::uint64_t stored_size = 0;
-    std::uint64_t plain_size = 0;
+    Header header;
+    std::optional<AeadKey> key;  // of a sealed one; not from find_stored
   };
   struct Verified {
     TimePoint modified;
@@ -57,8 +64,14 @@ class LocalStore final : public Store {
   std::string in(std::string_view folder) const { return join_path(config_.dir, folder); }
   std::string in(std::string_view folder, const Digest& digest) const { return join_path(in(folder), digest.hex()); }
 
-  Result<Object> find(const Digest& digest);           // opened; header read and judged
+  Result<Object> find_stored(const Digest& digest);    // opened; of a known format and the right size
+  Result<Object> find(const Digest& digest);           // and readable, with its key
   Result<Object> find_verified(const Digest& digest);  // and hashed, unless it was before
+  // All plain bytes, in order and in pieces.
+  Result<void> read_plain(const Digest& digest, const Object& object,
+                          const std::function<void(std::span<const std::byte>)>& take);
+  Result<void> check_stored(const Digest& digest, const Object& object);  // as far as that goes without a key
+  std::uint64_t plain_size_of(const std::string& path, const FileInfo& file);
   Result<void> hash_whole(const Digest& digest, const Object& object);
   Result<void> verify_once(const Digest& digest, const Object& object);
   void remember(const Digest& digest, const Object& object);
@@ -67,7 +80,8 @@ class LocalStore final : public Store {
 
   Result<void> make_object_dir(const Digest& digest);
   Result<void> renew_pin(const Digest& digest);
-  // Is this content stored, whole and protected from collections? Damaged copies are set aside and count as absent.
+  // Is this content stored, whole and protected from collections? Damaged copies are set aside and count as absent, as
+  // does one whose key is gone.
   Result<std::optional<BlobInfo>> adopt_existing(const Digest& digest);
   void doubt(const Digest& digest, bool doubtful);
 

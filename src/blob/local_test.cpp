@@ -8,6 +8,7 @@
 
 #include "base/testing/env.hpp"
 #include "blob/header_internal.hpp"
+#include "blob/seal_internal.hpp"
 
 namespace millrace::blob {
 namespace {
@@ -185,15 +186,18 @@ TEST(LocalBlobs, QuarantineKeepsEveryDamagedCopy) {
   EXPECT_EQ(names_in(t, "quarantine").size(), 6u);
 }
 
-class Keys final : public KeyRing {
+class FakeKeys final : public KeyRing {
  public:
-  KeyState state(const Id&) override { return answer; }
+  Result<KeyState> state(const Id&) override { return answer; }
+  Result<AeadKey> key(const Id&) override { return AeadKey{}; }
+  std::optional<SealingKey> fresh() override { return std::nullopt; }
+  Result<void> keep(const SealingKey&) override { return ok(); }
   KeyState answer = KeyState::absent;
 };
 
 TEST(LocalBlobs, SealedAndNewerBlobsAreRefusedAndLeftAlone) {
   TestEnv t(TestEnv::Disk::sim);
-  Keys keys;
+  FakeKeys keys;
   auto store = open(t, &keys);
   auto plain = open(t);
   const Digest digest = store->put("secret")->digest;
@@ -202,13 +206,25 @@ TEST(LocalBlobs, SealedAndNewerBlobsAreRefusedAndLeftAlone) {
     overwrite(t, object_path(t, digest),
               std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()) + "secret");
   };
-  write({.key = Id{{1}}, .plain_size = 6});
-  for (const KeyState state : {KeyState::absent, KeyState::destroyed, KeyState::held}) {
+  const Header sealed{.codec = codec_sealed, .key = Id{{1}}, .plain_size = 6};
+  {
+    Sealer sealer{AeadKey{}};
+    std::vector<std::byte> body;
+    sealer.seal(as_bytes("secret"), true, body);
+    const auto bytes = encode(sealed);
+    auto text = std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    overwrite(t, object_path(t, digest), text.append(reinterpret_cast<const char*>(body.data()), body.size()));
+  }
+  for (const KeyState state : {KeyState::absent, KeyState::destroyed, KeyState::locked, KeyState::foreign}) {
     keys.answer = state;
     EXPECT_EQ(store->open(digest).error().code, Code::failed_precondition);
     EXPECT_EQ(store->read(digest, 100).error().reason, "blob.sealed");
   }
   EXPECT_EQ(plain->read(digest, 100).error().reason, "blob.sealed");
+  keys.answer = KeyState::held;
+  EXPECT_EQ(store->read(digest, 100).value(), "secret");
+  write({.key = Id{{1}}, .plain_size = 6});
+  EXPECT_EQ(store->read(digest, 100).error().reason, "blob.format") << "a key, and nothing that is sealed";
   write({.format = 2, .plain_size = 6});
   EXPECT_EQ(store->read(digest, 100).error().reason, "blob.format");
   write({.codec = 9, .plain_size = 6});

@@ -5,6 +5,7 @@
 
 #include "base/fault.hpp"
 #include "blob/local_internal.hpp"
+#include "blob/seal_internal.hpp"
 
 namespace millrace::blob {
 
@@ -50,15 +51,32 @@ class LocalWriter final : public Writer {
   }
 
   Result<void> flush() {
-    if (!file_) TRY_VOID(begin({.plain_size = size_unfinished}));
-    TRY_VOID(file_->append(buffer_));
+    if (!file_) {
+      streamed_ = true;
+      TRY_VOID(begin(size_unfinished));
+    }
+    TRY_VOID(write_buffer(false));
     buffer_.clear();
     return ok();
   }
 
-  Result<void> begin(const Header& header) {
+  Result<void> begin(std::uint64_t plain_size) {
+    if (store_.config_.keys != nullptr) key_ = store_.config_.keys->fresh();
+    if (key_) sealer_.emplace(key_->key);
     TRY(file_, env_.fs.open_write(path_, WriteMode::create_new));
-    return file_->append(encode(header));
+    return file_->append(encode(header(plain_size)));
+  }
+
+  Header header(std::uint64_t plain_size) const {
+    if (!key_) return {.plain_size = plain_size};
+    return {.codec = codec_sealed, .key = key_->id, .plain_size = plain_size};
+  }
+
+  Result<void> write_buffer(bool last) {
+    if (!sealer_) return file_->append(buffer_);
+    sealed_.clear();
+    sealer_->seal(buffer_, last, sealed_);
+    return file_->append(sealed_);
   }
 
   Result<BlobInfo> finish(const std::optional<Digest>& expected) override {
@@ -74,16 +92,13 @@ class LocalWriter final : public Writer {
     if (stored) return *stored;
 
     const std::string to = store_.object_path(info.digest);
-    if (file_) {
-      TRY_VOID(flush());
-    } else {
-      TRY_VOID(begin({.plain_size = size_}));
-      TRY_VOID(file_->append(buffer_));
-    }
+    if (!file_) TRY_VOID(begin(size_));
+    TRY_VOID(write_buffer(true));
     TRY_VOID(env_.faults.reach("blob.write.before_sync"));
     TRY_VOID(file_->sync());
     TRY_VOID(env_.faults.reach("blob.write.after_sync"));
-    if (size_ > buffer_.size()) TRY_VOID(seal_header());
+    if (streamed_) TRY_VOID(finish_header());
+    if (key_) TRY_VOID(store_.config_.keys->keep(*key_));  // before anybody can find what only it opens
     TRY_VOID(store_.make_object_dir(info.digest));
     TRY_VOID(env_.faults.reach("blob.write.before_rename"));
     TRY_VOID(env_.fs.rename(path_, to));
@@ -99,9 +114,9 @@ class LocalWriter final : public Writer {
 
   // A streamed blob's size is known only now. Files are append-only but through a mapping; only the first page is
   // touched.
-  Result<void> seal_header() {
-    TRY(auto mapped, env_.fs.open_mapped(path_, header_bytes + size_));
-    const HeaderBytes bytes = encode({.plain_size = size_});
+  Result<void> finish_header() {
+    TRY(auto mapped, env_.fs.open_mapped(path_, stored_bytes(header(size_))));
+    const HeaderBytes bytes = encode(header(size_));
     std::memcpy(mapped->bytes().data(), bytes.data(), bytes.size());
     return mapped->sync(0, header_bytes);
   }
@@ -112,11 +127,16 @@ class LocalWriter final : public Writer {
   std::string path_;
   std::unique_ptr<WritableFile> file_;  // null while everything fits into buffer_
   std::vector<std::byte> buffer_;
+  std::optional<SealingKey> key_;  // where new blobs are sealed
+  std::optional<Sealer> sealer_;
+  std::vector<std::byte> sealed_;  // the buffer's
   Sha256 hash_;
   std::uint64_t size_ = 0;
+  bool streamed_ = false;  // the file was begun before its size was known
   bool closed_ = false;
   bool renamed_ = false;
 };
+static_assert(piece_bytes_max % seal_piece_bytes == 0);  // a full buffer is whole pieces
 
 Result<std::unique_ptr<Writer>> LocalStore::create() {
   std::string name = ids_.make().text() + ".part";
@@ -180,10 +200,16 @@ Result<std::optional<BlobInfo>> LocalStore::adopt_existing(const Digest& digest)
   if (!object) {
     // Gone meanwhile, or damaged and now in quarantine: our copy takes its place.
     if (object.error().code == Code::not_found || object.error().code == Code::data_loss) return std::nullopt;
-    return fail(object.error());
+    if (object.error().reason != "blob.sealed") return fail(object.error());
+    object = find_stored(digest);
+    if (!object) return std::nullopt;
+    TRY(const auto state, config_.keys ? config_.keys->state(object->header.key) : Result<KeyState>(KeyState::locked));
+    // Nothing opens that one any more, and here is the content: ours takes its place too.
+    if (state == KeyState::destroyed || state == KeyState::absent) return std::nullopt;
+    TRY_VOID(check_stored(digest, *object));  // who has the key finds it; we can only see that it is whole
   }
   TRY_VOID(env_.fs.sync_dir(object_dir(digest)));  // its writer may have died before doing so
-  return BlobInfo{digest, object->plain_size};
+  return BlobInfo{digest, object->header.plain_size};
 }
 
 }  // namespace millrace::blob

@@ -2,6 +2,8 @@
 #include <filesystem>
 
 #include "base/testing/env.hpp"
+#include "blob/key_table_internal.hpp"
+#include "blob/keys.hpp"
 #include "blob/local.hpp"
 #include "blob/testing/memory.hpp"
 #include "blob/testing/suite.hpp"
@@ -9,14 +11,23 @@
 namespace millrace::blob {
 namespace {
 
-template <TestEnv::Disk disk>
+enum class Sealing { off, on };
+
+template <TestEnv::Disk disk, Sealing sealing = Sealing::off>
 class LocalHarness {
  public:
   LocalHarness() { reopen(); }
   Store& store() { return *store_; }
   void reopen() {
     store_.reset();
-    store_ = open_local({t_.env.fs, clock(), t_.env.rng, t_.env.faults, t_.env.log}, {.dir = t_.path("blobs")}).value();
+    const Env env{t_.env.fs, clock(), t_.env.rng, t_.env.faults, t_.env.log};
+    LocalConfig config{.dir = t_.path("blobs")};
+    if constexpr (sealing == Sealing::on) {
+      keys_ =
+          std::make_unique<Keys>(env, KeysFile{t_.path("keys"), parse_master_key(std::string(64, 'a'), "m").value()});
+      config.keys = keys_.get();
+    }
+    store_ = open_local(env, config).value();
   }
   void pass(Duration time) {
     if constexpr (disk == TestEnv::Disk::sim) {
@@ -41,6 +52,7 @@ class LocalHarness {
   }
   TestEnv t_{disk};
   SystemClock system_clock_;
+  std::unique_ptr<Keys> keys_;
   std::unique_ptr<Store> store_;
 };
 
@@ -58,6 +70,10 @@ class MemoryHarness {
 
 INSTANTIATE_TYPED_TEST_SUITE_P(Local, StorePromises, LocalHarness<TestEnv::Disk::real>);
 INSTANTIATE_TYPED_TEST_SUITE_P(LocalSimulated, StorePromises, LocalHarness<TestEnv::Disk::sim>);
+using Sealed = LocalHarness<TestEnv::Disk::real, Sealing::on>;
+using SealedSimulated = LocalHarness<TestEnv::Disk::sim, Sealing::on>;
+INSTANTIATE_TYPED_TEST_SUITE_P(LocalSealed, StorePromises, Sealed);
+INSTANTIATE_TYPED_TEST_SUITE_P(LocalSealedSimulated, StorePromises, SealedSimulated);
 INSTANTIATE_TYPED_TEST_SUITE_P(Memory, StorePromises, MemoryHarness);
 
 }  // namespace
