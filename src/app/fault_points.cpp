@@ -16,6 +16,7 @@ std::span<const std::string_view> fault_points() {
       "app.stop.after_address",
       "app.stop.before_address",
       "backup.keep.after_manifests",
+      "backup.make.after_keys",
       "backup.make.after_manifest",
       "backup.make.after_records",
       "backup.make.before_manifest",

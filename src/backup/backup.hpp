@@ -2,11 +2,14 @@
 //   format             JSON {"format":1}: what kind of folder this is
 //   lock               locked while a process works in it
 //   blobs/             a blob store (docs/formats/blob.md): the blobs of all backups, and their files by digest
+//   keys               the keys of sealed blobs, wrapped as in the data folder: one file for all backups, never one
+//   each.
+//                      A backup adds what is new; a key that was destroyed since goes, and never comes back
 //   backups/ID.json    one backup (Manifest); it appears when everything that it names is there
 //
 // A backup is one point in time: the records as they are in one SQLite snapshot, every blob that they name, every
 // line of the prediction log that was acknowledged before the copying began. It is taken from beside: the server that
-// has the folder goes on, and never waits.
+// has the folder goes on, and never waits. Sealed blobs are copied as they are stored; no master key is needed.
 #pragma once
 
 #include <cstdint>
@@ -81,11 +84,14 @@ struct RestoreConfig {
   std::string folder;
   std::string id;        // "" the newest
   std::string data_dir;  // must not exist, or be empty
+  std::string keys;      // a keys file that may be newer than the folder's own; "" none
 };
 // Verifies first, then writes beside `data_dir` and renames: there is all of it or nothing. `settle` is given the new
-// folder before that, to make what was true of the old one's processes false.
+// folder before that, to make what was true of the old one's processes false. Its keys are those of the backup folder
+// and of `keys` together, without any that one of the two knows to be destroyed.
 //   not_found            backup.no_backup     no such id; the message lists those that are there
 //   failed_precondition  backup.not_empty     data_dir holds something
+//   failed_precondition  backup.no_keys       it has sealed blobs, and their keys are neither in the folder nor given
 Result<Manifest> restore(const RestoreConfig& config, Env& env,
                          const std::function<Result<void>(const std::string& data_dir)>& settle,
                          const Progress& progress = {});

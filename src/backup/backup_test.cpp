@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <filesystem>
 #include <thread>
 
 #include "backup/folder_internal.hpp"
@@ -10,6 +13,7 @@
 #include "base/fs.hpp"
 #include "base/testing/env.hpp"
 #include "base/testing/reason.hpp"
+#include "blob/keys.hpp"
 #include "blob/local.hpp"
 #include "meta/sqlite.hpp"
 
@@ -223,6 +227,182 @@ TEST_F(BackupTest, AManifestThatCantBeRightIsRefusedBeforeAnythingIsWritten) {
     EXPECT_TRUE(refused.error().message.contains(word)) << refused.error().message;
     EXPECT_FALSE(exists(t.env.fs, t.path("new")) || exists(t.env.fs, t.path("new.restoring")));
   }
+}
+
+// ---- sealed blobs
+
+class SealedBackup : public BackupTest {
+ protected:
+  SealedBackup() {
+    EXPECT_TRUE(write_file(t.env.fs, t.path("master"), std::string(64, '5')));
+    EXPECT_EQ(::chmod(t.path("master").c_str(), 0600), 0);
+    master = blob::read_master_key(t.env.fs, t.path("master")).value();
+    keys = std::make_unique<blob::Keys>(t.env, blob::KeysFile{data + "/keys", master});
+    blobs = blob::open_local(t.env, {.dir = data + "/blobs", .keys = keys.get()}).value();
+  }
+  void destroy(const std::string& digest) {
+    const auto key = blobs->stat_stored(*Digest::parse(digest))->key;
+    EXPECT_TRUE(keys->destroy(std::vector{key}, "asked for"));
+  }
+  // What a restored folder says of a blob: its content, or the reason why not.
+  std::string read_at(const std::string& at, const std::string& digest) {
+    blob::Keys theirs(t.env, {at + "/keys", master});
+    auto store_there = blob::open_local(t.env, {.dir = at + "/blobs", .keys = &theirs}).value();
+    auto content = store_there->read(*Digest::parse(digest), 1u << 30);
+    return content ? *content : content.error().reason;
+  }
+  std::string restored(const std::string& id, const std::string& more_keys = "") {
+    const auto at = t.path("new-" + std::to_string(++restores));
+    const auto done = restore({folder, id, at, more_keys}, t.env, nothing);
+    EXPECT_TRUE(done) << done.error().message;
+    return at;
+  }
+  std::vector<std::string> files_with(const std::string& root, const std::string& text) {
+    std::vector<std::string> found;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
+      if (entry.is_regular_file() && read_file(t.env.fs, entry.path(), 1u << 30)->contains(text))
+        found.push_back(entry.path());
+    }
+    return found;
+  }
+  std::vector<std::string> keys_files(const std::string& root) {
+    std::vector<std::string> found;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
+      if (entry.path().filename().string().starts_with("keys") && entry.path().extension() != ".lock")
+        found.push_back(entry.path());
+    }
+    return found;
+  }
+
+  const std::string planted = "PLANTED-0c9b11 lives in Rye Lane";
+  std::optional<blob::MasterKey> master;
+  std::unique_ptr<blob::Keys> keys;
+  int restores = 0;
+};
+
+TEST_F(SealedBackup, ABackupMadeBeforeAnErasureDoesNotBringThePersonBack) {
+  const auto person = add("person", "rows of " + planted), others = add("others", "rows of somebody else");
+  const auto first = make_one();
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_EQ(read_at(restored(first->manifest.id), person), "rows of " + planted) << "until then it does";
+  const auto wrapped = read_file(t.env.fs, data + "/keys").value();
+  destroy(person);
+  ASSERT_TRUE(make_one());
+  const auto at = restored(first->manifest.id);
+  EXPECT_EQ(read_at(at, person), "blob.sealed");
+  EXPECT_EQ(read_at(at, others), "rows of somebody else");
+  EXPECT_TRUE(blob::open_local(t.env, {at + "/blobs"}).value()->verify_stored(*Digest::parse(person))) << "no damage";
+  EXPECT_TRUE(files_with(at, planted).empty());
+  EXPECT_TRUE(files_with(folder, planted).empty());
+  // Neither folder has what would open it, and there is no second file of keys.
+  EXPECT_EQ(keys_files(folder), std::vector{folder + "/keys"});
+  EXPECT_EQ(keys_files(at), std::vector{at + "/keys"});
+  for (std::size_t slot = 128; slot < wrapped.size(); slot += 128) {
+    const auto secret = wrapped.substr(slot + 52, 48);
+    const bool gone = files_with(folder, secret).empty() && files_with(at, secret).empty();
+    const bool of_the_person =
+        blobs->stat_stored(*Digest::parse(person))->key.hex() ==
+        Id{[&] {
+          std::array<std::uint8_t, 16> id{};
+          std::copy_n(wrapped.begin() + static_cast<std::ptrdiff_t>(slot) + 8, id.size(), id.begin());
+          return id;
+        }()}
+            .hex();
+    EXPECT_EQ(gone, of_the_person);
+  }
+}
+
+TEST_F(SealedBackup, WhatWasDestroyedStaysSoWhateverIsBackedUpAfterIt) {
+  const auto person = add("person", planted);
+  const auto first = make_one();
+  ASSERT_TRUE(first);
+  const auto older = restored(first->manifest.id);  // a data folder that does not know of the erasure
+  destroy(person);
+  add("later", "written after that");
+  ASSERT_TRUE(make_one());
+  const auto keys_before = read_file(t.env.fs, folder + "/keys").value();
+  t.clock.advance(std::chrono::seconds(1));
+  const auto third = make({older, folder, "test 1"}, t.env);
+  ASSERT_TRUE(third) << third.error().message;
+  EXPECT_EQ(read_file(t.env.fs, folder + "/keys").value(), keys_before) << "neither shrinks nor brings back";
+  EXPECT_EQ(read_at(restored(third->manifest.id), person), "blob.sealed");
+}
+
+TEST_F(SealedBackup, AnErasureReachesTheBackupsAlsoWhenNothingElseCanBeCopied) {
+  const auto person = add("person", planted), other = add("other", "to be damaged");
+  const auto first = make_one();
+  ASSERT_TRUE(first);
+  destroy(person);
+  const auto broken = add("broken", "also");
+  const auto path = data + "/blobs/objects/" + broken.substr(0, 2) + "/" + broken;
+  auto bytes = *read_file(t.env.fs, path);
+  bytes.back() ^= 1;
+  ASSERT_TRUE(write_file(t.env.fs, path, bytes));
+  EXPECT_EQ(reason_of(make_one()), "backup.damaged");
+  EXPECT_EQ(read_at(restored(first->manifest.id), person), "blob.sealed");
+}
+
+TEST_F(SealedBackup, ANewerKeysFileCanBeGiven) {
+  const auto person = add("person", planted), other = add("other", "stays");
+  ASSERT_TRUE(make_one());
+  destroy(person);  // and no backup since
+  EXPECT_EQ(read_at(restored(""), person), planted);
+  const auto at = restored("", data + "/keys");
+  EXPECT_EQ(read_at(at, person), "blob.sealed");
+  EXPECT_EQ(read_at(at, other), "stays");
+  EXPECT_EQ(reason_of(restore({folder, "", t.path("no"), t.path("nothing")}, t.env, nothing)), "backup.no_keys");
+}
+
+TEST_F(SealedBackup, WithoutItsKeysItIsRefusedWithTheWayOut) {
+  const auto digest = add("one", "content");
+  ASSERT_TRUE(make_one());
+  const auto whole = read_file(t.env.fs, folder + "/keys").value();
+  auto flipped = whole;
+  flipped[1] ^= 1;
+  ASSERT_TRUE(write_file(t.env.fs, folder + "/keys", flipped));
+  EXPECT_EQ(reason_of(restore({folder, "", t.path("new")}, t.env, nothing)), "backup.damaged");
+  ASSERT_TRUE(t.env.fs.remove(folder + "/keys"));
+  EXPECT_EQ(reason_of(restore({folder, "", t.path("new")}, t.env, nothing)), "backup.no_keys");
+  EXPECT_FALSE(exists(t.env.fs, t.path("new")));
+  EXPECT_EQ(read_at(restored("", data + "/keys"), digest), "content");
+  ASSERT_TRUE(make_one()) << "the next backup brings them back";
+  EXPECT_EQ(read_at(restored(""), digest), "content");
+}
+
+TEST_F(SealedBackup, NoKeyIsNeededToCopyAndNothingIsCopiedTwice) {
+  for (int n = 0; n < 20; ++n) add("row " + std::to_string(n), std::string(100'000, static_cast<char>('a' + n)));
+  keys.reset();
+  blobs.reset();  // nobody here has the master key
+  const auto first = make_one();
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_EQ(first->new_blobs, 20);
+  EXPECT_EQ(first->manifest.blob_bytes, 2'000'000) << "plain bytes";
+  const auto second = make_one();
+  ASSERT_TRUE(second);
+  EXPECT_EQ(second->new_blobs, 0);
+  EXPECT_LT(second->new_bytes * 100, first->new_bytes);
+}
+
+TEST_F(SealedBackup, ContentThatWasErasedAndIsWrittenAgainIsInTheNextBackup) {
+  const auto digest = add("one", "same content");
+  ASSERT_TRUE(make_one());
+  destroy(digest);
+  ASSERT_TRUE(blobs->put("same content"));
+  ASSERT_TRUE(make_one());
+  EXPECT_EQ(read_at(restored(""), digest), "same content");
+}
+
+TEST_F(SealedBackup, WhatWasCopiedInPlainIsSealedOnceItIsSealedHere) {
+  blobs = blob::open_local(t.env, {data + "/blobs"}).value();
+  const auto digest = add("one", planted);
+  ASSERT_TRUE(make_one());
+  EXPECT_FALSE(files_with(folder, planted).empty());
+  ASSERT_TRUE(blobs->remove(*Digest::parse(digest)));
+  blobs = blob::open_local(t.env, {.dir = data + "/blobs", .keys = keys.get()}).value();
+  ASSERT_TRUE(blobs->put(planted));
+  ASSERT_TRUE(make_one());
+  EXPECT_TRUE(files_with(folder, planted).empty());
+  EXPECT_EQ(read_at(restored(""), digest), planted);
 }
 
 // Somebody appends to it between any two looks.

@@ -114,18 +114,8 @@ Result<blob::BlobInfo> put_file(const ReadableFile& file, std::uint64_t bytes, b
 }
 
 Result<void> copy_blob(blob::Store& from, blob::Store& to, const Digest& digest, Meter& meter) {
-  TRY(const auto file, from.open(digest));
-  TRY(auto writer, to.create());
-  std::vector<std::byte> piece(blob::piece_bytes_max);
-  for (std::uint64_t at = 0; at < file->size();) {
-    TRY(const auto got, file->read(at, piece));
-    if (got == 0) break;
-    TRY_VOID(writer->append(std::span<const std::byte>(piece).first(got)));
-    TRY_VOID(meter.add(got));
-    at += got;
-  }
-  TRY_VOID(writer->commit_as(digest));
-  return {};
+  TRY(const auto file, from.open_stored(digest));
+  return to.put_stored(digest, *file, [&](std::uint64_t bytes) { return meter.add(bytes); });
 }
 
 Result<std::vector<Manifest>> list(const std::string& folder, Env& env) {

@@ -39,7 +39,7 @@ class Meter {
   Told told_;
 };
 
-// Copies a blob from one store into another in pieces; it was verified on both sides.
+// Copies a blob as it is stored, sealed or not, from one store into another; it was verified on both sides.
 Result<void> copy_blob(blob::Store& from, blob::Store& to, const Digest& digest, Meter& meter);
 
 // How much of a file there is to keep. It may be growing: `used` counts within `bytes`, and nothing after it.

@@ -5,6 +5,8 @@
 //   3. The log again: the same files have grown, and new ones came.
 //   4. Events: those that the records do not hold any more are in the queue by now; positions before what they count.
 //   5. Blobs. What the records name was durable before, and no collection runs meanwhile.
+//   6. Keys of sealed blobs: each was durable before its blob had a name. Before all else too: what was destroyed since
+//   the last backup is destroyed in the backups even if nothing else can be copied.
 #include <algorithm>
 #include <format>
 #include <map>
@@ -13,6 +15,7 @@
 #include "backup/folder_internal.hpp"
 #include "base/fault.hpp"
 #include "base/fs.hpp"
+#include "blob/keys.hpp"
 #include "blob/local.hpp"
 #include "meta/sqlite.hpp"
 
@@ -37,7 +40,11 @@ Result<void> files_below(Fs& fs, const std::string& root, const std::string& pat
 class Copying {
  public:
   Copying(const BackupConfig& config, Env& env, const Progress& progress)
-      : config_(config), env_(env), progress_(progress) {}
+      : config_(config),
+        env_(env),
+        progress_(progress),
+        source_keys_(env, {join_path(config.data_dir, blob::keys_name), std::nullopt}),
+        keys_(env, {join_path(config.folder, blob::keys_name), std::nullopt}) {}
 
   Result<BackupReport> run() {
     if (!exists(env_.fs, join_path(config_.data_dir, "format"))) {
@@ -46,8 +53,9 @@ class Copying {
     }
     TRY_VOID(make_folder(config_.folder, env_));
     TRY(const auto lock, hold());
-    TRY(source_, blob::open_local(env_, {join_path(config_.data_dir, "blobs")}));
-    TRY(target_, blob::open_local(env_, {join_path(config_.folder, "blobs")}));
+    TRY(source_, blob::open_local(env_, {.dir = join_path(config_.data_dir, "blobs"), .keys = &source_keys_}));
+    TRY(target_, blob::open_local(env_, {.dir = join_path(config_.folder, "blobs"), .keys = &keys_}));
+    TRY_VOID(copy_keys());
     TRY(const auto no_collection, source_->hold_garbage());
     TRY(const auto bytes_before, stored_bytes());
     TRY(auto before, list(config_.folder, env_));
@@ -69,6 +77,7 @@ class Copying {
     TRY_VOID(copy_files("runs"));
     TRY_VOID(copy_file("format"));
     TRY_VOID(copy_blobs());
+    TRY_VOID(copy_keys());
     for (auto& [path, file] : files_) manifest.files.push_back(std::move(file));
     TRY_VOID(env_.faults.reach("backup.make.before_manifest"));
     const auto path = join_path(config_.folder, "backups/" + manifest.id + ".json");
@@ -132,6 +141,23 @@ class Copying {
     return env_.fs.remove_all(path);
   }
 
+  Result<void> copy_keys() {
+    TRY(const auto changed, keys_.take_from(join_path(config_.data_dir, blob::keys_name)));
+    return changed ? env_.faults.reach("backup.make.after_keys") : ok();
+  }
+
+  // Is the blob in the backup folder as it should be? Stored under another key, the data folder's counts: it was erased
+  // there, or written again after that. Only what can't be opened any more is not worth taking.
+  Result<bool> is_there(const BlobLine& line) {
+    const auto there = target_->stat_stored(line.digest);
+    if (!there || there->info.size != line.bytes) return false;
+    TRY(const auto here, source_->stat_stored(line.digest));
+    if (there->key == here.key) return true;
+    if (here.key == Id{}) return false;
+    TRY(const auto state, keys_.state(here.key));
+    return state == blob::KeyState::destroyed;
+  }
+
   Result<void> copy_blobs() {
     std::vector<BlobLine> lines;
     TRY_VOID(source_->each([&](const blob::BlobInfo& blob) -> Result<void> {
@@ -144,8 +170,9 @@ class Copying {
     std::int64_t missing_bytes = 0;
     for (const auto& line : lines) {
       manifest.blob_bytes += static_cast<std::int64_t>(line.bytes);
-      const auto there = target_->stat(line.digest);
-      if (there && there->size == line.bytes) continue;
+      auto there = is_there(line);
+      if (!there && there.error().code != Code::data_loss) return fail(there.error());
+      if (there && *there) continue;  // what is damaged here is told below
       missing.push_back(line);
       missing_bytes += static_cast<std::int64_t>(line.bytes);
     }
@@ -197,6 +224,7 @@ class Copying {
   const BackupConfig& config_;
   Env& env_;
   const Progress& progress_;
+  blob::Keys source_keys_, keys_;
   std::unique_ptr<blob::Store> source_, target_;
   std::map<std::string, File> files_;
   BackupReport report_;

@@ -4,6 +4,7 @@
 #include "backup/folder_internal.hpp"
 #include "base/fault.hpp"
 #include "base/fs.hpp"
+#include "blob/keys.hpp"
 #include "blob/local.hpp"
 
 namespace millrace::backup {
@@ -40,7 +41,7 @@ Result<void> verify_in(const Manifest& manifest, blob::Store& store, const Progr
   int count = 0;
   auto look = [&](const std::string& what, const std::string& hex) {
     auto digest = Digest::parse(hex);
-    auto verified = digest ? store.verify(*digest) : Result<blob::BlobInfo>(fail(digest.error()));
+    auto verified = digest ? store.verify_stored(*digest) : Result<blob::StoredBlob>(fail(digest.error()));
     if (verified) return;
     constexpr int named_max = 10;
     if (++count <= named_max) damaged += "\n  " + what + ": " + verified.error().message;
@@ -103,6 +104,44 @@ Result<void> write_file_back(const File& file, blob::Store& store, const std::st
   return env.fs.sync_dir(parent_path(path));
 }
 
+// Sealed blobs are of no use without their keys: said before anything is written. Which of them are destroyed, or were
+// lost before the backup, is another matter.
+Result<void> check_keys(const RestoreConfig& config, const Manifest& manifest, blob::Store& store, Env& env) {
+  if (!config.keys.empty()) {
+    TRY(const auto given, blob::Keys(env, {config.keys, std::nullopt}).look());
+    if (!given.there) return fail(Code::not_found, "backup.no_keys", "there is no keys file " + config.keys);
+    return {};
+  }
+  const auto path = join_path(config.folder, blob::keys_name);
+  TRY(const auto kept, blob::Keys(env, {path, std::nullopt}).look());
+  if (!kept.problem.empty()) {
+    return fail(Code::data_loss, "backup.damaged",
+                path + " holds the keys of sealed blobs, and " + kept.problem +
+                    "; name another one besides: --keys FILE (the file `keys` of the data folder, or of another backup "
+                    "folder); what is whole in this one counts too");
+  }
+  if (kept.there) return {};
+  const auto lines = lines_of(manifest, store);
+  if (!lines) return {};  // told with the rest
+  for (const auto& line : *lines) {
+    const auto stored = store.stat_stored(line.digest);
+    if (!stored || stored->key == Id{}) continue;  // what is wrong with it is told with the rest
+    return fail(Code::failed_precondition, "backup.no_keys",
+                "the backup has sealed blobs, and their keys should be in " + path +
+                    ", which is missing; bring it back, or name another one: --keys FILE (the file `keys` of the data "
+                    "folder, or of another backup folder)");
+  }
+  return {};
+}
+
+Result<void> write_keys(const RestoreConfig& config, const std::string& made, Env& env) {
+  blob::Keys keys(env, {join_path(made, blob::keys_name), std::nullopt});
+  // The second is merged into the first: what either knows to be destroyed is.
+  TRY_VOID(keys.take_from(join_path(config.folder, blob::keys_name)));
+  if (!config.keys.empty()) TRY_VOID(keys.take_from(config.keys));
+  return env.fs.remove_all(join_path(made, std::string(blob::keys_name) + ".lock"));
+}
+
 Result<Manifest> choose(const RestoreConfig& config, Env& env) {
   TRY(auto all, list(config.folder, env));
   std::string names;
@@ -132,6 +171,7 @@ Result<Manifest> restore(const RestoreConfig& config, Env& env,
                 config.data_dir + " holds something; restore into a folder that is empty or not there: --data-dir");
   }
   TRY(const auto store, blob::open_local(env, {join_path(config.folder, "blobs")}));
+  TRY_VOID(check_keys(config, manifest, *store, env));
   TRY_VOID(verify_in(manifest, *store, progress));
 
   const auto made = config.data_dir + ".restoring";
@@ -143,6 +183,7 @@ Result<Manifest> restore(const RestoreConfig& config, Env& env,
     TRY(const auto to, blob::open_local(env, {join_path(made, "blobs")}));
     TRY(const auto lines, lines_of(manifest, *store));
     for (const auto& line : lines) TRY_VOID(copy_blob(*store, *to, line.digest, blobs));
+    TRY_VOID(write_keys(config, made, env));
     TRY_VOID(env.faults.reach("backup.restore.before_settle"));
     return settle(made);
   };

@@ -11,6 +11,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "base/aead.hpp"
 #include "base/env.hpp"
@@ -19,6 +20,8 @@
 #include "blob/blob.hpp"
 
 namespace millrace::blob {
+
+inline constexpr std::string_view keys_name = "keys";  // in a data folder, and in a backup folder
 
 // Tells one master key from another without telling it.
 using MasterMark = std::array<std::uint8_t, 8>;
