@@ -113,7 +113,7 @@ Result<cli::Output> restore(const cli::RestoreOptions& options, Env& env) {
     return {};
   };
   TRY(const auto manifest,
-      backup::restore({options.folder, options.id, options.data_dir}, env, settled, told(options.tell)));
+      backup::restore({options.folder, options.id, options.data_dir, options.keys}, env, settled, told(options.tell)));
   if (options.json) return cli::Output{json::render(manifest) + "\n"};
   auto text = "restored " + text_of(manifest) + "into     " + options.data_dir + "\n";
   if (!project.empty() && !exists(env.fs, options.project_file)) {

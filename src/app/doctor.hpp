@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "base/env.hpp"
 #include "base/result.hpp"
 #include "blob/blob.hpp"
+#include "blob/keys.hpp"
 #include "cli/cli.hpp"
 
 namespace millrace::app {
@@ -28,6 +30,7 @@ enum class Act {
   fetch_segment,    // a log segment as a backup has it
   forget_segment,   // the lines of a log segment are recorded as lost
   fetch_blob,       // a blob from a backup
+  mend_keys,        // the keys of sealed blobs: what is whole, and what a backup has of those that are needed
   give_up,          // a blob is recorded as lost (only when asked for by name)
 };
 
@@ -46,6 +49,7 @@ struct Planned {  // a finding, and what --mend needs to know
   Act act = Act::none;
   std::string digest;
   std::uint64_t number = 0;
+  std::set<Id> keys;  // that are needed and not here
 };
 
 // A backup folder that files may be taken from.
@@ -53,6 +57,7 @@ struct Source {
   std::string folder;
   backup::Manifest manifest;  // the newest
   std::unique_ptr<blob::Store> blobs;
+  std::unique_ptr<blob::Keys> keys;
   std::string option;  // " --from FOLDER" where doctor has to be told
 };
 

@@ -38,7 +38,7 @@ constexpr std::string_view line_loss = "lines that are gone can't be joined with
 class Looking {
  public:
   Looking(const cli::DoctorOptions& options, const Source* source, Env& env)
-      : options_(options), source_(source), env_(env), dir_(options.data_dir) {}
+      : options_(options), source_(source), env_(env), dir_(options.data_dir), keys_(env, {in("keys"), std::nullopt}) {}
 
   Result<Look> run() {
     look_.alone = alone();
@@ -47,11 +47,12 @@ class Looking {
     TRY_VOID(records());
     TRY_VOID(events());
     TRY_VOID(token());
-    TRY(blobs_, blob::open_local(env_, {in("blobs")}));
+    TRY(blobs_, blob::open_local(env_, {.dir = in("blobs"), .keys = &keys_}));
     TRY(const auto no_collection, patient([&] { return blobs_->hold_garbage(); }));
     TRY(const auto segments_before, serve::list_segments(env_.fs, in("log")));
     if (readable_) TRY_VOID(snapshot());
     TRY_VOID(blobs());
+    TRY_VOID(keys());
     TRY_VOID(segments(segments_before));
     return std::move(look_);
   }
@@ -326,7 +327,7 @@ class Looking {
         finding.needed_by = blob.of + ": runs show and runs repeat read it";
         break;
     }
-    if (source_ && source_->blobs->stat(blob.digest)) {
+    if (in_source(blob.digest)) {
       out.act = Act::fetch_blob;
       finding.lost = "nothing: the backup in " + source_->folder + " has it";
     } else if (!blob.again.empty()) {
@@ -348,6 +349,54 @@ class Looking {
     return out;
   }
 
+  // Also one that an erasure made unreadable since, but not one whose key the backup lacks too.
+  bool in_source(const Digest& digest) {
+    if (!source_) return false;
+    const auto there = source_->blobs->stat_stored(digest);
+    if (!there || there->key == Id{}) return there.has_value();
+    const auto state = source_->keys->state(there->key);
+    return state && *state != blob::KeyState::absent;
+  }
+
+  // Sealed blobs are looked at as they are stored: no master key is needed. One whose key was destroyed is whole; it was
+  // meant to be gone. One whose key is missing is none.
+  Result<bool> has_its_key(const blob::StoredBlob& blob) {
+    if (blob.key == Id{}) return true;
+    TRY(const auto state, keys_.state(blob.key));
+    if (state != blob::KeyState::absent) return true;
+    problems_[blob.info.digest] = std::format("it is sealed with key {}, which `keys` does not hold{}", blob.key.text(),
+                                              source_ ? ", and the backup does not either"
+                                                      : "; a backup folder has keys: --from FOLDER");
+    if (!source_) return false;
+    TRY(const auto there, source_->keys->state(blob.key));
+    if (there == blob::KeyState::absent) return false;
+    keys_lacking_.insert(blob.key);
+    return true;  // with its key it comes back; no finding of its own
+  }
+
+  Result<void> keys() {
+    look_.checked.emplace_back("keys of sealed blobs");
+    TRY(const auto seen, keys_.look());
+    if (seen.problem.empty() && keys_lacking_.empty()) return {};
+    auto problem = seen.there ? seen.problem : "it is missing";
+    if (!keys_lacking_.empty()) {
+      problem += std::format("{}{} sealed blob{} lack{} the key", problem.empty() ? "" : "; ", keys_lacking_.size(),
+                             keys_lacking_.size() == 1 ? "" : "s", keys_lacking_.size() == 1 ? "s" : "");
+    }
+    add({.finding = {.file = "keys",
+                     .what = "keys of sealed blobs",
+                     .needed_by = "every sealed blob, which nothing else opens",
+                     .problem = problem,
+                     .lost = keys_lacking_.empty()
+                                 ? "nothing: no blob needs what can't be read"
+                                 : std::format("nothing: the backup has the keys. What was erased since {} has to be "
+                                               "erased again",
+                                               source_->manifest.made.substr(0, 19))},
+         .act = Act::mend_keys,
+         .keys = keys_lacking_});
+    return {};
+  }
+
   Result<void> blobs() {
     look_.checked.emplace_back("blobs: every digest matches");
     std::map<Digest, const loop::BlobReference*> uses;
@@ -356,9 +405,10 @@ class Looking {
     TRY(const auto list, blobs_->list());
     for (const auto& one : list) {
       ++look_.blobs;
-      const auto verified = blobs_->verify(one.digest);
+      const auto verified = blobs_->verify_stored(one.digest);
       if (verified) {
-        whole.insert(one.digest);
+        TRY(const auto has_key, has_its_key(*verified));
+        if (has_key) whole.insert(one.digest);
         continue;
       }
       if (verified.error().code != Code::data_loss) return fail(verified.error());
@@ -377,9 +427,9 @@ class Looking {
     for (const auto& reference : references_) {
       if (whole.contains(reference.digest) || lost_.contains(reference.digest.hex())) continue;
       // Written, or taken back from the trash, since the list was made.
-      const auto there = blobs_->verify(reference.digest);
-      if (there) continue;
+      const auto there = blobs_->verify_stored(reference.digest);
       const auto problem = problems_.find(reference.digest);
+      if (there && problem == problems_.end()) continue;
       add(planned_for(reference, problem == problems_.end() ? there.error().message : problem->second));
     }
     return {};
@@ -487,6 +537,8 @@ class Looking {
   bool readable_ = true;
   bool log_damaged_ = false;
   queue::Check events_;
+  blob::Keys keys_;
+  std::set<Id> keys_lacking_;  // of blobs here, and known to the backup
   std::unique_ptr<blob::Store> blobs_;
   std::vector<loop::BlobReference> references_;
   std::vector<serve::PredictionLog::Made> noted_;

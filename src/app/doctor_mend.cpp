@@ -38,7 +38,7 @@ class Mending {
 
   Result<std::vector<std::string>> run(const Look& look) {
     // The folder first, then the records, then what needs them.
-    for (const auto act : {Act::write_format, Act::copy_records, Act::read_log}) {
+    for (const auto act : {Act::write_format, Act::copy_records, Act::read_log, Act::mend_keys}) {
       for (const auto& planned : look.findings) {
         if (planned.act == act) TRY_VOID(mend(planned));
       }
@@ -104,6 +104,12 @@ class Mending {
       case Act::fetch_blob:
         TRY_VOID(fetch_blob(planned.digest));
         return say(planned, "taken from the backup in " + source_->folder), Result<void>();
+      case Act::mend_keys:
+        TRY_VOID(copy_aside("keys"));
+        TRY_VOID(mend_keys(planned.keys));
+        return say(planned, planned.keys.empty() ? "what is whole of it was written anew"
+                                                 : "keys were taken from the backup in " + source_->folder),
+               Result<void>();
       case Act::give_up:
         TRY_VOID(give_up(planned.digest));
         return say(planned, "its loss is recorded"), Result<void>();
@@ -166,20 +172,25 @@ class Mending {
     return write_file(env_.fs, in(file), bytes);
   }
 
+  // Of the backup's keys only those that are needed: another one may be of what was erased since.
+  Result<void> mend_keys(const std::set<Id>& needed) {
+    blob::Keys keys(env_, {in("keys"), std::nullopt});
+    if (source_) TRY_VOID(keys.take_from(join_path(source_->folder, blob::keys_name), &needed));
+    return keys.write_anew();
+  }
+
+  // As it is stored there, and with its key where that is not here.
   Result<void> fetch_blob(const std::string& hex) {
     TRY(const auto digest, Digest::parse(hex));
     TRY(const auto blobs, blob::open_local(env_, {in("blobs")}));
-    TRY(const auto from, source_->blobs->open(digest));
-    TRY(auto writer, blobs->create());
-    std::vector<std::byte> piece(blob::piece_bytes_max);
-    for (std::uint64_t at = 0; at < from->size();) {
-      TRY(const auto got, from->read(at, piece));
-      if (got == 0) break;
-      TRY_VOID(writer->append(std::span<const std::byte>(piece).first(got)));
-      at += got;
+    TRY(const auto stored, source_->blobs->stat_stored(digest));
+    if (stored.key != Id{}) {
+      blob::Keys keys(env_, {in("keys"), std::nullopt});
+      const std::set<Id> its = {stored.key};
+      TRY_VOID(keys.take_from(join_path(source_->folder, blob::keys_name), &its));
     }
-    TRY_VOID(writer->commit_as(digest));
-    return {};
+    TRY(const auto from, source_->blobs->open_stored(digest));
+    return blobs->put_stored(digest, *from, [](std::uint64_t) { return Result<void>(); });
   }
 
   Result<void> give_up(const std::string& hex) {

@@ -5,6 +5,7 @@
 #include <format>
 #include <new>
 
+#include "app/sealing.hpp"
 #include "app/test_time.hpp"
 #include "base/env.hpp"
 #include "base/fault.hpp"
@@ -88,7 +89,10 @@ int main(int argc, char** argv) {
   // Room to say that the disk is full.
   if (auto kept = write_file(fs, reserve, std::string(16'384, ' ')); !kept) return failed(kept.error());
   if (auto fault = env.faults.reach("app.job.after_reserve"); !fault) return failed(fault.error());
-  auto blobs = blob::open_local(env, {join_path(spec->data_dir, "blobs")});
+  auto keys = app::open_keys(spec->data_dir, app::master_key_from_environment(), env);
+  if (!keys) return failed(keys.error());
+  ::unsetenv(app::master_key_variable);  // no business of what the job starts
+  auto blobs = blob::open_local(env, {.dir = join_path(spec->data_dir, "blobs"), .keys = keys->get()});
   if (!blobs) return failed(blobs.error());
   auto progress = fs.open_write(join_path(spec->scratch_dir, "progress.jsonl"), WriteMode::append);
   if (!progress) return failed(progress.error());

@@ -6,6 +6,7 @@
 
 #include "api/native/routes.hpp"
 #include "app/page.hpp"
+#include "app/sealing.hpp"
 #include "base/executor.hpp"
 #include "base/fault.hpp"
 #include "base/log.hpp"
@@ -36,6 +37,7 @@ struct Server::Impl {
   Metrics metrics;
   SystemProcesses processes;
   std::unique_ptr<meta::Store> store;
+  std::unique_ptr<blob::Keys> keys;
   std::unique_ptr<blob::Store> blobs;
   std::unique_ptr<queue::Queue> queue;
   std::unique_ptr<flow::Relay> relay;
@@ -69,7 +71,8 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
       meta::open_sqlite(
           env, {.folder = config.data_dir, .program = "millrace " + config.version, .reserve_bytes = reserve_bytes},
           impl->writer, migrations));
-  TRY(impl->blobs, blob::open_local(env, {paths.blob_dir()}));
+  TRY(impl->keys, open_keys(config.data_dir, config.master_key, env));
+  TRY(impl->blobs, blob::open_local(env, {.dir = paths.blob_dir(), .keys = impl->keys.get()}));
   TRY(impl->queue, queue::open_local(env, {join_path(config.data_dir, "queue")}));
   impl->relay = std::make_unique<flow::Relay>(env, *impl->store, *impl->queue, impl->relay_thread);
   impl->jobs = std::make_unique<flow::Jobs>(env, *impl->store);
@@ -91,6 +94,7 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
   worker.scratch_dir = paths.scratch_dir();
   worker.output_dir = paths.output_dir();
   worker.program = self_program("millrace-job");
+  worker.environment[master_key_variable] = config.master_key;
   // A question takes far less than its share, so that some is left for the server and for everybody else.
   const auto memory = machine_memory_bytes();
   worker.slots = {{loop::slow_kinds(), train::share_of_memory(memory, 3)},
@@ -115,6 +119,19 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
   TRY_VOID(env.fs.remove_all(paths.scratch_dir()));
   TRY_VOID(env.faults.reach("app.start.after_scratch"));
   return std::unique_ptr<Server>(new Server(std::move(impl)));
+}
+
+Result<std::string> Server::sealing() {
+  TRY(const auto seen, impl_->keys->look());
+  if (!seen.problem.empty())
+    impl_->env.log.error("blob_keys_damaged", {{"path", impl_->config.data_dir + "/keys"}, {"why", seen.problem}});
+  if (!impl_->config.master_key.empty())
+    return std::format("sealing   new blobs; master key {}\n", impl_->config.master_key);
+  if (seen.held == 0) return std::string();
+  impl_->env.log.warn("blobs_sealed_without_master_key", {{"keys", seen.held}});
+  return std::format("sealed    {} blobs are, and no master key is named: what needs them fails until the profile has "
+                     "seal = \"file:...\"; the rest goes on\n",
+                     seen.held);
 }
 
 Result<std::string> Server::apply(const std::string& text, const std::string& profile) {

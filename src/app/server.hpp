@@ -22,6 +22,7 @@ struct ServerConfig {
   std::string http_limits;           // as net::set_limits() reads them
   std::uint64_t files_open_max = 0;  // of this process; 0: not known
   int cores = 1;
+  std::string master_key;  // its path; empty: nothing is sealed, and what is sealed can't be read
   bool worker = true;  // false: jobs wait for workers of other processes
 };
 
@@ -33,6 +34,8 @@ class Server {
 
   // Takes the project file where it changed; what it causes is done once start() ran.
   Result<std::string> apply(const std::string& project_text, const std::string& profile);
+  // A line about sealing: that it is on, or that there are sealed blobs without their master key; empty else.
+  Result<std::string> sealing();
   // Listens, loads models, begins to work. The address is then also in DATA_DIR/address.
   Result<std::string> start();
   // Set by a shutdown request; the owner then calls stop().

@@ -10,6 +10,7 @@
 
 #include "app/local_commands.hpp"
 #include "app/once_free.hpp"
+#include "app/sealing.hpp"
 #include "app/server.hpp"
 #include "base/fs.hpp"
 #include "base/ids.hpp"
@@ -141,6 +142,11 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
   TRY_VOID(env.fs.make_dirs(config.data_dir));
   config.data_dir = absolute(config.data_dir);
   config.project_dir = absolute(config.project_dir);
+  config.master_key = project.profile.master_key();
+  if (!config.master_key.empty() && !config.master_key.starts_with('/'))
+    config.master_key = join_path(config.project_dir, config.master_key);
+  if (config.master_key.empty()) config.master_key = master_key_from_environment();
+  if (!config.master_key.empty()) config.master_key = absolute(config.master_key);
   config.host = listen.host;
   config.port = listen.port;
   config.hosts = project.profile.hosts;
@@ -155,6 +161,8 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
     TRY(auto server, once_free(config.data_dir, env, [&] { return Server::open(config, server_env); }));
     TRY(auto changes, server->apply(text, options.profile));
     say(changes);
+    TRY(const auto sealing, server->sealing());
+    say(sealing);
     TRY(auto url, server->start());
     // Commands look for .millrace here and in the folders above.
     bool found_by_itself = absolute(".millrace") == config.data_dir;

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "app/local_commands.hpp"
+#include "app/sealing.hpp"
 #include "base/fs.hpp"
 #include "base/process.hpp"
 #include "cli/client.hpp"
@@ -27,6 +28,14 @@ Result<cli::Output> worker(const std::string& server, const std::string& data_di
     return value ? std::optional<std::string>(value) : std::nullopt;
   };
   TRY(auto address, cli::find_server(env.fs, environment, ".", server, data_dir));
+  const auto master_key = master_key_from_environment();
+  TRY(const auto keys, open_keys(data_dir, master_key, env));
+  TRY(const auto seen, keys->look());
+  if (master_key.empty() && seen.held > 0) {
+    return fail(Code::failed_precondition, "cli.no_master_key",
+                std::format("the blobs of {} are sealed; name the file of their master key: {}=FILE millrace worker ...",
+                            data_dir, master_key_variable));
+  }
   remote::RemoteJobSource source(env, address.url, address.token);
   SystemProcesses processes(env.clock);
   train::Worker::Config config;
@@ -35,6 +44,7 @@ Result<cli::Output> worker(const std::string& server, const std::string& data_di
   config.scratch_dir = join_path(config.data_dir, "scratch-" + config.name);
   config.output_dir = join_path(config.data_dir, "runs");
   config.program = self_program("millrace-job");
+  if (!master_key.empty()) config.environment[master_key_variable] = absolute(master_key);
   auto kinds = loop::quick_kinds();
   for (const auto& some : {loop::slow_kinds(), loop::asked_kinds()})
     kinds.insert(kinds.end(), some.begin(), some.end());

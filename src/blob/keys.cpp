@@ -219,11 +219,14 @@ Result<void> Keys::destroy(std::span<const Id> ids, const std::string& cause) {
   return ok();
 }
 
-Result<bool> Keys::take_from(const std::string& other) {
+Result<bool> Keys::take_from(const std::string& other, const std::set<Id>* only) {
   auto text = read_file(env_.fs, other, keys_bytes_max);
   if (!text && text.error().code == Code::not_found) return false;
   if (!text) return fail(text.error());
-  TRY(const auto read, decode_keys(*text));
+  TRY(auto read, decode_keys(*text));
+  std::erase_if(read.table.records, [&](const auto& one) {
+    return only != nullptr && std::holds_alternative<WrappedKey>(one.second) && !only->contains(one.first);
+  });
   std::lock_guard lock(mutex_);
   TRY(const auto among_processes, lock_file());
   TRY_VOID(refresh());

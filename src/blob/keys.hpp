@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -67,9 +68,9 @@ class Keys final : public KeyRing {
   // Destroys keys, also such as are not here yet: the file is written anew without them, durably. `cause` is recorded
   // with the moment. Those that were destroyed before stay as they are.
   Result<void> destroy(std::span<const Id> ids, const std::string& cause);
-  // Adds what is in another such file. Destroyed stays destroyed, and nothing goes. Whether anything changed. `other`
-  // missing: nothing to add.
-  Result<bool> take_from(const std::string& other);
+  // Adds what is in another such file: all of it, or of the keys `only` those, and always what was destroyed. Destroyed
+  // stays destroyed, and nothing goes. Whether anything changed. `other` missing: nothing to add.
+  Result<bool> take_from(const std::string& other, const std::set<Id>* only = nullptr);
   // The file anew with all that is whole in it.
   Result<void> write_anew();
 

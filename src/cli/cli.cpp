@@ -292,6 +292,9 @@ class Program {
     restore->add_option("--backup", restore_.id,
                         "id of the backup, as millrace backup --list names it (default: the newest)");
     restore->add_option("--data-dir", restore_.data_dir, "data folder to make")->capture_default_str();
+    restore->add_option("--keys", restore_.keys,
+                        "keys of sealed blobs that may be newer than the backup folder's own: what they know to be "
+                        "destroyed stays so");
     add("schema", "JSON Schema of the project file, for editors",
         [this] { return local_.schema(project_file_, json_); });
     auto* explain =

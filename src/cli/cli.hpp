@@ -65,6 +65,7 @@ struct RestoreOptions {
   std::string id;
   std::string data_dir = ".millrace";
   std::string project_file = "millrace.toml";
+  std::string keys;
   bool json = false;
   Tell tell;
 };

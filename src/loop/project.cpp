@@ -238,6 +238,7 @@ void profile(Fields fields, Profile& profile) {
   fields.text("listen", profile.listen);
   fields.texts("hosts", profile.hosts);
   fields.text("data_dir", profile.data_dir);
+  fields.text("seal", profile.seal);
 }
 
 std::string place(Position at) {

@@ -197,6 +197,8 @@ struct Profile {
   std::string listen = "127.0.0.1:7070";
   std::vector<std::string> hosts;      // names besides localhost that a browser may call it by
   std::string data_dir = ".millrace";  // relative to the project file
+  std::string seal;                    // "file:" and the path of the master key, relative to the project file; "" off
+  std::string master_key() const { return seal.empty() ? "" : seal.substr(5); }  // the path
   bool operator==(const Profile&) const = default;
 };
 

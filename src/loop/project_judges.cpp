@@ -245,6 +245,12 @@ Verdict judge_listen(const Tree& value) {
   return good();
 }
 
+Verdict judge_seal(const Tree& value) {
+  const std::string_view text = value.as_text(), scheme = "file:";
+  if (text.starts_with(scheme) && text.size() > scheme.size() && text.find('\n') == text.npos) return good();
+  return bad("the file of a master key, such as \"file:master.key\"");
+}
+
 Verdict judge_character(const Tree& value) {
   const std::string& text = value.as_text();
   if (text.size() == 1 && text[0] != '"' && text[0] != '\n' && text[0] != '\r') return good();

@@ -195,6 +195,7 @@ constexpr Key all_keys[] = {
     {.path = "profile.*.listen", .forms = text, .fallback = "\"127.0.0.1:7070\"", .judge = judge_listen, .effect = Effect::restart, .help = "Address and port; any but the local one demands a token.", .example = "\"0.0.0.0:7070\""},
     {.path = "profile.*.hosts", .forms = list, .items = text, .fallback = "[]", .judge = judge_not_empty, .effect = Effect::restart, .help = "Names, besides localhost, that a browser may call the server by.", .example = "[\"ml.example.com\"]"},
     {.path = "profile.*.data_dir", .forms = text, .fallback = "\".millrace\"", .judge = judge_not_empty, .effect = Effect::restart, .help = "Data folder, relative to this file.", .example = "\"/var/lib/millrace\""},
+    {.path = "profile.*.seal", .forms = text, .judge = judge_seal, .effect = Effect::restart, .help = "Master key: a file with 64 hexadecimal digits, relative to this file. With it, new blobs are stored sealed.", .example = "\"file:master.key\""},
     {.path = "profile.*.store", .forms = text, .later = true, .help = "Where blobs are kept.", .example = "\"s3://company-millrace\""},
     {.path = "profile.*.metadata", .forms = text, .later = true, .help = "Where records are kept.", .example = "\"postgres://ops/millrace\""},
     {.path = "profile.*.queue", .forms = text, .later = true, .help = "Where events go.", .example = "\"nats://ops:4222\""},

@@ -90,6 +90,7 @@ Verdict judge_condition(const Tree& value);
 Verdict judge_schedule(const Tree& value);
 Verdict judge_time_of_day(const Tree& value);
 Verdict judge_listen(const Tree& value);
+Verdict judge_seal(const Tree& value);
 Verdict judge_character(const Tree& value);
 Verdict judge_release_step(const Tree& value);
 Verdict judge_not_empty(const Tree& value);

@@ -80,6 +80,7 @@ TEST(Project, EverythingThatIsBuilt) {
   EXPECT_EQ(project->serve.log_full, "refuse");
   EXPECT_EQ(project->profile.listen, "0.0.0.0:7070");
   EXPECT_EQ(project->profile.hosts.at(0), "ml.example.com");
+  EXPECT_EQ(project->profile.master_key(), "/etc/millrace/master.key");
   const std::string own_default = std::string(minimal) + "[profile.default]\nlisten = \"127.0.0.1:8080\"\n";
   EXPECT_EQ(parse_project(own_default)->profile.listen, "127.0.0.1:8080");
   EXPECT_EQ(parse_project(testing::everything, "staging").error().reason, "project.no_profile");
@@ -187,6 +188,8 @@ TEST(Project, RefusesByNameAndPlace) {
       {"[source.\"a b\"]\nuri = \"upload\"", bad_value, "letters, digits"},
       {"[profile.prod]\nlisten = \"7070\"", bad_value, "address and port"},
       {"[profile.prod]\nlisten = \"0.0.0.0:99999\"", bad_value, "address and port"},
+      {"[profile.prod]\nseal = \"0123456789abcdef\"", bad_value, "master key"},
+      {"[profile.prod]\nseal = \"file:\"", bad_value, "master key"},
       {"[profile.prod]\nstore = \"s3://x\"", not_available, "profile.prod.store"},
       {"[edge.camera]\ntarget = \"linux-arm64\"", not_available, "[edge.camera]"},
       {"[drift]\nerror = \"adwin\"", not_available, "[drift]"},

@@ -196,6 +196,7 @@ Result<void> Worker::prepare(Attempt& attempt) {
   process.argv.push_back(join_path(attempt.dir, "spec.json"));
   process.stdout_path = attempt.output;
   process.stderr_path = attempt.output;
+  process.env = config_.environment;
   process.limits = attempt.limits;
   TRY(attempt.process, processes_.spawn(process));
   return env_.faults.reach("train.worker.after_spawn");

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -40,6 +41,7 @@ class Worker {
     std::string output_dir;      // <job>.txt: what the job printed, over all attempts
     std::vector<Slot> slots;
     std::vector<std::string> program;                      // the front of the job process's argv
+    std::map<std::string, std::string> environment;        // added to ours for it
     Duration look_every = std::chrono::milliseconds(500);  // for new jobs, when nobody wakes us
     Duration heartbeat_every = std::chrono::milliseconds(1000);
     Duration progress_every = std::chrono::milliseconds(400);  // at most so often, when there is something new

@@ -291,6 +291,7 @@ full = "refuse"
 listen = "0.0.0.0:7070"
 hosts = ["ml.example.com"]
 data_dir = "/var/lib/millrace"
+seal = "file:/etc/millrace/master.key"
 )toml";
 
 inline constexpr std::string_view by_command = R"toml([project]
