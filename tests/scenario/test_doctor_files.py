@@ -40,6 +40,9 @@ TABLE = {
     "millrace.log":          ["-",          "-",          "-",          "-",          "no kind"],
     "millrace.#.log":        ["-",          "-",          "-",          "-",          "no kind"],
     "last_backup":           ["-",          "-",          "-",          "-",          "no kind"],
+    # Its blobs need it, and the backup has the keys. (Nearly every blob of the loop is sealed: its project says so.)
+    "keys":                  [AGAIN,        AGAIN,        AGAIN,        AGAIN,        "no kind"],
+    "keys.lock":             ["-",          "-",          "-",          "-",          "no kind"],
     # With a backup at hand; without one: test_blobs_without_a_backup. Extra: content under a digest that is not its own.
     "blobs/objects/*/@":     [AGAIN,        AGAIN,        AGAIN,        AGAIN,        AGAIN],
     "blobs/tmp/*.part":      ["-",          "-",          "-",          "-",          "-"],
@@ -121,7 +124,9 @@ def folders(tmp_path_factory):
     top = tmp_path_factory.mktemp("doctor")
     home = top / "home"
     home.mkdir()
-    small_project(home, more='[retrain]\nwhen = ["new_labels >= 20"]\nwindow = "any"\n')
+    small_project(home, more='[retrain]\nwhen = ["new_labels >= 20"]\nwindow = "any"\n[profile.default]\nseal = "file:master.key"\n')
+    (home / "master.key").write_text("7" * 64)
+    (home / "master.key").chmod(0o600)
     server = Server(home).start().wait_ready()
     ids = asks(server, 20)
     server.post("/labels/small", [{"prediction": one, "value": str(n % 2)} for n, one in enumerate(ids)])
@@ -333,6 +338,7 @@ def test_a_blob_that_a_collection_had_set_aside(copy, how):
     digest = hashlib.sha256(content).hexdigest()
     whole = blob_of(home, "code").read_bytes()
     header = bytearray(whole[:64])
+    header[12:32] = bytes(20)  # not sealed
     header[32:40] = len(content).to_bytes(8, "little")
     header[60:64] = zlib.crc32(bytes(header[:60])).to_bytes(4, "little")
     victim = home / ".millrace" / "blobs" / "trash" / digest
