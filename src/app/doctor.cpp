@@ -62,8 +62,7 @@ Result<std::unique_ptr<Source>> find_source(const cli::DoctorOptions& options, E
   source->folder = folder;
   source->manifest = std::move(all->front());
   source->option = options.from.empty() ? "" : " --from " + shell_word(folder);
-  source->keys =
-      std::make_unique<blob::Keys>(env, blob::KeysFile{join_path(folder, blob::keys_name), std::nullopt});
+  source->keys = std::make_unique<blob::Keys>(env, blob::KeysFile{join_path(folder, blob::keys_name), std::nullopt});
   TRY(source->blobs, blob::open_local(env, {join_path(folder, "blobs")}));
   return source;
 }

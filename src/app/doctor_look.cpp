@@ -358,15 +358,15 @@ class Looking {
     return state && *state != blob::KeyState::absent;
   }
 
-  // Sealed blobs are looked at as they are stored: no master key is needed. One whose key was destroyed is whole; it was
-  // meant to be gone. One whose key is missing is none.
+  // Sealed blobs are looked at as they are stored: no master key is needed. One whose key was destroyed is whole; it
+  // was meant to be gone. One whose key is missing is none.
   Result<bool> has_its_key(const blob::StoredBlob& blob) {
     if (blob.key == Id{}) return true;
     TRY(const auto state, keys_.state(blob.key));
     if (state != blob::KeyState::absent) return true;
-    problems_[blob.info.digest] = std::format("it is sealed with key {}, which `keys` does not hold{}", blob.key.text(),
-                                              source_ ? ", and the backup does not either"
-                                                      : "; a backup folder has keys: --from FOLDER");
+    problems_[blob.info.digest] =
+        std::format("it is sealed with key {}, which `keys` does not hold{}", blob.key.text(),
+                    source_ ? ", and the backup does not either" : "; a backup folder has keys: --from FOLDER");
     if (!source_) return false;
     TRY(const auto there, source_->keys->state(blob.key));
     if (there == blob::KeyState::absent) return false;

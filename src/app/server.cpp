@@ -129,9 +129,10 @@ Result<std::string> Server::sealing() {
     return std::format("sealing   new blobs; master key {}\n", impl_->config.master_key);
   if (seen.held == 0) return std::string();
   impl_->env.log.warn("blobs_sealed_without_master_key", {{"keys", seen.held}});
-  return std::format("sealed    {} blobs are, and no master key is named: what needs them fails until the profile has "
-                     "seal = \"file:...\"; the rest goes on\n",
-                     seen.held);
+  return std::format(
+      "sealed    {} blobs are, and no master key is named: what needs them fails until the profile has "
+      "seal = \"file:...\"; the rest goes on\n",
+      seen.held);
 }
 
 Result<std::string> Server::apply(const std::string& text, const std::string& profile) {

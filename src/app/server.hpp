@@ -23,7 +23,7 @@ struct ServerConfig {
   std::uint64_t files_open_max = 0;  // of this process; 0: not known
   int cores = 1;
   std::string master_key;  // its path; empty: nothing is sealed, and what is sealed can't be read
-  bool worker = true;  // false: jobs wait for workers of other processes
+  bool worker = true;      // false: jobs wait for workers of other processes
 };
 
 class Server {

@@ -32,9 +32,10 @@ Result<cli::Output> worker(const std::string& server, const std::string& data_di
   TRY(const auto keys, open_keys(data_dir, master_key, env));
   TRY(const auto seen, keys->look());
   if (master_key.empty() && seen.held > 0) {
-    return fail(Code::failed_precondition, "cli.no_master_key",
-                std::format("the blobs of {} are sealed; name the file of their master key: {}=FILE millrace worker ...",
-                            data_dir, master_key_variable));
+    return fail(
+        Code::failed_precondition, "cli.no_master_key",
+        std::format("the blobs of {} are sealed; name the file of their master key: {}=FILE millrace worker ...",
+                    data_dir, master_key_variable));
   }
   remote::RemoteJobSource source(env, address.url, address.token);
   SystemProcesses processes(env.clock);

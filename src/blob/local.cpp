@@ -105,7 +105,7 @@ Result<void> LocalStore::read_plain(const Digest& digest, const Object& object,
                                     const std::function<void(std::span<const std::byte>)>& take) {
   const auto size = object.header.plain_size;
   if (object.key) {
-    auto done = read_sealed(*object.file, header_bytes, size, *object.key, take);
+    auto done = read_sealed({*object.file, header_bytes, size, digest}, *object.key, take);
     if (!done && is(done.error(), Code::data_loss)) return fail(quarantine(digest, object, done.error().message));
     return done;
   }

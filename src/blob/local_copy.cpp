@@ -10,7 +10,7 @@ namespace millrace::blob {
 
 Result<void> LocalStore::check_stored(const Digest& digest, const Object& object) {
   if (object.header.codec == codec_plain) return hash_whole(digest, object);
-  auto done = check_sealed(*object.file, header_bytes, object.header.plain_size);
+  auto done = check_sealed({*object.file, header_bytes, object.header.plain_size, digest});
   if (!done && done.error().code == Code::data_loss) return fail(quarantine(digest, object, done.error().message));
   return done;
 }
@@ -79,7 +79,7 @@ class LocalStore::StoredUpload {
     TRY_VOID(check_known(*header, digest));
     if (file->size() != stored_bytes(*header)) return differs("it has another size than its header says");
     if (header->codec == codec_sealed) {
-      auto whole = check_sealed(*file, header_bytes, header->plain_size);
+      auto whole = check_sealed({*file, header_bytes, header->plain_size, digest});
       if (!whole && whole.error().code == Code::data_loss) return differs(whole.error().message);
       return whole;
     }

@@ -211,6 +211,7 @@ TEST(LocalBlobs, SealedAndNewerBlobsAreRefusedAndLeftAlone) {
     Sealer sealer{AeadKey{}};
     std::vector<std::byte> body;
     sealer.seal(as_bytes("secret"), true, body);
+    sealer.end(digest, body);
     const auto bytes = encode(sealed);
     auto text = std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     overwrite(t, object_path(t, digest), text.append(reinterpret_cast<const char*>(body.data()), body.size()));

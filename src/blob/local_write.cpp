@@ -55,7 +55,7 @@ class LocalWriter final : public Writer {
       streamed_ = true;
       TRY_VOID(begin(size_unfinished));
     }
-    TRY_VOID(write_buffer(false));
+    TRY_VOID(write_buffer(false, {}));
     buffer_.clear();
     return ok();
   }
@@ -72,10 +72,11 @@ class LocalWriter final : public Writer {
     return {.codec = codec_sealed, .key = key_->id, .plain_size = plain_size};
   }
 
-  Result<void> write_buffer(bool last) {
+  Result<void> write_buffer(bool last, const Digest& digest) {
     if (!sealer_) return file_->append(buffer_);
     sealed_.clear();
     sealer_->seal(buffer_, last, sealed_);
+    if (last) sealer_->end(digest, sealed_);
     return file_->append(sealed_);
   }
 
@@ -93,7 +94,7 @@ class LocalWriter final : public Writer {
 
     const std::string to = store_.object_path(info.digest);
     if (!file_) TRY_VOID(begin(size_));
-    TRY_VOID(write_buffer(true));
+    TRY_VOID(write_buffer(true, info.digest));
     TRY_VOID(env_.faults.reach("blob.write.before_sync"));
     TRY_VOID(file_->sync());
     TRY_VOID(env_.faults.reach("blob.write.after_sync"));

@@ -31,7 +31,8 @@ std::unexpected<Error> damaged(std::string message) {
 
 // All sealed bytes in order, some whole pieces each time, against the hash behind them.
 template <class Use>
-Result<void> pass_sealed(const ReadableFile& file, std::uint64_t begin, std::uint64_t plain_size, Use&& use) {
+Result<void> pass_sealed(const SealedBytes& bytes, Use&& use) {
+  const auto& [file, begin, plain_size, digest] = bytes;
   const auto pieces = seal_pieces(plain_size);
   const auto end = sealed_bytes(plain_size) - seal_end_bytes;
   std::vector<std::byte> buffer(std::min<std::uint64_t>(end, pieces_at_once * sealed_piece_bytes));
@@ -46,6 +47,7 @@ Result<void> pass_sealed(const ReadableFile& file, std::uint64_t begin, std::uin
   }
   std::array<std::byte, seal_end_bytes> expected{};
   TRY(const auto got, file.read(begin + end, expected));
+  hash.update(std::as_bytes(std::span(digest.bytes)));
   const auto found = hash.finish();
   if (got != expected.size() || std::memcmp(found.bytes.data(), expected.data(), expected.size()) != 0)
     return damaged("its sealed bytes are not those that were written");
@@ -107,31 +109,34 @@ void Sealer::seal(std::span<const std::byte> plain, bool last, std::vector<std::
     aead_.seal(nonce_of(piece_++), mark_of(last && plain.empty()), some, std::span(out).subspan(at));
   } while (!plain.empty());
   hash_.update(std::span<const std::byte>(out).subspan(before));
-  if (!last) return;
+}
+
+void Sealer::end(const Digest& digest, std::vector<std::byte>& out) {
+  hash_.update(std::as_bytes(std::span(digest.bytes)));
   for (const auto byte : hash_.finish().bytes) out.push_back(static_cast<std::byte>(byte));
 }
 
-Result<void> read_sealed(const ReadableFile& file, std::uint64_t begin, std::uint64_t plain_size, const AeadKey& key,
+Result<void> read_sealed(const SealedBytes& sealed, const AeadKey& key,
                          const std::function<void(std::span<const std::byte>)>& take) {
   Aead aead(key);
+  const auto plain_size = sealed.plain_size;
   const auto last = seal_pieces(plain_size) - 1;
   std::vector<std::byte> plain(seal_piece_bytes);
-  return pass_sealed(
-      file, begin, plain_size, [&](std::uint64_t piece, std::span<const std::byte> some) -> Result<void> {
-        for (; !some.empty(); ++piece) {
-          const auto bytes = piece_plain_bytes(piece, plain_size);
-          const auto to = std::span(plain).first(bytes);
-          if (!aead.open(nonce_of(piece), mark_of(piece == last), some.first(bytes + aead_tag_bytes), to))
-            return damaged("its sealed piece " + std::to_string(piece) + " can't be opened with its key");
-          take(to);
-          some = some.subspan(bytes + aead_tag_bytes);
-        }
-        return ok();
-      });
+  return pass_sealed(sealed, [&](std::uint64_t piece, std::span<const std::byte> some) -> Result<void> {
+    for (; !some.empty(); ++piece) {
+      const auto bytes = piece_plain_bytes(piece, plain_size);
+      const auto to = std::span(plain).first(bytes);
+      if (!aead.open(nonce_of(piece), mark_of(piece == last), some.first(bytes + aead_tag_bytes), to))
+        return damaged("its sealed piece " + std::to_string(piece) + " can't be opened with its key");
+      take(to);
+      some = some.subspan(bytes + aead_tag_bytes);
+    }
+    return ok();
+  });
 }
 
-Result<void> check_sealed(const ReadableFile& file, std::uint64_t begin, std::uint64_t plain_size) {
-  return pass_sealed(file, begin, plain_size, [](std::uint64_t, std::span<const std::byte>) { return ok(); });
+Result<void> check_sealed(const SealedBytes& sealed) {
+  return pass_sealed(sealed, [](std::uint64_t, std::span<const std::byte>) { return ok(); });
 }
 
 std::shared_ptr<const ReadableFile> sealed_view(std::shared_ptr<const ReadableFile> file, std::uint64_t begin,

@@ -1,7 +1,8 @@
 // Codec 1: the plain bytes sealed in pieces, so that any offset can be read. Behind the blob's header:
 //   piece 0, piece 1, ...   64 KiB of plain bytes each, the last one less, sealed with AES-256-GCM: the bytes, then the
 //                           tag of 16. An empty blob is one empty piece.
-//   32 bytes                SHA-256 of the sealed pieces, so that whoever has no key can tell damage
+//   32 bytes                SHA-256 of the sealed pieces and the blob's digest, so that whoever has no key can tell
+//                           damage, or a blob under another's name
 // A blob's key seals nothing else, so the number of the piece is nonce enough. The additional data says whether a piece
 // is the last, so that a blob that was cut short is not a shorter one.
 #pragma once
@@ -31,8 +32,10 @@ std::uint64_t sealed_bytes(std::uint64_t plain_size);  // with the hash behind t
 class Sealer {
  public:
   explicit Sealer(const AeadKey& key) : aead_(key) {}
-  // Whole pieces, but for the last call: adds their sealed bytes to `out`, at the end with the hash.
+  // Whole pieces, but for the last call: adds their sealed bytes to `out`.
   void seal(std::span<const std::byte> plain, bool last, std::vector<std::byte>& out);
+  // After the last: adds the hash.
+  void end(const Digest& digest, std::vector<std::byte>& out);
 
  private:
   Aead aead_;
@@ -40,12 +43,19 @@ class Sealer {
   std::uint64_t piece_ = 0;
 };
 
-// Reads the sealed bytes at `begin` of `file` in order, gives the plain ones to `take` in pieces, and checks all:
-// data_loss `blob.corrupt`, whose message says where.
-Result<void> read_sealed(const ReadableFile& file, std::uint64_t begin, std::uint64_t plain_size, const AeadKey& key,
+// Those of a file from `begin` on.
+struct SealedBytes {
+  const ReadableFile& file;
+  std::uint64_t begin = 0;
+  std::uint64_t plain_size = 0;
+  const Digest& digest;
+};
+// Reads them in order, gives the plain ones to `take` in pieces, and checks all: data_loss `blob.corrupt`, whose
+// message says where. Whether the plain ones have that digest is the caller's to look at.
+Result<void> read_sealed(const SealedBytes& bytes, const AeadKey& key,
                          const std::function<void(std::span<const std::byte>)>& take);
 // The same without a key: only the hash.
-Result<void> check_sealed(const ReadableFile& file, std::uint64_t begin, std::uint64_t plain_size);
+Result<void> check_sealed(const SealedBytes& bytes);
 
 // The plain bytes, at any offset.
 std::shared_ptr<const ReadableFile> sealed_view(std::shared_ptr<const ReadableFile> file, std::uint64_t begin,

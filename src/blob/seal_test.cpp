@@ -123,7 +123,8 @@ TEST_F(SealedBlobs, EveryFlippedByteIsQuarantinedWithAndWithoutTheKey) {
 TEST_F(SealedBlobs, PiecesCanBeNeitherCutNorMovedNorTakenFromElsewhere) {
   const auto content = content_of(3 * seal_piece_bytes + 10), other = content_of(3 * seal_piece_bytes + 10, 3);
   auto with_hash = [&](std::string head, const std::string& body) {
-    const auto digest = sha256(body);
+    const auto name = sha256(content);
+    const auto digest = sha256(body + std::string(reinterpret_cast<const char*>(name.bytes.data()), name.bytes.size()));
     return head.append(body).append(reinterpret_cast<const char*>(digest.bytes.data()), digest.bytes.size());
   };
   for (const std::string what : {"cut", "swapped", "taken"}) {
@@ -146,6 +147,13 @@ TEST_F(SealedBlobs, PiecesCanBeNeitherCutNorMovedNorTakenFromElsewhere) {
     EXPECT_EQ(reason_of(read), "blob.corrupt");
     EXPECT_TRUE(read.error().message.contains("can't be opened")) << read.error().message;
   }
+}
+
+TEST_F(SealedBlobs, ABlobUnderAnothersNameIsToldWithoutAKey) {
+  const auto digest = store->put("some content")->digest, other = store->put("same length!")->digest;
+  overwrite(digest, bytes_of(other));
+  auto nobody = keys_with(std::nullopt);
+  EXPECT_EQ(reason_of(open(&nobody)->verify_stored(digest)), "blob.corrupt");
 }
 
 TEST_F(SealedBlobs, WithoutTheRightMasterKeyItIsSaidAndLeftAlone) {

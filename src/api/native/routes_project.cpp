@@ -15,9 +15,9 @@ Result<std::string> failed_data(meta::Reader& reader, const data::DatasetVersion
   TRY(const auto version, data::get_version(reader, head.dataset, head.number));
   const auto& checks = version.content.analysis.checks.results;
   const auto failing = std::ranges::find(checks, "error", &data::CheckResult::level);
-  const auto why = failing == checks.end() ? std::string()
-                                           : std::format(": data: column '{}', {}: {}", failing->column, failing->rule,
-                                                         failing->message);
+  const auto why = failing == checks.end()
+                       ? std::string()
+                       : std::format(": data: column '{}', {}: {}", failing->column, failing->rule, failing->message);
   const auto name = std::format("{}@{}", head.dataset, head.number);
   const auto diff = head.number > 1 ? std::format(", millrace data diff {}@{} {}", head.dataset, head.number - 1, name)
                                     : std::string();
