@@ -61,6 +61,11 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+// That this server may not write its own files is no matter of whoever asks: 403 would tell him to log in.
+int status_of(const Error& error) {
+  return error.reason == "fs.denied" || error.reason == "meta.denied" ? 503 : http_status(error);
+}
+
 // Of what goes by itself; 0: asking again is no use. A disk takes a person longer than a queue takes to drain.
 int seconds_until_worth_asking(int status) {
   if (status == 507) return 5;
@@ -111,7 +116,7 @@ std::string render_error(const Error& error, const ErrorDetail& detail) {
 }
 
 Response error_response(const Error& error, const ErrorDetail& detail) {
-  Response response{.status = http_status(error), .body = render_error(error, detail)};
+  Response response{.status = status_of(error), .body = render_error(error, detail)};
   const int wait =
       detail.retry_after_seconds > 0 ? detail.retry_after_seconds : seconds_until_worth_asking(response.status);
   if (wait > 0) response.headers.emplace_back("Retry-After", std::to_string(wait));

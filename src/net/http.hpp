@@ -86,7 +86,8 @@ struct ErrorDetail {
 };
 
 // {"error":{"code":"invalid_argument","reason":"net.bad_query","message":"...","next":"...","field":...}}; the status
-// is the code's (507 when a disk is full). `next` is always there, the other details where they are not empty.
+// is the code's (507: a disk is full, 503: our own files can't be written). `next` is always there, the other details
+// where they are not empty.
 Response error_response(const Error& error, const ErrorDetail& detail = {});
 std::string render_error(const Error& error, const ErrorDetail& detail = {});
 Response json_response(std::string body, int status = 200);

@@ -33,6 +33,9 @@ TEST(Http, WhatGoesByItselfSaysWhenToAskAgain) {
            {{Code::resource_exhausted, "meta.disk_full", ""}, 507, "5"},
            {{Code::resource_exhausted, "meta.busy", ""}, 429, "1"},
            {{Code::unavailable, "meta.sync_failed", ""}, 503, "1"},
+           {{Code::permission_denied, "fs.denied", ""}, 503, "1"},
+           {{Code::permission_denied, "meta.denied", ""}, 503, "1"},
+           {{Code::permission_denied, "net.forbidden", ""}, 403, nullptr},
            {{Code::not_found, "x.y", ""}, 404, nullptr},
            {{Code::internal, "x.y", ""}, 500, nullptr},
        }) {
