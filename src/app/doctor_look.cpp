@@ -10,6 +10,8 @@
 
 #include "app/data_files.hpp"
 #include "app/doctor.hpp"
+#include "app/local_commands.hpp"
+#include "base/error_codes.hpp"
 #include "base/executor.hpp"
 #include "base/fs.hpp"
 #include "base/ids.hpp"
@@ -237,10 +239,16 @@ class Looking {
   template <class F>
   Result<void> in_scratch(F&& use) {
     const auto folder = in("scratch-doctor/" + IdMaker(env_.clock, env_.rng).make().text());
-    auto done = env_.fs.make_dirs(folder);
-    if (done) done = use(folder);
-    (void)env_.fs.remove_all(folder);
+    auto attempt = [&](const std::string& there) {
+      auto done = env_.fs.make_dirs(there);
+      if (done) done = use(there);
+      (void)env_.fs.remove_all(there);
+      return done;
+    };
+    auto done = attempt(folder);
     (void)env_.fs.remove(in("scratch-doctor"));  // unless another doctor is at work in it
+    // A full disk is when people ask doctor; another disk may have room for a copy of the records.
+    if (!done && is_disk_full(done.error())) done = attempt(temp_folder(env_));
     return done;
   }
 

@@ -22,6 +22,8 @@ Result<cli::Output> restore(const cli::RestoreOptions& options, Env& env);
 // before.
 Result<cli::Output> supervise(int argc, char** argv);
 
+// A folder's name below $TMPDIR that nobody else uses; it is not made.
+std::string temp_folder(Env& env);
 // From the root on, links followed; `path` itself where nothing is there.
 std::string absolute(const std::string& path);
 

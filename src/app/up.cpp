@@ -67,11 +67,6 @@ std::uint64_t raise_open_files() {
   return ::setrlimit(RLIMIT_NOFILE, &more) == 0 ? more.rlim_cur : limit.rlim_cur;
 }
 
-std::string temp_folder(Env& env) {
-  const char* tmp = std::getenv("TMPDIR");
-  return join_path(tmp && *tmp ? tmp : "/tmp", "millrace-" + IdMaker(env.clock, env.rng).make().text());
-}
-
 // Opens `url` in a browser where there is one; whether it could be tried.
 bool open_browser(const std::string& url) {
   const bool display = std::getenv("DISPLAY") || std::getenv("WAYLAND_DISPLAY");
@@ -111,6 +106,11 @@ Result<void> goes_with(const cli::UpOptions& options, Env& env) {
 }
 
 }  // namespace
+
+std::string temp_folder(Env& env) {
+  const char* tmp = std::getenv("TMPDIR");
+  return join_path(tmp && *tmp ? tmp : "/tmp", "millrace-" + IdMaker(env.clock, env.rng).make().text());
+}
 
 Result<cli::Output> up(const cli::UpOptions& options, const std::string& version, Env& env) {
   catch_signals();
