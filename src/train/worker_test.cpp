@@ -141,13 +141,17 @@ class OneJob final : public JobSource {
     EXPECT_EQ(result, "the result");
     const auto code = answers_[std::min(told++, answers_.size() - 1)];
     if (code == Code::ok) return {};
-    return millrace::fail(code, "test.answer", "");
+    return millrace::fail(code, code == Code::resource_exhausted ? "meta.disk_full" : "test.answer", "");
   }
-  Result<void> fail(const JobLease&, const JobFailure&, const JobUsage&) override { return {}; }
+  Result<void> fail(const JobLease&, const JobFailure& failure, const JobUsage&) override {
+    failed += failure.cause + (failure.retry ? ", again" : "");
+    return {};
+  }
   Result<void> give_back(const JobLease&, const std::string&) override { return {}; }
 
   std::promise<void> over;  // the worker looks for the next job
   std::size_t told = 0;
+  std::string failed;
 
  private:
   std::vector<Code> answers_;
@@ -155,13 +159,19 @@ class OneJob final : public JobSource {
 };
 
 TEST(Worker, TellsAResultUntilItIsHeardOrRefused) {
-  const std::pair<std::vector<Code>, std::size_t> cases[] = {
+  struct Case {
+    std::vector<Code> answers;
+    std::size_t times;
+    const char* failed = "";
+  };
+  const Case cases[] = {
       {{Code::ok}, 1},
       {{Code::unavailable, Code::deadline_exceeded, Code::ok}, 3},  // the server was starting again
       {{Code::unavailable, Code::aborted}, 2},                      // and somebody else has the job now
       {{Code::internal}, 1},
+      {{Code::resource_exhausted}, 1, "disk, again"},  // no room for the record
   };
-  for (const auto& [answers, times] : cases) {
+  for (const auto& [answers, times, failed] : cases) {
     TestEnv t;
     OneJob source(answers);
     DoneProcesses processes(t.env.fs);
@@ -176,6 +186,7 @@ TEST(Worker, TellsAResultUntilItIsHeardOrRefused) {
     source.over.get_future().wait();
     worker.stop();
     EXPECT_EQ(source.told, times);
+    EXPECT_EQ(source.failed, failed);
   }
 }
 

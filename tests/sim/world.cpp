@@ -113,7 +113,9 @@ Result<std::unique_ptr<Modules>> World::build() {
   loop::Service::Config service{paths, 1};
   if (has(Plant::gc_without_grace)) service.garbage.grace = Duration(0);
   m->service = std::make_unique<loop::Service>(service, env, *m->store, *m->blobs, *m->jobs);
-  serve::PredictionLog::Config log_config{.dir = paths.log_dir(), .segment_bytes = 32'768};
+  // The disk says yes again as soon as its fault is over, so the log asks it each time.
+  serve::PredictionLog::Config log_config{
+      .dir = paths.log_dir(), .segment_bytes = 32'768, .make_again_after = Duration(0)};
   TRY(log_config.numbers_used, m->store->read([](meta::Reader& reader) { return loop::rolled_through(reader); }));
   log_config.rolled_through = log_config.numbers_used;
   TRY(m->log, serve::PredictionLog::open(log_config, env));
