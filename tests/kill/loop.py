@@ -25,7 +25,6 @@ TOP = pathlib.Path(__file__).resolve().parent.parent.parent
 PROGRAMS = TOP / "build" / "release" / "bin"
 JUMP = "100d"  # further than any grace, retention or history that the loop's project has
 STARTS_MAX = 6
-BLOB_HEADER = 64
 SAID_OF_A_DEATH = {"job_taken_away", "job_failed", "job_end_refused", "blob_restored_from_trash", "queue_torn_end_cut", "claim_failed"}
 LATE = 4  # predictions after the last roll
 
@@ -43,6 +42,8 @@ trainer = {{ name = "boosted-trees", rounds = {rounds}, early_stopping = 0, thre
 "auc" = ">= 0.6"
 [retrain]
 when = ["new_labels >= 30"]
+[profile.default]
+seal = "file:master.key"
 """
 RETENTION = '[retention]\nmodels = 1\npredictions = "30d"\n'
 
@@ -79,7 +80,7 @@ class Loop:
         self.programs = pathlib.Path(programs)
         self.fault = fault
         self.armed_from = armed_from
-        self.env = {**os.environ, "MILLRACE_FAULT": "" if armed_from else fault}
+        self.env = {**os.environ, "MILLRACE_FAULT": "" if armed_from else fault, "MILLRACE_MASTER_KEY": str(self.folder / "master.key")}
         self.mark = pathlib.Path(mark) if mark else None
         self.process = None
         self.worker = None
@@ -323,6 +324,9 @@ class Loop:
         return self.outcome()
 
     def first_version(self):
+        master = self.folder / "master.key"
+        master.write_text("7" * 64 + "\n")
+        master.chmod(0o600)
         self.write_data(300)
         (self.folder / "millrace.toml").write_text(PROJECT.format(rounds=20))
         self.start()
@@ -476,8 +480,7 @@ class Loop:
 
     def model_bytes(self, artifact):
         """Of the files in an archive, without the manifest: it holds times and the run's id."""
-        path = self.data_dir / "blobs" / "objects" / artifact[:2] / artifact
-        with zipfile.ZipFile(io.BytesIO(path.read_bytes()[BLOB_HEADER:])) as archive:
+        with zipfile.ZipFile(io.BytesIO(self.ask("GET", "/api/v1/blobs/" + artifact).body)) as archive:
             return {name: hashlib.sha256(archive.read(name)).hexdigest() for name in sorted(archive.namelist()) if "manifest" not in name}
 
     def metrics(self):
@@ -522,6 +525,8 @@ class Loop:
         if found < LATE:
             raise Broken(f"doctor finds {found} predictions in the log, {LATE} were acknowledged since it was rolled")
         blobs = self.data_dir / "blobs"
+        if plain := [path.name for path in blobs.glob("objects/*/*") if path.read_bytes()[12] != 1]:
+            raise Broken(f"blobs that are not sealed: {plain}")
         return {
             "data": data,
             "parts": sorted(self.rows("SELECT dataset, first_version, digest FROM data_parts WHERE dataset <> 'loop.predictions'")),

@@ -62,7 +62,7 @@ LATER = {
 
 QUICK = ["meta.migrate.before_commit@2", "data.ingest.after_part", "loop.register.after_number", "serve.swap.before", "serve.log.after_line@5",
          "label.add.halfway", "loop.rollback.after_commit", "loop.complete.after_commit@5", "loop.roll.before_remove", "train.artifact.after",
-         "flow.relay.after_publish", "blob.gc.after_move", "backup.make.before_manifest"]
+         "flow.relay.after_publish", "blob.gc.after_move", "backup.make.before_manifest", "blob.keys.after_append"]
 
 WITH_WORKER = "worker:"
 
