@@ -337,6 +337,20 @@ Result<void> add_parent(const Task& task, blob::Store& store, const IngestInput&
   return done;
 }
 
+// One bad cell makes a whole column text, and text is another input, or none.
+std::vector<std::string> turned_to_words(const IngestInput& input, const table::Schema& schema) {
+  std::vector<std::string> out;
+  for (const auto& column : input.expected) {
+    const auto before = std::ranges::find(input.parent_schema, column, &ColumnField::name);
+    const int place = schema.index_of(column);
+    if (before == input.parent_schema.end() || place < 0) continue;
+    const bool number =
+        before->type == table::type_name(table::Type::int64) || before->type == table::type_name(table::Type::float64);
+    if (number && schema.fields[static_cast<std::size_t>(place)].type == table::Type::text) out.push_back(column);
+  }
+  return out;
+}
+
 }  // namespace
 
 Result<Part> store_part(blob::Store& store, table::BatchReader& rows) { return write_part(store, rows, nullptr); }
@@ -380,7 +394,14 @@ Result<IngestOutput> ingest(const Task& task, blob::Store& store, const IngestIn
   table::Schema schema;
   TRY(auto reader, open_rows(source.file, options, parent, input.key, schema, out));
   out.schema = fields_of(schema);
-  Analyst analyst(schema, analyse_input(input));
+  auto asked = analyse_input(input);
+  const auto turned = turned_to_words(input, schema);
+  for (const auto& column : turned) {
+    auto check = std::ranges::find(asked.checks.columns, column, &ColumnCheck::column);
+    if (check == asked.checks.columns.end()) check = asked.checks.columns.insert(check, ColumnCheck{.column = column});
+    if (check->type.empty()) check->type = "number";
+  }
+  Analyst analyst(schema, asked);
   TRY_VOID(add_parent(task, store, input, schema, analyst));
   if (append) out.parts = input.parent_parts;
 
@@ -399,6 +420,12 @@ Result<IngestOutput> ingest(const Task& task, blob::Store& store, const IngestIn
   }
   TRY_VOID(check_source(task, input, source));
   TRY(out.analysis, analyst.finish());
+  for (CheckResult& result : out.analysis.checks.results) {
+    if (result.rule != "type" || result.level != "error" || !std::ranges::contains(turned, result.column)) continue;
+    std::string samples;
+    for (const auto& sample : result.samples) samples += (samples.empty() ? ": '" : ", '") + sample + "'";
+    result.message = "models learned from '" + result.column + "' as numbers; " + result.message + samples;
+  }
   for (const std::string& column : input.expected) {
     if (std::ranges::contains(out.schema, column, &ColumnField::name)) continue;
     out.analysis.checks.results.push_back(

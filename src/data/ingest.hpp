@@ -44,7 +44,8 @@ struct IngestInput {
   std::string target, key, task, positive;
   std::vector<std::string> inputs, exclude;
   CheckConfig checks;
-  // Columns that the version before gave to models: one that is gone fails the checks (rule exists).
+  // Columns that the version before gave to models: one that is gone fails the checks (rule exists), and
+  // one of numbers that holds words now (rule type).
   std::vector<std::string> expected;
   // The version to build on, empty for the first one. append: its parts stay, the new rows come after them;
   // replace: the source is the whole table, its parts serve only to tell new values.

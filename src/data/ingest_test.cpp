@@ -135,6 +135,26 @@ TEST(Ingest, AColumnThatIsExpectedAndGoneFailsTheChecks) {
   EXPECT_FALSE(out->analysis.checks.passed());
 }
 
+TEST(Ingest, AWordInAColumnOfNumbersThatModelsLearnedFromFailsTheChecks) {
+  Place p;
+  const std::vector<ColumnField> before{{"id", "int64"}, {"age", "int64"}, {"plan", "text"}};
+  const std::string rows = "id,age,plan\n1,20,basic\n2,30,gold\n3,abc,gold\n4,40,7\n";
+  const auto out =
+      p.ingest_text("b.csv", rows, {.expected = {"age", "plan"}, .mode = "replace", .parent_schema = before});
+  ASSERT_TRUE(out) << out.error().message;
+  ASSERT_EQ(out->analysis.checks.results.size(), 1u);
+  const auto& found = out->analysis.checks.results[0];
+  EXPECT_EQ(found.column, "age");
+  EXPECT_EQ(found.rule, "type");
+  EXPECT_EQ(found.rows, (std::vector<RowRange>{{3, 3}}));
+  EXPECT_EQ(found.samples, (std::vector<std::string>{"abc"}));
+  EXPECT_FALSE(out->analysis.checks.passed());
+  // Of a column that no model learned from it is a change like any other.
+  const auto other = p.ingest_text("c.csv", rows, {.mode = "replace", .parent_schema = before});
+  ASSERT_TRUE(other) << other.error().message;
+  EXPECT_TRUE(other->analysis.checks.passed());
+}
+
 TEST(Ingest, Errors) {
   Place p;
   EXPECT_EQ(reason_of(p.ingest_text("a.csv", "a,b\n")), "data.no_rows");
