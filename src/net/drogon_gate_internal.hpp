@@ -56,8 +56,12 @@ class Gate : public std::enable_shared_from_this<Gate> {
   // Closes the connection of this loop that nothing was asked on for longest and that owes nobody anything, but for
   // `but`; whether there is one.
   static bool make_room(const Gate* but = nullptr) {
+    // Who never asked for anything first: a flood of those would else send away the ones that do, between two requests.
+    return make_room(but, false) || make_room(but, true);
+  }
+  static bool make_room(const Gate* but, bool asked) {
     for (Gate* gate : of_loop()) {
-      if (gate == but) continue;
+      if (gate == but || gate->asked_ != asked) continue;
       auto connection = gate->connection_.lock();
       if (!connection || gate->owes()) continue;
       gate->core_->probe.cut("made_room");
@@ -89,6 +93,7 @@ class Gate : public std::enable_shared_from_this<Gate> {
         hand_on(connection, passed);
       }
       if (auto made = std::exchange(at_gate.latest, {}); made.lock()) latest_ = made;
+      asked_ = asked_ || step.consumed > 0;
       if (step.body_broken)
         break_body({Code::invalid_argument, "net.bad_body", "the body is not valid chunked coding"}, 400);
       at_gate.continue_awaited = false;
@@ -229,7 +234,7 @@ class Gate : public std::enable_shared_from_this<Gate> {
   std::weak_ptr<Ongoing> latest_;
   std::optional<SteadyPoint> head_since_, body_since_;
   std::uint64_t body_bytes_ = 0;
-  bool ending_ = false;
+  bool ending_ = false, asked_ = false;
   std::uint64_t unread_ = 0, unread_at_ = 0, counted_ = 0;
   bool looking_ = false;
 };

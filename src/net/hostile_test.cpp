@@ -140,6 +140,12 @@ TEST_F(HostileDeathTest, IdleConnectionsMakeRoom) {
       if (i % 3 == 0) (void)idle.back()->send("GET /unfinished HT");
     }
     for (int i = 0; i < 20; ++i) MUST(serves(port));
+    RawClient steady(port);  // who asks now and then is not sent away for those who never do
+    for (int i = 0; i < 20; ++i) {
+      MUST(steady.send(get("/fast")) && steady.receive().body == "fast");
+      for (int k = 0; k < 10; ++k) idle.push_back(std::make_unique<RawClient>(port));
+    }
+    MUST(steady.send(get("/fast")) && steady.receive().body == "fast");
     MUST(idle.front()->at_end());
     leave.count_down();
     MUST(busy.receive().body == "slow");  // who waits for an answer is not sent away
