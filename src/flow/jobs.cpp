@@ -434,8 +434,7 @@ Result<std::vector<Job>> Jobs::list(meta::Reader& reader, const JobFilter& filte
   }
   params.emplace_back(static_cast<std::int64_t>(filter.max));
   TRY(auto rows,
-      reader.query(select_jobs(where + " ORDER BY queued_at DESC, id DESC LIMIT $" + std::to_string(params.size())),
-                   params));
+      reader.query(select_jobs(where + " ORDER BY id DESC LIMIT $" + std::to_string(params.size())), params));
   std::vector<Job> out;
   for (const auto& row : rows) out.push_back(read_job(row));
   return out;

@@ -1,5 +1,6 @@
 #include "track/track.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
@@ -69,11 +70,16 @@ Run from_row(const meta::Row& row) {
 
 std::string_view state_name(RunState state) { return names[static_cast<std::size_t>(state)]; }
 
+// Runs are listed by moment, and the calendar may be set back: none is made before the one before it.
 Result<void> create_run(meta::Tx& tx, const Run& run) {
+  TRY(const auto newest,
+      tx.query_one("SELECT created_us FROM track_runs WHERE project = $1 ORDER BY created_us DESC LIMIT 1",
+                   {run.project}));
+  const auto created = newest ? std::max(run.created, newest->time(0) + Duration(1)) : run.created;
   TRY_VOID(tx.exec("INSERT INTO track_runs (" + std::string(columns) +
                        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
                    {run.id, run.project, run.kind, std::string(state_name(run.state)), run.cause, run.params,
-                    run.inputs, run.outcome, run.resources, run.failure, run.output_path, meta::value(run.created),
+                    run.inputs, run.outcome, run.resources, run.failure, run.output_path, meta::value(created),
                     meta::value(run.started), meta::value(run.ended)}));
   return {};
 }

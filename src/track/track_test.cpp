@@ -45,6 +45,15 @@ TEST_F(TrackTest, ARunIsWhatWasWrittenLast) {
   EXPECT_EQ(read->started, std::nullopt);
 }
 
+TEST_F(TrackTest, TheNewestIsTheLastOneMadeWhateverTheCalendarDid) {
+  ASSERT_TRUE(create(make_run("06F3AAAAAAAAAAAAAAAAAAAAAA", noon)));
+  ASSERT_TRUE(create(make_run("06F3AAAAAAAAAAAAAAAAAAAAAB", noon - std::chrono::hours(1))));
+  const auto runs = store->read([&](meta::Reader& reader) { return list_runs(reader, "churn", 2, 0); });
+  ASSERT_EQ(runs->size(), 2u);
+  EXPECT_EQ(runs->front().id, "06F3AAAAAAAAAAAAAAAAAAAAAB");
+  EXPECT_EQ(runs->front().created, noon + Duration(1));
+}
+
 TEST_F(TrackTest, APrefixMustFitOneRun) {
   ASSERT_TRUE(create(make_run("06F3AAAAAAAAAAAAAAAAAAAAAA", noon)));
   ASSERT_TRUE(create(make_run("06F3ABAAAAAAAAAAAAAAAAAAAA", noon + std::chrono::seconds(1))));
