@@ -1,5 +1,7 @@
 // millrace-job: runs one job in a process of its own and ends. Its input is a spec file, its output files beside it
 // (train/job_files.hpp); started by a worker, or by `millrace init` for a look at a file.
+#include <sys/resource.h>
+
 #include <csignal>
 #include <cstdio>
 #include <format>
@@ -54,6 +56,10 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "usage: millrace-job SPEC_FILE (started by millrace, not by hand)\n");
     return 64;
   }
+  // Predictions come first: where the processors are short, a job waits for the server and not the other way round.
+  // What a job starts (a training's own command) inherits it. One that can't be had changes nothing.
+  constexpr int jobs_nice = 10;
+  (void)::setpriority(PRIO_PROCESS, 0, jobs_nice);
   std::signal(SIGTERM, [](int) { stop_asked = 1; });
   std::signal(SIGINT, SIG_IGN);              // Ctrl-C in the terminal is the server's; it asks us by SIGTERM
   auto time = app::time_from_environment();  // the server's: what it records of a run is by one calendar

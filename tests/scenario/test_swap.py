@@ -5,11 +5,12 @@ The promise is 200 swaps in 60 seconds: MILLRACE_SWAP_SECONDS=60. By default the
 import http.client
 import json
 import os
+import pathlib
 import random
 import threading
 import time
 
-from conftest import write_csv
+from conftest import small_project, wait_for, write_csv
 
 SWAPS = 200
 SECONDS = float(os.environ.get("MILLRACE_SWAP_SECONDS", 12))
@@ -68,3 +69,27 @@ def test_swaps_under_load(servers, tmp_path):
     print(f"{moves} swaps in {seconds:.1f} s (slowest {max(took):.1f} ms), {sum(seen.values())} answers, slowest request {slowest[0] * 1000:.1f} ms")
     assert not wrong, wrong[:3]
     assert min(seen.get(model, 0) for model in expected) > 50, seen
+
+
+def test_jobs_give_way_to_the_server(servers, tmp_path):
+    """Where the processors are short, answers come before trainings: the server's own threads at 0, its jobs at 10."""
+    small_project(tmp_path, trainer='{ name = "boosted-trees", rounds = 4000, early_stopping = 0 }', rows=4000)
+    server = servers().start()
+
+    def nice_of(pid):
+        return int(pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[16])
+
+    def jobs():
+        found = []
+        for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+            try:
+                words = stat.read_text().rsplit(")", 1)[1].split()
+                if int(words[1]) == server.process.pid and b"spec.json" in (stat.parent / "cmdline").read_bytes():
+                    found.append(int(words[16]))
+            except OSError:
+                continue  # it ended while we looked
+        return found
+
+    own = nice_of(server.process.pid)
+    wait_for("a job at 10", lambda: 10 in jobs(), 60)
+    assert nice_of(server.process.pid) == own
