@@ -1,10 +1,11 @@
 """A retrain by schedule really fires, at the wall-clock time of the project's zone, in summer and in winter, also when the time passed while down."""
 import datetime
+import subprocess
 import zoneinfo
 
 import pytest
 
-from conftest import small_project, wait_for
+from conftest import MILLRACE, small_project, wait_for
 
 LISBON = zoneinfo.ZoneInfo("Europe/Lisbon")
 
@@ -44,6 +45,17 @@ def test_daily_fires_at_the_zones_hour(servers, tmp_path, day, utc):
     assert run["cause"] == "schedule daily 02:00", run
     assert datetime.timedelta(0) <= made(run) - due < datetime.timedelta(seconds=5), (run["created"], due)
     server.wait_versions("small", 2)
+    # What the job's own process stamped is by the same calendar.
+    metrics = server.get(f"/api/v1/runs/{run['id']}/metrics").json["metrics"]
+    stamps = [datetime.datetime.fromisoformat(point["time"]) for points in metrics.values() for point in points]
+    assert stamps and all(datetime.timedelta(0) <= stamp - made(run) < datetime.timedelta(minutes=2) for stamp in stamps), (run["created"], stamps[:3])
+
+
+@pytest.mark.parametrize("name, value", [("MILLRACE_CALENDAR_SPEED", "0"), ("MILLRACE_CALENDAR_SPEED", "100001"), ("MILLRACE_CALENDAR_SPEED", "fast"),
+                                         ("MILLRACE_CALENDAR_SINCE", "yesterday"), ("MILLRACE_CLOCK_OFFSET", "-1h")])
+def test_a_calendar_for_tests_that_makes_no_sense(tmp_path, name, value):
+    done = subprocess.run([MILLRACE, "status"], cwd=tmp_path, capture_output=True, text=True, env={"MILLRACE_CALENDAR_SPEED": "600", name: value})
+    assert done.returncode == 64 and name in done.stderr, done
 
 
 def test_what_was_missed_runs_once(servers, tmp_path):
