@@ -18,6 +18,7 @@ CALENDAR = {
     "api/native/moment.cpp": {"now - *back": "stamp: a moment to look back at"},
     "api/native/routes_project.cpp": {
         "now - data->created": "stamp: the age of the data that is shown",
+        "now - missed->at": "stamp: how long people are told of it",
         "now - std::max(job.queued_at, job.run_after)": "stamp: a hint to people that nobody claims",
     },
     "api/native/routes_why.cpp": {
@@ -57,12 +58,14 @@ CALENDAR = {
     },
     "loop/service_jobs.cpp": {"*job.started_at - job.queued_at": "stamp: how long it was queued"},
     "queue/local.cpp": {"now - retain_age": "retention"},
+    "track/track.cpp": {"newest->time(0) + Duration(1)": "stamp: no run is made before the one before it"},
 }
 # Where the operating system's clocks are read.
 CLOCKS = {"base/clock.cpp", "base/process.cpp", "base/process_cgroup.cpp"}
-# Where a thread sleeps: programs that wait for a person, a signal or another process.
+# Where a thread sleeps: for a person, a signal or another process.
 SLEEPS = {"app/up.cpp", "app/signals.cpp", "app/demo.cpp", "app/chaos.cpp", "app/worker.cpp", "app/once_free.hpp", "app/doctor_look.cpp", "app/main.cpp",
-          "base/process_cgroup.cpp"}
+          "base/process_cgroup.cpp",
+          "blob/keys.cpp"}
 
 READS_CLOCK = re.compile(r"\b(system_clock|steady_clock|high_resolution_clock|file_clock|utc_clock)\b|\b(clock_gettime|gettimeofday|localtime|"
                          r"localtime_r|gmtime|gmtime_r|mktime|timerfd_create)\s*\(|(?<![\w.>:])(?:std)?(?:::)?time\s*\(\s*(?:nullptr|NULL|0|&)")
