@@ -7,11 +7,17 @@
 
 namespace millrace::backup {
 
-namespace {
+namespace stored {
 
 struct FormatFile {
   int format = 0;
 };
+
+}  // namespace stored
+
+using namespace stored;
+
+namespace {
 
 constexpr std::uint64_t manifest_bytes_max = 64u << 20;
 

@@ -4,7 +4,7 @@
 
 namespace millrace::loop {
 
-namespace {
+namespace stored {
 
 struct Line {
   std::string model;
@@ -20,7 +20,9 @@ struct Line {
   std::int64_t arrived_us = 0;
 };
 
-}  // namespace
+}  // namespace stored
+
+using namespace stored;
 
 std::string render_labels(const std::vector<label::Label>& labels) {
   std::string out;

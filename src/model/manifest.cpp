@@ -7,7 +7,7 @@
 #include "base/json.hpp"
 
 namespace millrace::model {
-namespace {
+namespace stored {
 
 // manifest.json. Separate from Manifest so that the file's words do not follow the code's enumerators.
 struct StoredInput {
@@ -42,6 +42,12 @@ struct StoredManifest {
 struct FormatOnly {
   int format = 0;
 };
+
+}  // namespace stored
+
+using namespace stored;
+
+namespace {
 
 constexpr std::string_view kOther = "other";
 constexpr std::string_view kAsMissing = "as_missing";

@@ -8,7 +8,7 @@
 
 namespace millrace::net {
 
-namespace {
+namespace wire {
 
 struct WireError {
   std::string_view code;
@@ -20,6 +20,12 @@ struct WireError {
 struct WireErrorAnswer {
   WireError error;
 };
+
+}  // namespace wire
+
+using namespace wire;
+
+namespace {
 
 int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';

@@ -9,14 +9,16 @@
 #include "queue/local_internal.hpp"
 
 namespace millrace::queue {
-namespace {
+namespace stored {
 
 struct ConsumersFile {
   int format = 1;
   std::vector<StoredConsumer> consumers;
 };
 
-}  // namespace
+}  // namespace stored
+
+using namespace stored;
 
 std::string render_consumers(const std::vector<StoredConsumer>& consumers) {
   return json::render(ConsumersFile{1, consumers}) + "\n";

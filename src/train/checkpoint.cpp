@@ -6,7 +6,7 @@
 #include "base/json.hpp"
 
 namespace millrace::train {
-namespace {
+namespace stored {
 
 struct StoredHead {
   int format = 1;
@@ -18,7 +18,9 @@ struct StoredHead {
   std::string snapshot_digest;
 };
 
-}  // namespace
+}  // namespace stored
+
+using namespace stored;
 
 std::string render_checkpoint(const Checkpoint& c) {
   return json::render(StoredHead{.rounds = c.rounds,

@@ -7,9 +7,7 @@
 #include "base/text.hpp"
 
 namespace millrace::train {
-namespace {
-
-constexpr std::size_t kLookBytes = 65'536, kMetricsMax = 100, kNameBytes = 200;
+namespace stored {
 
 struct Report {
   std::int64_t step = 0;
@@ -17,6 +15,14 @@ struct Report {
   std::map<std::string, double> metrics;
   std::string note;
 };
+
+}  // namespace stored
+
+using namespace stored;
+
+namespace {
+
+constexpr std::size_t kLookBytes = 65'536, kMetricsMax = 100, kNameBytes = 200;
 
 }  // namespace
 
