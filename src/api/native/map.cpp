@@ -177,37 +177,6 @@ JobState to_wire(const flow::Job& from, const HiddenColumns& hidden) {
   return to;
 }
 
-std::vector<label::RawLabel> from_wire(const std::vector<Label>& labels) {
-  std::vector<label::RawLabel> out;
-  for (const auto& from : labels) {
-    label::RawLabel to;
-    to.prediction = from.prediction;
-    to.key = from.key;
-    to.id = from.id;
-    to.time = from.time;
-    to.origin = from.origin;
-    to.author = from.author;
-    to.value_given = from.value.has_value() || from.withdraw;
-    if (from.value && !from.withdraw) {
-      to.value = std::visit(
-          [](const auto& value) -> std::string {
-            using T = std::decay_t<decltype(value)>;
-            if constexpr (std::is_same_v<T, std::string>)
-              return value;
-            else
-              return table::to_text(table::Value(value));
-          },
-          *from.value);
-      if (const auto* number = std::get_if<double>(&*from.value);
-          number && *number == static_cast<double>(static_cast<std::int64_t>(*number))) {
-        to.value = std::to_string(static_cast<std::int64_t>(*number));  // 3 and 3.0 are the class "3"
-      }
-    }
-    out.push_back(std::move(to));
-  }
-  return out;
-}
-
 LoopAnswer loop_of(const loop::Project& project, const flow::QuietHours& quiet) {
   LoopAnswer answer;
   auto add = [&](std::string step, std::string how, std::string rule) {
