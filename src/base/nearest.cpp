@@ -40,9 +40,12 @@ std::string nearest(std::string_view name, std::span<const std::string> candidat
   std::size_t best_edits = 0;
   for (const auto& candidate : candidates) {
     if (candidate.size() > name_bytes_max) continue;
+    const std::size_t longer = std::max(name.size(), candidate.size()),
+                      shorter = std::min(name.size(), candidate.size());
+    const std::size_t edits_max = std::max<std::size_t>(1, longer / 3);
+    if (longer - shorter > edits_max) continue;  // at least so many are inserted
     const std::size_t edits = edit_distance(wanted, lower(candidate));
-    const std::size_t edits_max = std::max<std::size_t>(1, std::max(name.size(), candidate.size()) / 3);
-    if (edits > edits_max || edits >= std::max(name.size(), candidate.size())) continue;
+    if (edits > edits_max || edits >= longer) continue;
     if (!best || edits < best_edits) {
       best = &candidate;
       best_edits = edits;
