@@ -63,6 +63,8 @@ Result<Looked> look(std::string_view content, std::uint64_t number) {
     check.used = at + padded(payload.size());
     if (type == record_schema) {
       schemas.insert(schema);
+    } else if (type != record_prediction) {
+      // Of a kind that comes later: neither a line nor damage, as for who reads it.
     } else if (!schemas.contains(schema)) {
       ++check.orphans;
       out.orphans.emplace_back(at, padded(payload.size()));
@@ -117,12 +119,17 @@ Result<std::string> mended_segment(Fs& fs, const std::string& path, std::uint64_
   TRY(auto content, read_file(fs, path, segment_bytes_max));
   TRY(const auto looked, look(content, number));
   if (looked.check.unmade) return std::string();
-  for (const auto& place : looked.places)
-    std::fill_n(content.begin() + static_cast<std::ptrdiff_t>(place.offset),
-                std::min<std::uint64_t>(place.bytes, content.size() - place.offset), '\0');
-  for (const auto& [at, bytes] : looked.orphans)
-    std::fill_n(content.begin() + static_cast<std::ptrdiff_t>(at), std::min<std::uint64_t>(bytes, content.size() - at),
-                '\0');
+  content.resize(std::max<std::uint64_t>(segment_header_bytes, (content.size() + 7) / 8 * 8), '\0');
+  // With the damage gone, what lay in its shadow can turn out to be damaged too. Each round there are fewer bytes.
+  for (auto damage = looked; !damage.places.empty() || !damage.orphans.empty();) {
+    auto clear = [&](std::uint64_t at, std::uint64_t bytes) {
+      std::fill_n(content.begin() + static_cast<std::ptrdiff_t>(at),
+                  std::min<std::uint64_t>(bytes, content.size() - at), '\0');
+    };
+    for (const auto& place : damage.places) clear(place.offset, place.bytes);
+    for (const auto& [at, bytes] : damage.orphans) clear(at, bytes);
+    TRY(damage, look(content, number));
+  }
   auto header = looked.header;
   if (!looked.check.header.empty()) {
     header = {};
@@ -133,8 +140,7 @@ Result<std::string> mended_segment(Fs& fs, const std::string& path, std::uint64_
   }
   header.number = number;
   // As large as it is: what the header says may be what was damaged.
-  header.bytes = std::max<std::uint64_t>(segment_header_bytes, (content.size() + 7) / 8 * 8);
-  content.resize(header.bytes, '\0');
+  header.bytes = content.size();
   std::fill_n(content.begin(), segment_header_bytes, '\0');
   std::memcpy(content.data(), &header, sizeof header);
   return content;

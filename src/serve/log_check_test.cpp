@@ -126,14 +126,31 @@ TEST(LogCheck, CutOrCopied) {
   EXPECT_EQ(check(t, copy, 2).copy_of, 1u);
 }
 
+// Also where the cut leaves fewer bytes of a line than a record's header has.
+TEST(LogCheck, CutAnywhereIsMended) {
+  TestEnv t;
+  const auto path = a_segment(t);
+  const auto whole = *read_file(t.env.fs, path);
+  const auto end = check(t, path).used;
+  for (std::size_t size = end + 8; size > end - 250; --size) {
+    write(t, path, whole.substr(0, size));
+    const auto found = check(t, path);
+    EXPECT_TRUE(found.cut()) << size;
+    write(t, path, *mended_segment(t.env.fs, path, 1));
+    EXPECT_TRUE(check(t, path).whole()) << size;
+    EXPECT_EQ(lines(t, path), found.lines) << size;
+  }
+}
+
 TEST(LogCheck, ByteInRoomThatWasNeverUsed) {
   TestEnv t;
   const auto path = a_segment(t);
   const auto whole = *read_file(t.env.fs, path);
-  for (std::size_t at = 12000; at < 12016; ++at) {
+  for (std::size_t at : {12000, 12001, 12007, 12008, 12015, 16383 - 8, 16383 - 7, 16383}) {
     auto bytes = whole;
     bytes[at] = 1;
     write(t, path, bytes);
+    EXPECT_FALSE(check(t, path).whole()) << at;
     EXPECT_EQ(check(t, path).lines_lost_max(), 0u) << at;
     EXPECT_EQ(lines(t, path), 10u) << at;
   }

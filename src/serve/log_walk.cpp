@@ -16,7 +16,8 @@ Result<void> walk_records(std::string_view content, const Walk& walk) {
     walk.on_damage(place);
     place = {};
   };
-  for (std::uint64_t at = segment_header_bytes; at + sizeof(RecordHeader) <= content.size();) {
+  std::uint64_t at = segment_header_bytes;
+  while (at + sizeof(RecordHeader) <= content.size()) {
     RecordHeader record;
     std::memcpy(&record, content.data() + at, sizeof record);
     const auto room = content.size() - at - sizeof record;
@@ -42,7 +43,14 @@ Result<void> walk_records(std::string_view content, const Walk& walk) {
     TRY_VOID(walk.on_record(at, record.type, payload));
     at += padded(record.length);
   }
-  end_place(false);
+  // What is left is too short for a record: of a segment that was cut it may be the beginning of one.
+  const auto rest = content.substr(std::min<std::uint64_t>(at, content.size()));
+  const bool alone = place.bytes == 0, zeros = rest.find_first_not_of('\0') == rest.npos;
+  if (!zeros && at >= unfinished_until) {
+    if (alone) place.offset = at;
+    place.bytes = content.size() - place.offset;
+  }
+  end_place(alone || (zeros && !rest.empty()));
   return {};
 }
 
