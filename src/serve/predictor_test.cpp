@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
 #include "base/testing/env.hpp"
 #include "blob/testing/memory.hpp"
 #include "model/testing/models.hpp"
@@ -108,6 +113,64 @@ TEST_F(PredictorTest, WithoutRoomForALineItAnswersAndSaysSo) {
   t.clock.advance(std::chrono::seconds(1));
   EXPECT_EQ(std::string::npos, ask("fare").find("logged")) << ask("fare");
   EXPECT_FALSE(predictor.unlogged()->lasts);
+}
+
+// Versions come and go under those who ask; the log is closed and synced meanwhile, states are read. Each answer is of
+// one version, and its line in the log says the same. The thread sanitizer (preset tsan) looks on.
+TEST_F(PredictorTest, SwapsUnderManyWhoAsk) {
+  constexpr int askers = 4, swaps = 40, asked_min = 20;
+  std::vector<VersionRef> versions;
+  for (int number = 1; number <= 4; ++number) versions.push_back(version(number, 10 * number));
+  wishes.models = {{"fare", versions[0], std::nullopt}};
+  ASSERT_TRUE(predictor.reconcile());
+  const auto row = model::testing::json_row(model::testing::sample_inputs(), model::testing::sample_rows(1, 1).front());
+  std::atomic<bool> enough = false;
+  std::atomic<int> wrong = 0;
+  std::atomic<std::uint64_t> answered = 0;
+  {
+    std::vector<std::jthread> threads;
+    for (int asker = 0; asker < askers; ++asker) {
+      threads.emplace_back([&] {
+        for (int asked = 0; asked < asked_min || !enough; ++asked) {
+          Problem problem;
+          auto answer = predictor.predict({"fare", row}, &problem);
+          // {"prediction":20,...,"model":"fare:2",...}
+          const auto number = answer ? answer->find("\"fare:") : std::string::npos;
+          const bool right = number != std::string::npos &&
+                             answer->find(std::string("\"prediction\":") + (*answer)[number + 6]) != std::string::npos;
+          right ? ++answered : static_cast<std::uint64_t>(++wrong);
+        }
+      });
+    }
+    threads.emplace_back([&] {
+      while (!enough) {
+        EXPECT_TRUE(log->sync());
+        log->close_segment();
+        EXPECT_TRUE(predictor.ready());
+        EXPECT_EQ(1u, predictor.states().size());
+        (void)predictor.next_retry();
+        (void)predictor.loaded("fare", 1);
+      }
+    });
+    for (int i = 1; i <= swaps; ++i) {
+      const auto count = versions.size();
+      wishes.models = {
+          {"fare", versions[static_cast<std::size_t>(i) % count], versions[static_cast<std::size_t>(i - 1) % count]}};
+      EXPECT_TRUE(predictor.reconcile());
+    }
+    enough = true;
+  }
+  EXPECT_EQ(0, wrong);
+  std::uint64_t lines = 0;
+  auto stats = read_prediction_log(t.env.fs, t.path("log"), [&](const LogSchema& schema, LoggedPrediction&& line) {
+    ++lines;
+    EXPECT_EQ(10.0f * static_cast<float>(schema.version), line.scores.at(0));
+    return ok();
+  });
+  ASSERT_TRUE(stats);
+  EXPECT_EQ(answered, lines);
+  EXPECT_EQ(0u, stats->damaged);
+  EXPECT_EQ(answered, predictor.states().front().requests);
 }
 
 }  // namespace
