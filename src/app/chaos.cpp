@@ -1,5 +1,6 @@
 // `doctor --chaos`: a scratch copy of a data folder, its server under load, SIGKILL at fault points taken at random.
 #include <algorithm>
+#include <filesystem>
 #include <format>
 #include <set>
 #include <sstream>
@@ -13,6 +14,7 @@
 #include "base/ids.hpp"
 #include "base/process.hpp"
 #include "base/text.hpp"
+#include "loop/project.hpp"
 
 namespace millrace::app {
 
@@ -83,7 +85,23 @@ class Chaos {
     back.project_file = join_path(folder_, "millrace.toml");
     TRY(const auto restored, restore(back, env_));
     (void)restored;
-    return env_.fs.remove_all(safe);
+    TRY_VOID(env_.fs.remove_all(safe));
+    return lend_master_key();
+  }
+
+  // Where the copy's project file looks for it: by a link, so that the key itself stays the only one.
+  Result<void> lend_master_key() {
+    TRY(const auto text, read_file(env_.fs, join_path(folder_, "millrace.toml")));
+    TRY(const auto project, loop::parse_project(text));
+    const std::filesystem::path key = project.profile.master_key();
+    if (key.empty() || key.is_absolute()) return {};
+    std::error_code failed;
+    const auto link = folder_ / key;
+    std::filesystem::create_directories(link.parent_path(), failed);
+    if (!failed) std::filesystem::create_symlink(parent_path(absolute(options_.data_dir)) / key, link, failed);
+    if (!failed) return {};
+    return fail(Code::unavailable, "chaos.no_master_key",
+                std::format("{} can't be linked to: {}", link.string(), failed.message()));
   }
 
   Result<void> start(const std::string& fault) {
