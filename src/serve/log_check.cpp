@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <format>
 #include <set>
+#include <span>
 
 #include "serve/log_walk_internal.hpp"
 #include "serve/prediction_log.hpp"
@@ -120,15 +121,17 @@ Result<std::string> mended_segment(Fs& fs, const std::string& path, std::uint64_
   TRY(const auto looked, look(content, number));
   if (looked.check.unmade) return std::string();
   content.resize(std::max<std::uint64_t>(segment_header_bytes, (content.size() + 7) / 8 * 8), '\0');
-  // With the damage gone, what lay in its shadow can turn out to be damaged too. Each round there are fewer bytes.
-  for (auto damage = looked; !damage.places.empty() || !damage.orphans.empty();) {
+  // With the damage gone, what lay in its shadow can turn out to be damaged too. Each round leaves fewer bytes.
+  for (bool cleared = true; cleared;) {
+    TRY(const auto damage, look(content, number));
+    cleared = false;
     auto clear = [&](std::uint64_t at, std::uint64_t bytes) {
-      std::fill_n(content.begin() + static_cast<std::ptrdiff_t>(at),
-                  std::min<std::uint64_t>(bytes, content.size() - at), '\0');
+      const auto piece = std::span(content).subspan(at, std::min<std::uint64_t>(bytes, content.size() - at));
+      cleared = cleared || std::ranges::any_of(piece, [](char c) { return c != 0; });
+      std::ranges::fill(piece, '\0');
     };
     for (const auto& place : damage.places) clear(place.offset, place.bytes);
     for (const auto& [at, bytes] : damage.orphans) clear(at, bytes);
-    TRY(damage, look(content, number));
   }
   auto header = looked.header;
   if (!looked.check.header.empty()) {

@@ -28,7 +28,7 @@ Result<void> walk_records(std::string_view content, const Walk& walk) {
       // The magic is stored last: what has none was never finished, and goes as far as it says.
       if (record.magic == 0 && !zero && place.bytes == 0 && record.length <= room && at >= unfinished_until)
         unfinished_until = at + padded(record.length);
-      if (whole) inside_until = std::max(inside_until, at + padded(record.length));
+      if (whole && at >= unfinished_until) inside_until = std::max(inside_until, at + padded(record.length));
       if (zero && at >= inside_until) {
         end_place(true);
       } else if (at >= unfinished_until) {
@@ -44,10 +44,11 @@ Result<void> walk_records(std::string_view content, const Walk& walk) {
     at += padded(record.length);
   }
   // What is left is too short for a record: of a segment that was cut it may be the beginning of one.
-  const auto rest = content.substr(std::min<std::uint64_t>(at, content.size()));
+  const auto from = std::min<std::uint64_t>(std::max(at, unfinished_until), content.size());
+  const auto rest = content.substr(from);
   const bool alone = place.bytes == 0, zeros = rest.find_first_not_of('\0') == rest.npos;
-  if (!zeros && at >= unfinished_until) {
-    if (alone) place.offset = at;
+  if (!zeros) {
+    if (alone) place.offset = from;
     place.bytes = content.size() - place.offset;
   }
   end_place(alone || (zeros && !rest.empty()));
