@@ -74,7 +74,7 @@ function(millrace_unity target job)
     set_source_files_properties(${source} PROPERTIES UNITY_GROUP ${side}_${group})
   endforeach()
   # A class of a .cpp file may have members of its unnamed namespace; the compiler takes what is included for a header.
-  target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+  target_compile_options(${target} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-subobject-linkage>)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP UNITY_BUILD_RELOCATABLE ON)
 endfunction()
 
