@@ -22,7 +22,7 @@ import urllib.request
 import zipfile
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-PROGRAMS = TOP / "build" / "release" / "bin"
+PROGRAMS = TOP / os.environ.get("MILLRACE_BUILD", "build/release") / "bin"
 JUMP = "100d"  # further than any grace, retention or history that the loop's project has
 STARTS_MAX = 6
 SAID_OF_A_DEATH = {"job_taken_away", "job_failed", "job_end_refused", "blob_restored_from_trash", "queue_torn_end_cut", "claim_failed"}

@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -15,9 +16,40 @@ import urllib.request
 import pytest
 
 TOP = pathlib.Path(__file__).resolve().parent.parent.parent
-MILLRACE = TOP / "build" / "release" / "bin" / "millrace"
+BUILD = TOP / os.environ.get("MILLRACE_BUILD", "build/release")
+MILLRACE = BUILD / "bin" / "millrace"
 SHARED = pathlib.Path(os.environ.get("MILLRACE_SHARED") or TOP.parent / "shared")
 DATA = SHARED / "data"
+
+# The suite under the sanitizers: MILLRACE_BUILD=build/asan (./dev test asan_scenario). Whatever process writes a report, server, command
+# or job, the test in which it did fails. Leaks are looked for in the server and the commands; jobs load XGBoost, Arrow and DuckDB,
+# which keep things for ever: theirs are told apart by the program's name in the name of the report.
+SANITIZED = "asan" in BUILD.name
+REPORTS = pathlib.Path(tempfile.mkdtemp(prefix="millrace-reports-")) if SANITIZED else None
+if SANITIZED:
+    where = f"log_path={REPORTS}/report:log_exe_name=1"
+    os.environ.setdefault("ASAN_OPTIONS", f"{where}:detect_leaks=1:abort_on_error=0:exitcode=99:detect_stack_use_after_return=0")
+    os.environ.setdefault("UBSAN_OPTIONS", f"{where}:print_stacktrace=1:exitcode=99")
+    os.environ.setdefault("LSAN_OPTIONS", "exitcode=0")  # a leak changes no exit status that a test looks at; its report is found
+
+
+def sanitizer_reports():
+    """Texts of the reports since the last call; those of leaks in jobs are passed over."""
+    found = []
+    for file in sorted(REPORTS.iterdir()) if REPORTS else []:
+        text = file.read_text(errors="replace")
+        file.unlink()
+        if not (file.name.startswith("report.millrace-job") and "LeakSanitizer" in text and "AddressSanitizer:" not in text.split("SUMMARY")[0]):
+            found.append(f"{file.name}\n{text[:6000]}")
+    return found
+
+
+@pytest.fixture(autouse=True)
+def no_reports():
+    yield
+    found = sanitizer_reports()
+    if found:
+        pytest.fail("\n".join(found), pytrace=False)
 
 
 def wait_for(what, condition, seconds=60.0):
