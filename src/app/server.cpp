@@ -72,7 +72,7 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
           env, {.folder = config.data_dir, .program = "millrace " + config.version, .reserve_bytes = reserve_bytes},
           impl->writer, migrations));
   TRY(impl->keys, open_keys(config.data_dir, config.master_key, env));
-  TRY(impl->blobs, blob::open_local(env, {.dir = paths.blob_dir(), .keys = impl->keys.get()}));
+  TRY(impl->blobs, blob::open_local(env, {.dir = paths.blob_dir(), .keys = impl->keys.get(), .forget_keys = true}));
   TRY(impl->queue, queue::open_local(env, {join_path(config.data_dir, "queue")}));
   impl->relay = std::make_unique<flow::Relay>(env, *impl->store, *impl->queue, impl->relay_thread);
   impl->jobs = std::make_unique<flow::Jobs>(env, *impl->store);

@@ -18,6 +18,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -83,6 +84,8 @@ class KeyRing {
   // A key for one new blob, known to nobody until keep(). Nothing: new blobs are stored as they are.
   virtual std::optional<SealingKey> fresh() = 0;
   virtual Result<void> keep(const SealingKey& key) = 0;  // durable when it returns
+  // Of blobs that are gone from here: they need not be kept any longer. That is no erasure: a backup may have them.
+  virtual Result<void> forget(const std::set<Id>& ids) = 0;
 };
 
 // How a blob is stored, for copies that neither have nor need a key.

@@ -207,6 +207,16 @@ Result<void> Keys::keep(const SealingKey& key) {
   return append(encode_key(key.id, wrapped));
 }
 
+Result<void> Keys::forget(const std::set<Id>& ids) {
+  std::lock_guard lock(mutex_);
+  TRY(const auto among_processes, lock_file());
+  TRY_VOID(refresh());
+  const auto forgotten = std::erase_if(state_->table.records, [&](const auto& one) {
+    return std::holds_alternative<WrappedKey>(one.second) && ids.contains(one.first);
+  });
+  return forgotten == 0 ? ok() : replace();
+}
+
 Result<void> Keys::destroy(std::span<const Id> ids, const std::string& cause) {
   std::lock_guard lock(mutex_);
   TRY(const auto among_processes, lock_file());

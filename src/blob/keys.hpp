@@ -64,6 +64,7 @@ class Keys final : public KeyRing {
   Result<AeadKey> key(const Id& id) override;
   std::optional<SealingKey> fresh() override;
   Result<void> keep(const SealingKey& key) override;
+  Result<void> forget(const std::set<Id>& ids) override;  // records of destroyed ones stay
 
   // Destroys keys, also such as are not here yet: the file is written anew without them, durably. `cause` is recorded
   // with the moment. Those that were destroyed before stay as they are.

@@ -232,14 +232,15 @@ Result<std::optional<LocalFile>> LocalStore::local_file(const Digest& digest) {
   return LocalFile{object.path, header_bytes, object.header.plain_size};
 }
 
-std::uint64_t LocalStore::plain_size_of(const std::string& path, const FileInfo& file) {
-  const auto as_plain = file.size < header_bytes ? 0 : file.size - header_bytes;
+StoredBlob LocalStore::stored_of(const Digest& digest, const std::string& path, const FileInfo& file) {
+  const StoredBlob as_plain{{digest, file.size < header_bytes ? 0 : file.size - header_bytes}, {}};
   if (config_.keys == nullptr) return as_plain;  // nothing is sealed here, or it can't be read
   HeaderBytes bytes{};
   const auto opened = env_.fs.open_read(path);
   const auto got = opened ? (*opened)->read(0, bytes) : Result<std::size_t>(fail(opened.error()));
   const auto header = got ? decode(std::span(bytes).first(*got)) : Result<Header>(fail(got.error()));
-  return header && header->codec == codec_sealed ? header->plain_size : as_plain;
+  if (!header || header->codec != codec_sealed) return as_plain;
+  return {{digest, header->plain_size}, header->key};
 }
 
 Result<void> LocalStore::each(const std::function<Result<void>(const BlobInfo&)>& visit) {
@@ -251,7 +252,7 @@ Result<void> LocalStore::each(const std::function<Result<void>(const BlobInfo&)>
     for (const FileInfo& file : files) {
       auto digest = Digest::parse(file.name);
       if (!digest) continue;  // not ours
-      TRY_VOID(visit({*digest, plain_size_of(join_path(path, file.name), file)}));
+      TRY_VOID(visit(stored_of(*digest, join_path(path, file.name), file).info));
     }
   }
   return ok();

@@ -16,8 +16,10 @@
 namespace millrace::blob {
 
 struct LocalConfig {
-  std::string dir;                                   // made when missing
-  KeyRing* keys = nullptr;                           // none: every sealed blob is refused
+  std::string dir;          // made when missing
+  KeyRing* keys = nullptr;  // none: every sealed blob is refused
+  bool forget_keys =
+      false;  // a collection lets go of the keys of what it removes; not where other folders' keys are too
   Duration quarantine_keep = std::chrono::days(30);  // how long collect_garbage leaves damaged blobs in the quarantine
 };
 

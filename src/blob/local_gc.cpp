@@ -16,6 +16,7 @@ struct LocalStore::Collection {
   TimePoint born_before;  // what is younger than this is kept
   bool dry_run;
   GcReport report;
+  std::set<Id> keys;  // of what was removed
   bool young(const FileInfo& info) const { return info.modified > born_before; }
 };
 
@@ -72,9 +73,9 @@ Result<void> LocalStore::collect_object(Collection& c, const Digest& digest, con
   if (pinned(digest, c)) return ++c.report.kept_pinned, ok();
   if (c.reachable(digest)) return ++c.report.kept_reachable, ok();
 
-  std::uint64_t size = 0;
+  StoredBlob stored;
   if (c.dry_run) {
-    size = plain_size_of(object_path(digest), info);
+    stored = stored_of(digest, object_path(digest), info);
   } else {
     const std::string aside = in("trash", digest);
     TRY_VOID(env_.faults.reach("blob.gc.before_move"));
@@ -82,7 +83,7 @@ Result<void> LocalStore::collect_object(Collection& c, const Digest& digest, con
     if (!moved) return moved.error().code == Code::not_found ? ok() : moved;
     TRY_VOID(env_.faults.reach("blob.gc.after_move"));
     const auto now = env_.fs.info(aside);
-    if (now) size = plain_size_of(aside, *now);
+    if (now) stored = stored_of(digest, aside, *now);
     const bool keep = !now || c.young(*now) || pinned(digest, c) || c.reachable(digest);
     if (!keep) TRY_VOID(env_.faults.reach("blob.gc.before_remove"));
     const bool back = keep && !exists(env_.fs, object_path(digest));  // one that was written anew stays instead
@@ -96,8 +97,9 @@ Result<void> LocalStore::collect_object(Collection& c, const Digest& digest, con
     std::lock_guard lock(mutex_);
     verified_.erase(digest);
   }
-  c.report.removed.push_back({digest, size});
-  c.report.bytes += size;
+  c.report.removed.push_back(stored.info);
+  c.report.bytes += stored.info.size;
+  if (stored.key != Id{}) c.keys.insert(stored.key);
   return ok();
 }
 
@@ -183,6 +185,7 @@ Result<GcReport> LocalStore::collect_garbage(const std::function<bool(const Dige
   }
   TRY_VOID(expire_pins(c));
   TRY_VOID(expire_quarantine(c));
+  if (config_.forget_keys && !dry_run && !c.keys.empty()) TRY_VOID(config_.keys->forget(c.keys));
   env_.log.info("blob_garbage_collected", {{"removed", c.report.removed.size()},
                                            {"bytes", c.report.bytes},
                                            {"uploads", c.report.uploads},

@@ -71,7 +71,8 @@ class LocalStore final : public Store {
   Result<void> read_plain(const Digest& digest, const Object& object,
                           const std::function<void(std::span<const std::byte>)>& take);
   Result<void> check_stored(const Digest& digest, const Object& object);  // as far as that goes without a key
-  std::uint64_t plain_size_of(const std::string& path, const FileInfo& file);
+  // As the file's header says, and its size where nobody can have sealed it. The file may be damaged.
+  StoredBlob stored_of(const Digest& digest, const std::string& path, const FileInfo& file);
   Result<void> hash_whole(const Digest& digest, const Object& object);
   Result<void> verify_once(const Digest& digest, const Object& object);
   void remember(const Digest& digest, const Object& object);

@@ -192,6 +192,7 @@ class FakeKeys final : public KeyRing {
   Result<AeadKey> key(const Id&) override { return AeadKey{}; }
   std::optional<SealingKey> fresh() override { return std::nullopt; }
   Result<void> keep(const SealingKey&) override { return ok(); }
+  Result<void> forget(const std::set<Id>&) override { return ok(); }
   KeyState answer = KeyState::absent;
 };
 

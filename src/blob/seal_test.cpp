@@ -82,6 +82,30 @@ TEST_F(SealedBlobs, SizesAreThoseOfThePlainBytes) {
   }
 }
 
+TEST_F(SealedBlobs, ACollectionLetsGoOfTheKeysOfWhatItRemoves) {
+  const auto gone = store->put("nobody needs this")->digest, kept = store->put("somebody needs this")->digest;
+  const auto erased = store->put("about a person")->digest;
+  const auto gone_key = key_of(gone), erased_key = key_of(erased);
+  ASSERT_TRUE(keys.destroy(std::vector{erased_key}, "test"));
+  t.clock.advance(std::chrono::days(2));
+  const auto collect = [&](Store& by) {
+    EXPECT_EQ(
+        by.collect_garbage([&](const Digest& d) { return d == kept; }, std::chrono::days(1), false)->removed.size(),
+        2u);
+  };
+  const auto of_a_server = open_local(t.env, {.dir = t.path("blobs"), .keys = &keys, .forget_keys = true}).value();
+  collect(*of_a_server);
+  EXPECT_EQ(keys.state(gone_key).value(), KeyState::absent);
+  EXPECT_EQ(keys.state(erased_key).value(), KeyState::destroyed) << "an erasure is not forgotten";
+  EXPECT_EQ(store->read(kept, 100).value(), "somebody needs this");
+  ASSERT_TRUE(store->put("nobody needs this"));
+  ASSERT_TRUE(store->put("about a person"));
+  t.clock.advance(std::chrono::days(2));
+  const auto key = key_of(gone);
+  collect(*store);
+  EXPECT_EQ(keys.state(key).value(), KeyState::held) << "unless it was asked to";
+}
+
 TEST_F(SealedBlobs, AnyOffsetCanBeRead) {
   for (const auto size : edges) {
     SCOPED_TRACE(size);
