@@ -101,12 +101,14 @@ Result<std::optional<Claimed>> Jobs::claim(const std::string& worker, const std:
   }
   // What was asked for at once is due, also when the calendar was set back since.
   const std::string due = "(run_after <= $1 OR run_after = queued_at)";
+  const auto chosen =
+      select_jobs("WHERE state = 'queued' AND " + due + " AND kind IN (" + list +
+                  ") ORDER BY priority DESC, queued_at, id LIMIT $" + std::to_string(params.size() + 1));
   const auto first = [&](meta::Reader& reader) -> Result<std::optional<Job>> {
     const auto pauses = pauses_left();
-    TRY(auto rows,
-        reader.query(select_jobs("WHERE state = 'queued' AND " + due + " AND kind IN (" + list +
-                                 ") ORDER BY priority DESC, queued_at, id LIMIT " + std::to_string(pauses.size() + 1)),
-                     params));
+    auto limited = params;
+    limited.emplace_back(static_cast<std::int64_t>(pauses.size() + 1));
+    TRY(auto rows, reader.query(chosen, limited));
     for (const auto& row : rows) {
       auto job = read_job(row);
       if (!pauses.contains(job.id)) return job;
