@@ -45,8 +45,10 @@ void number(std::string_view line) {
     fuzz::require(*bytes >= 0, "a size is not negative");
     (void)format_size(*bytes);
   }
-  if (auto minute = flow::parse_minute_of_day(line))
-    fuzz::require(flow::format_minute_of_day(*minute) == line, "a time of day reads back");
+  if (const auto minute = flow::parse_minute_of_day(line)) {
+    const auto again = flow::parse_minute_of_day(flow::format_minute_of_day(*minute));
+    fuzz::require(again == minute, "a time of day reads back");
+  }
 }
 
 void judges(std::string_view line) {
