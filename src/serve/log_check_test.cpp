@@ -3,7 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <format>
+#include <vector>
 
+#include "base/rng.hpp"
 #include "base/testing/env.hpp"
 #include "serve/prediction_log.hpp"
 
@@ -83,6 +85,47 @@ TEST(LogCheck, ADamagedLineIsOnePlaceAndIsMended) {
     write(t, path, *mended_segment(t.env.fs, path, 1));
     EXPECT_TRUE(check(t, path).whole()) << at;
     EXPECT_EQ(lines(t, path), found.lines) << at;
+  }
+}
+
+// Damage behind other damage, inside of a record that was never finished, across an end: one mending ends with a segment
+// that is whole and has every line that could be read.
+TEST(LogCheck, SeveralDamagesAreMendedAtOnce) {
+  TestEnv t;
+  const auto path = a_segment(t);
+  const auto whole = *read_file(t.env.fs, path);
+  const auto used = check(t, path).used;
+  std::vector<std::size_t> magics;
+  for (auto at = whole.find("MRPL", 64); at != whole.npos; at = whole.find("MRPL", at + 4)) magics.push_back(at);
+  for (std::uint64_t seed = 1; seed <= 400; ++seed) {
+    SeededRng rng(seed);
+    auto bytes = whole;
+    for (auto damages = 2 + rng.below(4); damages > 0; --damages) {
+      const auto magic = magics[rng.below(magics.size())];
+      switch (rng.below(4)) {
+        case 0:  // a record that was never finished, of any length
+          std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(magic), 4, '\0');
+          if (rng.below(2) == 0) bytes[magic + 4 + rng.below(8)] = static_cast<char>(rng.below(256));
+          break;
+        case 1:
+          bytes[64 + rng.below(used + 64)] = static_cast<char>(rng.below(256));
+          break;
+        case 2:
+          std::copy_n(whole.begin() + static_cast<std::ptrdiff_t>(magic), 40,
+                      bytes.begin() + static_cast<std::ptrdiff_t>(64 + rng.below(used)));
+          break;
+        default:
+          if (rng.below(8) == 0) bytes.resize(used - rng.below(200));
+      }
+      if (bytes.size() < whole.size()) break;
+    }
+    write(t, path, bytes);
+    const auto found = check(t, path);
+    const auto mended = *mended_segment(t.env.fs, path, 1);
+    write(t, path, mended);
+    ASSERT_TRUE(check(t, path).whole()) << seed;
+    ASSERT_GE(lines(t, path), found.lines) << seed;
+    ASSERT_EQ(*mended_segment(t.env.fs, path, 1), mended) << seed;
   }
 }
 
