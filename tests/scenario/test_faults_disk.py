@@ -233,13 +233,13 @@ def test_a_full_disk_and_nowhere_to_log(site):
     site.fill()
     site.fill_segment()
     while_it_lasts(site, fault, site.fill)
-    assert TABLE[fault]["what `status` says"][0] in notes(site)
+    wait_for("status", lambda: TABLE[fault]["what `status` says"][0] in notes(site), 10)
     metric = re.search(r'^millrace_serve_not_logged\{model="small"\} (\d+)$', site.server.get("/metrics").body.decode(), re.M)
     assert int(metric.group(1)) > 0
     site.empty()
     since = time.monotonic()
     afterwards(site, fault, since)
-    assert TABLE[fault]["what `status` says"][1] in notes(site)
+    wait_for("status", lambda: TABLE[fault]["what `status` says"][1] in notes(site), 10)
 
 
 @tries(REFUSE)
@@ -345,7 +345,7 @@ def test_a_sync_of_the_records_fails(site, world):
     world.unsynced("meta.db-wal")
     assert KINDS["labels"](site) == TABLE[fault]["labels"][0]
     while_it_lasts(site, fault)
-    assert TABLE[fault]["what `status` says"][0] in notes(site)
+    wait_for("status", lambda: TABLE[fault]["what `status` says"][0] in notes(site), 10)
     world.unsynced("")
     time.sleep(1.5)
     assert KINDS["labels"](site) == TABLE[fault]["labels"][0], "a later sync that says yes changes nothing"
