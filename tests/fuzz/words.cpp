@@ -2,6 +2,7 @@
 // comparisons, schedules, windows, durations, sizes, times, time zones, names.
 #include "base/text.hpp"
 #include "eval/gates.hpp"
+#include "flow/holidays.hpp"
 #include "flow/schedule.hpp"
 #include "flow/window.hpp"
 #include "fuzz/fuzz.hpp"
@@ -58,7 +59,7 @@ void judges(std::string_view line) {
   for (const auto judge :
        {judge_name, judge_uri, judge_target, judge_target_expr, judge_comparison, judge_plain_comparison,
         judge_condition, judge_schedule, judge_time_of_day, judge_listen, judge_character, judge_release_step,
-        judge_not_empty, judge_date}) {
+        judge_not_empty, judge_holidays, judge_seal}) {
     const auto verdict = judge(value);
     fuzz::require(verdict.kind != Verdict::bad || !verdict.expected.empty(), "a judge says what it expected");
   }
@@ -68,6 +69,8 @@ void judges(std::string_view line) {
 
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   auto text = fuzz::as_text(data, size);
+  if (auto days = flow::parse_holidays(text, "holidays/XX.txt"); fuzz::answered(days))
+    fuzz::require(std::ranges::is_sorted(*days), "holidays come sorted");
   for (int lines = 0; !text.empty() && lines < 6; ++lines) {
     const auto line = fuzz::take_until(text, "\n");
     gate(line);
