@@ -47,7 +47,8 @@ def main():
         known[PARTS[part]] = head + "\n".join(measure(part))
         print(f"## {PARTS[part]}\n\n{known[PARTS[part]]}\n", flush=True)
     text = "# Results\n\nEach part is one run; the machine is shared, so the ratios say more than the figures.\n\n"
-    text += "\n\n".join(f"## {title}\n\n{known[title]}" for title in PARTS.values() if title in known) + "\n"
+    titles = [*PARTS.values(), *(title for title in known if title not in PARTS.values())]  # others are written by hand
+    text += "\n\n".join(f"## {title}\n\n{known[title]}" for title in titles if title in known) + "\n"
     if "--dry-run" not in sys.argv:
         RESULTS.write_text(text)
 
