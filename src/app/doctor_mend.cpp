@@ -166,7 +166,8 @@ class Mending {
     if (kept == source_->manifest.files.end())
       return fail(Code::not_found, "backup.no_file", "the backup has no " + file);
     TRY(const auto digest, Digest::parse(kept->digest));
-    TRY(auto bytes, source_->blobs->read(digest, static_cast<std::uint64_t>(kept->bytes)));
+    TRY(auto bytes, source_->blobs->read(digest, static_cast<std::uint64_t>(kept->kept) + backup::file_mark.size()));
+    bytes.resize(static_cast<std::size_t>(kept->kept));
     bytes.resize(static_cast<std::size_t>(kept->bytes), '\0');  // only zeros follow
     TRY_VOID(env_.fs.make_dirs(in("log")));
     return write_file(env_.fs, in(file), bytes);

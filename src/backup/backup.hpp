@@ -16,6 +16,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -25,8 +26,11 @@
 namespace millrace::backup {
 
 inline constexpr int backup_format = 1;
+// Ends what is kept of a file, so that it is never the same blob as one of the data folder's, which may be sealed.
+inline constexpr std::string_view file_mark = "\nmillrace: file\n";
 
-// A file of the data folder, kept as a blob of its first `kept` bytes; after them there are only zeros.
+// A file of the data folder, kept as a blob of its first `kept` bytes and file_mark; in the file after them there are
+// only zeros.
 struct File {
   std::string path;  // relative to the data folder
   std::string digest;

@@ -383,6 +383,23 @@ TEST_F(SealedBackup, NoKeyIsNeededToCopyAndNothingIsCopiedTwice) {
   EXPECT_LT(second->new_bytes * 100, first->new_bytes);
 }
 
+// What a job printed may be what somebody uploaded, and an empty file is an empty blob.
+TEST_F(SealedBackup, AFileWithTheContentOfASealedBlobComesBack) {
+  add("empty", "");
+  add("said", "done\n");
+  ASSERT_TRUE(t.env.fs.make_dirs(data + "/runs"));
+  ASSERT_TRUE(write_file(t.env.fs, data + "/runs/A.txt", ""));
+  ASSERT_TRUE(write_file(t.env.fs, data + "/runs/B.txt", "done\n"));
+  for (int n = 0; n < 2; ++n) {
+    const auto made = make_one();
+    ASSERT_TRUE(made) << made.error().message;
+    const auto at = restored(made->manifest.id);
+    EXPECT_EQ(read_file(t.env.fs, at + "/runs/A.txt"), "");
+    EXPECT_EQ(read_file(t.env.fs, at + "/runs/B.txt"), "done\n");
+    t.clock.advance(std::chrono::seconds(1));
+  }
+}
+
 TEST_F(SealedBackup, ContentThatWasErasedAndIsWrittenAgainIsInTheNextBackup) {
   const auto digest = add("one", "same content");
   ASSERT_TRUE(make_one());

@@ -116,6 +116,7 @@ Result<blob::BlobInfo> put_file(const ReadableFile& file, std::uint64_t bytes, b
     TRY_VOID(meter.add(got));
     at += got;
   }
+  TRY_VOID(writer->append(file_mark));
   return writer->commit();
 }
 

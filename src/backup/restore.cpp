@@ -92,8 +92,10 @@ Result<void> write_file_back(const File& file, blob::Store& store, const std::st
   TRY(const auto digest, Digest::parse(file.digest));
   TRY(const auto in, store.open(digest));
   std::vector<std::byte> piece(blob::piece_bytes_max);
-  for (std::uint64_t at = 0; at < in->size();) {
-    TRY(const auto got, in->read(at, piece));
+  const auto kept = static_cast<std::uint64_t>(file.kept);
+  if (in->size() < kept) return fail(Code::data_loss, "backup.damaged", file.path + " is shorter than it was");
+  for (std::uint64_t at = 0; at < kept;) {
+    TRY(const auto got, in->read(at, std::span(piece).first(std::min<std::uint64_t>(piece.size(), kept - at))));
     if (got == 0) break;
     TRY_VOID(out->append(std::span<const std::byte>(piece).first(got)));
     TRY_VOID(meter.add(got));

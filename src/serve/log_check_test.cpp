@@ -88,8 +88,8 @@ TEST(LogCheck, ADamagedLineIsOnePlaceAndIsMended) {
   }
 }
 
-// Damage behind other damage, inside of a record that was never finished, across an end: one mending ends with a segment
-// that is whole and has every line that could be read.
+// Damage behind other damage, inside of a record that was never finished, across an end: one mending ends with a
+// segment that is whole and has every line that could be read.
 TEST(LogCheck, SeveralDamagesAreMendedAtOnce) {
   TestEnv t;
   const auto path = a_segment(t);
