@@ -137,7 +137,7 @@ int main(int argc, char** argv) {
       const auto score = static_cast<float>(answers[0].score);
       must(log->append(handle, made[0], clock.now(), "", {&score, 1}, answers[0].decision, parsed.rows[0]));
     });
-    timed(render, [&] { (void)serve::render_answer(manifest, answers, made, true, "bench:1", 0.1); });
+    timed(render, [&] { (void)serve::render_answer(manifest, answers, made, {}, true, "bench:1", 0.1); });
     timed(bare_call, [&] { (void)bare.predict(); });
   }
   std::cout << "{";
