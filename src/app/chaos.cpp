@@ -37,8 +37,9 @@ struct Row {
 
 class Chaos {
  public:
-  Chaos(const cli::DoctorOptions& options, std::string version, Env& env)
+  Chaos(const cli::DoctorOptions& options, Duration length, std::string version, Env& env)
       : options_(options),
+        length_(length),
         version_(std::move(version)),
         env_(env),
         processes_(env.clock),
@@ -56,8 +57,9 @@ class Chaos {
       return rounds();
     }();
     server_.reset();  // kills what still runs
-    const bool good = output && output->exit_code == 0;
-    if (good || !exists(env_.fs, data_dir_) || interrupted()) {
+    // There is something to look at where something was lost, or went wrong on the way; not where it can't be tried.
+    const bool to_see = output ? output->exit_code != 0 : output.error().code != Code::failed_precondition;
+    if (!to_see || !exists(env_.fs, data_dir_) || interrupted()) {
       (void)env_.fs.remove_all(folder_);
     } else {
       tell(std::format("what is left is in {}: up.out, .millrace; remove it when you have seen it", folder_));
@@ -116,10 +118,7 @@ class Chaos {
     return {};
   }
 
-  bool server_died() {
-    const auto ended = server_->poll();
-    return ended.has_value();
-  }
+  bool server_died() { return server_->poll().has_value(); }
 
   // Started again as often as it dies of the fault, which is once.
   Result<void> until_ready(const std::string& fault) {
@@ -226,6 +225,10 @@ class Chaos {
     TRY(row.lost, client_.missing());
     TRY_VOID(until_at_rest(fault));
     TRY_VOID(stop());
+    if (!row.hit && exists(env_.fs, mark)) {  // on its way out
+      row.hit = true;
+      row.died = "server";
+    }
     cli::DoctorOptions here;
     here.data_dir = data_dir_;
     TRY(const auto look, look_at_folder(here, nullptr, env_));
@@ -239,10 +242,9 @@ class Chaos {
   }
 
   Result<cli::Output> rounds() {
-    TRY(const auto length, parse_duration(options_.chaos));
-    const auto deadline = env_.clock.steady() + length;
+    const auto deadline = env_.clock.steady() + length_;
     tell(std::format("seed {}; a first round without a kill, to see which points the load comes by", options_.seed));
-    TRY(const auto points, points_reached(std::min<Duration>(warm_up_max, length / 2)));
+    TRY(const auto points, points_reached(std::min<Duration>(warm_up_max, length_ / 2)));
     tell(std::format("{} of {} points; killing at them at random for {}", points.size(), fault_points().size(),
                      options_.chaos));
     std::vector<Row> rows;
@@ -284,6 +286,7 @@ class Chaos {
   }
 
   const cli::DoctorOptions& options_;
+  Duration length_;
   std::string version_;
   Env& env_;
   SystemProcesses processes_;
@@ -303,7 +306,7 @@ Result<cli::Output> chaos(const cli::DoctorOptions& options, const std::string& 
   TRY(const auto length, parse_duration(options.chaos));
   if (length <= Duration{})
     return fail(Code::invalid_argument, "cli.bad_option", "--chaos takes a length above zero, as in --chaos 10m");
-  return Chaos(seeded, version, env).run();
+  return Chaos(seeded, length, version, env).run();
 }
 
 }  // namespace millrace::app

@@ -24,5 +24,6 @@ def test_chaos_wants_a_model(servers, tmp_path):
     server.wait_versions("small", 1)
     done = server.cli("doctor", "--chaos", "5s", expect=None)
     assert done.returncode != 0 and "chaos.no_model" in done.stderr, done.stderr
+    assert not list(tmp_path.glob("millrace-chaos-*")), "there is nothing to look at"
     for wrong, reason in [("0s", "cli.bad_option"), ("often", "base.bad_duration")]:
         assert reason in server.cli("doctor", "--chaos", wrong, expect=None).stderr
