@@ -9,12 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "base/fault.hpp"
-#include "base/fs.hpp"
-#include "base/log.hpp"
 #include "base/metrics.hpp"
-#include "base/rng.hpp"
-#include "base/testing/temp_dir.hpp"
+#include "base/testing/real_env.hpp"
 #include "net/server.hpp"
 
 namespace millrace::net {
@@ -31,16 +27,9 @@ class Uploads {
   std::vector<std::string> lines_;
 };
 
-struct Serving {
+struct Serving : RealEnv {
   static Serving& instance();
 
-  TempDir dir;
-  RealFs fs;
-  SystemClock clock;
-  SystemRng rng;
-  Faults faults;
-  std::unique_ptr<Log> log = null_log();
-  Env env{fs, clock, rng, faults, *log};
   Metrics metrics;
   Uploads uploads;
   std::atomic<int> followers{0};

@@ -7,10 +7,7 @@
 #include <cstdlib>
 #include <memory>
 
-#include "base/fault.hpp"
-#include "base/fs.hpp"
-#include "base/rng.hpp"
-#include "base/testing/temp_dir.hpp"
+#include "base/testing/real_env.hpp"
 #include "net/server.hpp"
 
 namespace millrace::net {
@@ -22,14 +19,7 @@ namespace millrace::net {
     std::_Exit(1);                                                       \
   }
 
-struct World {
-  TempDir dir;
-  RealFs fs;
-  SystemClock clock;
-  SystemRng rng;
-  Faults faults;
-  std::unique_ptr<Log> log = null_log();
-  Env env{fs, clock, rng, faults, *log};
+struct World : RealEnv {
   std::unique_ptr<Server> open(Config config = {}, Metrics* metrics = nullptr) {
     config.port = 0;
     config.io_threads = 2;
