@@ -17,9 +17,10 @@ TEST(FailureText, ItsPartsAreFoundAgain) {
 
 TEST(FailureText, CommandsAreReadAsTheTableSays) {
   const std::string raised =
-      "begun\nTraceback (most recent call last):\n  File \"/work/my/train.py\", line 7, in <module>\n    main()\n    "
+      "begun\nTraceback (most recent call last):\n  File \"/home/ana/my/train.py\", line 7, in <module>\n    main()\n  "
+      "  "
       "~~~~^^\n"
-      "  File \"/work/my/lib/helper.py\", line 2, in parse\n    return float(x)\n"
+      "  File \"/home/ana/my/lib/helper.py\", line 2, in parse\n    return float(x)\n"
       "  File \"/usr/lib/python3/dist-packages/numpy/core.py\", line 900, in float\n    raise\n";
   struct Case {
     std::string printed;
@@ -34,9 +35,10 @@ TEST(FailureText, CommandsAreReadAsTheTableSays) {
                      "Traceback (most recent call last):\n  File \"train.py\", line 9, in <module>\n    "
                      "stop()\nKeyError: 'y'\n",
             1, "code", "KeyError: 'y'", "train.py line 9, in <module>", "mend train.py line 9"},
-           {"  File \"/work/my/train.py\", line 2\n    print(\"x\"\n         ^\nSyntaxError: '(' was never closed\n", 1,
-            "code", "SyntaxError: '(' was never closed", "train.py line 2", "mend train.py line 2"},
-           {"Traceback (most recent call last):\n  File \"/work/my/train.py\", line 2, in <module>\n    import "
+           {"  File \"/home/ana/my/train.py\", line 2\n    print(\"x\"\n         ^\nSyntaxError: '(' was never "
+            "closed\n",
+            1, "code", "SyntaxError: '(' was never closed", "train.py line 2", "mend train.py line 2"},
+           {"Traceback (most recent call last):\n  File \"/home/ana/my/train.py\", line 2, in <module>\n    import "
             "torch.nn\n"
             "ModuleNotFoundError: No module named 'torch'\n",
             1, "dependency", "ModuleNotFoundError: No module named 'torch'", "train.py line 2, in <module>",
@@ -56,7 +58,7 @@ TEST(FailureText, CommandsAreReadAsTheTableSays) {
            {"", 1, "code", "", "", ""},
            {"Traceback (most recent call last):\n  File \"cut off", 1, "code", "", "", ""},
        }) {
-    const auto fault = read_command_fault(c.printed, c.status, "/work/my");
+    const auto fault = read_command_fault(c.printed, c.status, "/home/ana/my");
     EXPECT_EQ(fault.cause, c.cause) << c.printed;
     EXPECT_EQ(fault.text.what, c.what) << c.printed;
     EXPECT_EQ(fault.text.where, c.where) << c.printed;
