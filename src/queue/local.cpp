@@ -313,10 +313,12 @@ Result<std::uint64_t> LocalQueue::trim() {
     for (std::size_t i = 0; i < drop; ++i) paths.push_back(segments_[i]->path);
     segments_.erase(segments_.begin(), segments_.begin() + static_cast<std::ptrdiff_t>(drop));
   }
-  for (const std::string& gone : paths) {  // the oldest first, so that a crash leaves no hole
+  // The oldest first, and each for good before the next: no crash leaves a hole.
+  for (const std::string& gone : paths) {
     TRY_VOID(env_.faults.reach("queue.trim.before_remove"));
     TRY_VOID(env_.fs.remove(gone));
     TRY_VOID(env_.faults.reach("queue.trim.after_remove"));
+    TRY_VOID(env_.fs.sync_dir(config_.dir));
   }
   if (events > 0) env_.log.info("queue_trimmed", {{"events", events}, {"files", paths.size()}});
   return events;

@@ -336,6 +336,33 @@ TEST(LocalQueueBounds, RetentionBySizeAndAge) {
   EXPECT_EQ(queue->fetch("late", 1000).value().back().payload, "event 520");
 }
 
+TEST(LocalQueueBounds, APowerCutWhileTrimmingLeavesNoHole) {
+  int trimmed_in_part = 0;
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    TestEnv t(TestEnv::Disk::sim, seed);
+    auto small = config(t);
+    small.segment_bytes = 300;
+    auto queue = open_local(t.env, small).value();
+    ASSERT_TRUE(queue->add_consumer("slow"));
+    publish(*queue, 1, 60);
+    queue.reset();
+    small.retain_bytes = 600;
+    queue = open_local(t.env, small).value();
+    t.sim_fs().die_at(seed % 20);
+    (void)queue->trim();
+    t.sim_fs().die_at(0);
+    queue.reset();
+    t.sim_fs().crash(t.rng);
+
+    small.retain_bytes = config(t).retain_bytes;
+    queue = open_local(t.env, small).value();
+    const auto first = queue->stats().first_seq;
+    trimmed_in_part += first > 1;
+    EXPECT_EQ(payloads(*queue, "slow"), numbers(static_cast<int>(first), 60)) << "seed " << seed;
+  }
+  EXPECT_GT(trimmed_in_part, 10);
+}
+
 TEST(LocalQueueBounds, DedupOutlivesTheSegmentThatHeldIt) {
   TestEnv t(TestEnv::Disk::sim);
   auto small = config(t);
