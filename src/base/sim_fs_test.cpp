@@ -403,5 +403,20 @@ TEST(WriteFile, TellsAnyError) {
   }
 }
 
+TEST(SimFs, FailsAndDiesBetweenTwoSyncs) {
+  TestEnv t(TestEnv::Disk::sim);
+  auto file = t.env.fs.open_write(t.path("a"), WriteMode::truncate).value();
+  t.sim_fs().fail_after_sync(1);
+  ASSERT_TRUE(file->sync());
+  ASSERT_TRUE(file->append(as_bytes("x")));
+  ASSERT_TRUE(t.env.fs.sync_dir(t.path(""))) << "a folder's sync counts as well";
+  EXPECT_EQ(file->append(as_bytes("y")).error().reason, "fs.io");
+  ASSERT_TRUE(file->append(as_bytes("y")));
+  t.sim_fs().die_after_sync(0);
+  ASSERT_TRUE(file->append(as_bytes("z")));
+  ASSERT_TRUE(file->sync());
+  EXPECT_EQ(file->append(as_bytes("!")).error().reason, "fs.crashed");
+}
+
 }  // namespace
 }  // namespace millrace

@@ -62,7 +62,7 @@ void trim(Sim& sim) {
   if (!done) sim.failed("trim", done.error());
 }
 
-constexpr Operation operations[] = {{"relay", 8, relay}, {"count", 5, count}, {"trim", 1, trim}};
+constexpr Operation operations[] = {{"relay", 8, relay}, {"count", 9, count}, {"trim", 1, trim}};
 
 }  // namespace
 

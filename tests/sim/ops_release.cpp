@@ -35,7 +35,11 @@ void take(Sim& sim, std::string_view what, const Result<registry::Promotion>& do
 
 void promote(Sim& sim) {
   if (sim.release.newest() == 0) return;
-  const auto to = 1 + static_cast<std::int64_t>(sim.below(static_cast<std::uint64_t>(sim.release.newest())));
+  const auto any = [&] {
+    return 1 + static_cast<std::int64_t>(sim.below(static_cast<std::uint64_t>(sim.release.newest())));
+  };
+  auto to = any();
+  if (to == sim.release.current) to = any();  // so that it more often moves
   const auto& version = sim.release.versions[to];
   const registry::Actor by{sim.unique("hand"), sim.one_in(2) ? "because" : ""};
   const bool already = sim.release.current == to;

@@ -17,7 +17,7 @@ class Story {
 
   Told run() {
     open_well();
-    int done = 0;
+    int done = sim_.one_in(3) ? 0 : grow_up();
     while (sim_.ok() && done < options_.operations) done += step();
     while (sim_.ok() && crashes_ < options_.crashes) {
       end(End::power);
@@ -31,6 +31,20 @@ class Story {
  private:
   World& world() { return sim_.world; }
 
+  // Nothing bad happens until two versions may be moved between: what most of a server's life looks like. Gives how many
+  // operations that took.
+  int grow_up() {
+    const auto loop = loop_operations();
+    std::uint64_t weights = 0;
+    for (const auto& one : loop) weights += one.weight;
+    int done = 0;
+    for (; sim_.ok() && done < 120 && sim_.release.newest() < 2; ++done) {
+      world().clock.advance(std::chrono::milliseconds(1 + sim_.below(3'000)));
+      operate(draw_of(loop, weights));
+    }
+    return done;
+  }
+
   // ---- one step: a fault or none, a few operations under it, and then it is known what is there
 
   int step() {
@@ -39,7 +53,7 @@ class Story {
     const bool fault = set_fault();
     int done = 0;
     const auto wanted = fault ? 1 + sim_.below(4) : 1;
-    for (; done < static_cast<int>(wanted) && sim_.ok() && !sim_.unsettled; ++done) operate();
+    for (; done < static_cast<int>(wanted) && sim_.ok() && !sim_.unsettled; ++done) operate(draw());
     if (!sim_.ok()) return done;
     if (fault || sim_.unsettled) {
       settle();
@@ -51,17 +65,22 @@ class Story {
     return done;
   }
 
-  void operate() {
-    auto at = sim_.below(weights_);
-    for (const auto& one : operations_) {
-      if (at < one.weight) {
-        ++sim_.counts[std::format("operation {}", one.name)];
-        ++sim_.counts["operations"];
-        one.run(sim_);
-        return;
-      }
-      at -= one.weight;
-    }
+  // Under a fault the rare kinds come as often as the others: it is their halves that nobody has seen yet.
+  const Operation& draw() {
+    if (sim_.fault_set && sim_.one_in(3)) return operations_[sim_.below(operations_.size())];
+    return draw_of(operations_, weights_);
+  }
+  const Operation& draw_of(std::span<const Operation> from, std::uint64_t weights) {
+    auto at = sim_.below(weights);
+    std::size_t chosen = 0;
+    for (; at >= from[chosen].weight; ++chosen) at -= from[chosen].weight;
+    return from[chosen];
+  }
+
+  void operate(const Operation& one) {
+    ++sim_.counts[std::format("operation {}", one.name)];
+    ++sim_.counts["operations"];
+    one.run(sim_);
   }
 
   // Somebody sets the clock: never more than 25 minutes from the true time.
@@ -76,14 +95,15 @@ class Story {
   bool set_fault() {
     auto& disk = world().raw_disk;
     const std::uint64_t within = sim_.one_in(2) ? 40 : 250;  // soon, or deep inside of a long operation
-    switch (sim_.below(70)) {
+    const bool after_sync = sim_.one_in(2);                  // between two steps that are each durable
+    switch (sim_.below(45)) {
       case 0:
       case 1:
-        disk.die_at(sim_.below(within));
+        after_sync ? disk.die_after_sync(sim_.below(5)) : disk.die_at(sim_.below(within));
         return fault("death");
       case 2:
       case 3:
-        disk.fail_at(sim_.below(within));
+        after_sync ? disk.fail_after_sync(sim_.below(5)) : disk.fail_at(sim_.below(within));
         return fault("input/output error");
       case 4:
         disk.set_capacity(world().used_bytes() + sim_.below(30'000));

@@ -38,13 +38,21 @@ void SimFs::die_at(std::uint64_t n) {
   std::lock_guard lock(mutex_);
   die_at_ = operations_ + n;
 }
+void SimFs::fail_after_sync(std::uint64_t n) {
+  std::lock_guard lock(mutex_);
+  fail_after_sync_ = syncs_ + n;
+}
+void SimFs::die_after_sync(std::uint64_t n) {
+  std::lock_guard lock(mutex_);
+  die_after_sync_ = syncs_ + n;
+}
 void SimFs::set_capacity(std::uint64_t bytes) {
   std::lock_guard lock(mutex_);
   capacity_ = bytes;
 }
 void SimFs::clear_faults() {
   std::lock_guard lock(mutex_);
-  fail_at_ = die_at_ = never;
+  fail_at_ = die_at_ = fail_after_sync_ = die_after_sync_ = never;
   capacity_ = std::uint64_t{1} << 50;
 }
 void SimFs::set_sector_damage(bool on) {
@@ -70,6 +78,13 @@ Result<void> SimFs::operation(std::string_view doing, std::string_view path, std
   }
   if (number == fail_at_) return io_error(doing, path);
   return {};
+}
+
+Result<void> SimFs::sync_operation(std::string_view doing, std::string_view path, std::uint64_t opened_in) {
+  const auto number = syncs_++;
+  if (number == die_after_sync_) die_at_ = operations_ + 1;
+  if (number == fail_after_sync_) fail_at_ = operations_ + 1;
+  return operation(doing, path, opened_in);
 }
 
 std::uint64_t SimFs::used_bytes(const Node& node) {
@@ -225,7 +240,7 @@ void SimFs::sync_names(const Node& dir) {
 
 Result<void> SimFs::sync_dir(const std::string& dir) {
   std::lock_guard lock(mutex_);
-  TRY_VOID(operation("sync the folder", dir));
+  TRY_VOID(sync_operation("sync the folder", dir, boot_));
   const auto node = find(dir);
   if (!node || !node->is_dir) return not_found(dir);
   sync_names(*node);

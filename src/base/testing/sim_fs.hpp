@@ -57,6 +57,10 @@ class SimFs final : public Fs {
   void fail_at(std::uint64_t n);
   // From the n-th operation on all fail with unavailable `fs.crashed`, until crash() or kill().
   void die_at(std::uint64_t n);
+  // The same for the operation after the n-th sync, of a file or a folder, from now (0: the next one): where a change
+  // that should be one step, and is two, is seen halfway.
+  void fail_after_sync(std::uint64_t n);
+  void die_after_sync(std::uint64_t n);
   // The disk holds this much in all; an append that does not fit fails with `fs.disk_full`.
   void set_capacity(std::uint64_t bytes);
   void clear_faults();
@@ -97,6 +101,7 @@ class SimFs final : public Fs {
   // All below want mutex_ held.
   Result<void> operation(std::string_view doing, std::string_view path);
   Result<void> operation(std::string_view doing, std::string_view path, std::uint64_t opened_in);
+  Result<void> sync_operation(std::string_view doing, std::string_view path, std::uint64_t opened_in);
   Result<void> room_for(std::uint64_t bytes, std::string_view path);
   NodePtr find(std::string_view path) const;
   Result<Place> place(std::string_view path) const;
@@ -117,6 +122,9 @@ class SimFs final : public Fs {
   std::uint64_t operations_ = 0;
   std::uint64_t fail_at_ = never;
   std::uint64_t die_at_ = never;
+  std::uint64_t syncs_ = 0;
+  std::uint64_t fail_after_sync_ = never;
+  std::uint64_t die_after_sync_ = never;
   bool sector_damage_ = false;
   std::uint64_t capacity_ = std::uint64_t{1} << 50;
 };

@@ -102,7 +102,7 @@ class SimFs::Writable final : public WritableFile {
   Result<void> sync() override {
     std::lock_guard lock(fs_.mutex_);
     if (broken_) return io_error("sync (an earlier sync failed)", path_);
-    if (auto done = fs_.operation("sync", path_, boot_); !done) {
+    if (auto done = fs_.sync_operation("sync", path_, boot_); !done) {
       broken_ = true;
       node_->sync_failed(done.error());
       return done;
@@ -162,7 +162,7 @@ class SimFs::Random final : public RandomFile {
 
   Result<void> sync() override {
     std::lock_guard lock(fs_.mutex_);
-    if (auto done = fs_.operation("sync", path_, boot_); !done) {
+    if (auto done = fs_.sync_operation("sync", path_, boot_); !done) {
       node_->sync_failed(done.error());
       return done;
     }
@@ -200,7 +200,7 @@ class SimFs::Mapped final : public MappedFile {
     auto& live = node_->live;
     auto& durable = node_->durable;
     if (offset > live.size() || length > live.size() - offset) return io_error("sync past the end of", path_);
-    if (auto done = fs_.operation("sync", path_, boot_); !done) {
+    if (auto done = fs_.sync_operation("sync", path_, boot_); !done) {
       node_->sync_failed(done.error());
       return done;
     }
