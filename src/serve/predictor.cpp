@@ -5,6 +5,7 @@
 
 #include "base/fault.hpp"
 #include "base/log.hpp"
+#include "base/memory.hpp"
 #include "serve/answer_internal.hpp"
 
 namespace millrace::serve {
@@ -125,7 +126,7 @@ void Predictor::act(Known& known, const WantedModel& wanted) {
         break;
       }
       case SwapAction::Kind::unload: {
-        std::shared_ptr<const Served> last;  // destroyed after the lock, when the last request has let go of it
+        std::shared_ptr<const Served> last;  // destroyed without the lock, when the last request has let go of it
         {
           std::lock_guard lock(mutex_);
           if (auto at = known.loaded.find(action->version); at != known.loaded.end()) {
@@ -135,6 +136,8 @@ void Predictor::act(Known& known, const WantedModel& wanted) {
           known.states.erase(action->version);
         }
         publish();
+        last.reset();
+        return_free_memory();
         if (auto fault = env_.faults.reach("serve.unload.after"); !fault) return;
         break;
       }
