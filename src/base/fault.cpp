@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <memory>
 
 namespace millrace {
 namespace {
@@ -21,6 +22,18 @@ bool made_now(const std::string& path) {
   ::fsync(fd);
   ::close(fd);
   return true;
+}
+
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool can_overflow = true;
+#else
+constexpr bool can_overflow = false;
+#endif
+
+void overflow() {
+  const auto bytes = std::make_unique<char[]>(8);
+  const volatile char* past = bytes.get() + 8;
+  (void)*past;
 }
 
 }  // namespace
@@ -71,6 +84,8 @@ Result<Faults::Plan> Faults::parse_plan(std::string_view what, std::string_view 
     plan.kind = Plan::Kind::stop;
   } else if (what == "error") {
     plan.kind = Plan::Kind::error;
+  } else if (can_overflow && what == "overflow") {
+    plan.kind = Plan::Kind::overflow;
   } else {
     return bad_spec(item);
   }
@@ -100,6 +115,7 @@ Result<void> Faults::act(std::string_view name) {
   if (kind == Plan::Kind::error) {
     return fail(Code::unavailable, "fault.injected", "fault point " + std::string(name) + " was told to fail");
   }
+  if (kind == Plan::Kind::overflow) return overflow(), ok();
   ::kill(::getpid(), kind == Plan::Kind::kill ? SIGKILL : SIGSTOP);
   return {};
 }

@@ -21,6 +21,8 @@ class Faults {
   // unavailable `fault.injected`); several separated by commas. Without @N it acts every time, with it only the N-th.
   // "name=kill/once:PATH" acts only if the file PATH does not exist yet and creates it first, so that a restarted
   // process passes.
+  // In builds under the address sanitizer also "name=overflow": reads a byte past the end of its memory, so that a test
+  // sees that such reports are seen.
   // "*=note:PATH" besides: every point that is reached, armed or not, adds the line "name process-id" to the file PATH.
   // invalid_argument `fault.bad_spec` for anything else.
   static Result<std::unique_ptr<Faults>> parse(std::string_view spec);
@@ -37,7 +39,7 @@ class Faults {
 
  private:
   struct Plan {
-    enum class Kind { kill, stop, error } kind = Kind::error;
+    enum class Kind { kill, stop, error, overflow } kind = Kind::error;
     std::uint64_t at = 0;  // 0: every time
     std::string once_path;
     std::uint64_t seen = 0;

@@ -31,8 +31,8 @@ class Story {
  private:
   World& world() { return sim_.world; }
 
-  // Nothing bad happens until two versions may be moved between: what most of a server's life looks like. Gives how many
-  // operations that took.
+  // Nothing bad happens until two versions may be moved between: what most of a server's life looks like. Gives how
+  // many operations that took.
   int grow_up() {
     const auto loop = loop_operations();
     std::uint64_t weights = 0;
