@@ -35,14 +35,14 @@ struct Predictor::Known {
   Counters counters;
 };
 
+struct Predictor::Routed {
+  std::shared_ptr<const Served> serving;
+  std::vector<std::shared_ptr<const Served>> loaded;
+  bool refuse_unlogged = false;
+  Counters* counters = nullptr;
+};
 struct Predictor::Routing {
-  struct Model {
-    std::shared_ptr<const Served> serving;
-    std::vector<std::shared_ptr<const Served>> loaded;
-    bool refuse_unlogged = false;
-    Counters* counters = nullptr;
-  };
-  std::map<std::string, Model, std::less<>> models;
+  std::map<std::string, Routed, std::less<>> models;
 };
 
 Predictor::Predictor(const Config& config, Env& env, WantedSource& wanted, blob::Store& blobs, PredictionLog& log)
@@ -248,73 +248,94 @@ void Predictor::line_kept() {
   env_.log.info("predictions_logged_again", {});
 }
 
-Result<std::string> Predictor::predict(const PredictRequest& request, Problem* problem) {
-  auto began = env_.clock.steady();
+const model::LoadedModel& Predictor::Held::model() const { return *served_->model; }
+std::int64_t Predictor::Held::version() const { return served_->version; }
+const std::string& Predictor::Held::name_and_version() const { return served_->name_and_version; }
+
+std::vector<std::int64_t> Predictor::Held::versions() const {
+  std::vector<std::int64_t> out;
+  for (const auto& one : of_->second.loaded) out.push_back(one->version);
+  return out;
+}
+
+Result<Predictor::Held> Predictor::hold(std::string_view name, std::optional<std::int64_t> version) const {
   auto routing = routing_.load(std::memory_order_acquire);
-  auto at = routing->models.find(request.model);
+  auto at = routing->models.find(name);
   if (at == routing->models.end()) {
     std::string names;
-    for (const auto& [name, model] : routing->models) names += (names.empty() ? "" : ", ") + name;
-    return fail(
-        Code::not_found, "serve.no_model",
-        std::format("no model '{}' is served here; there is: {}", request.model, names.empty() ? "none yet" : names));
+    for (const auto& [other, model] : routing->models) names += (names.empty() ? "" : ", ") + other;
+    return fail(Code::not_found, "serve.no_model",
+                std::format("no model '{}' is served here; there is: {}", name, names.empty() ? "none yet" : names));
   }
   const Served* served = at->second.serving.get();
-  if (request.version) {
+  if (version) {
     auto match = std::find_if(at->second.loaded.begin(), at->second.loaded.end(),
-                              [&](const auto& one) { return one->version == *request.version; });
+                              [&](const auto& one) { return one->version == *version; });
     if (match == at->second.loaded.end()) {
-      return fail(
-          Code::not_found, "serve.not_loaded",
-          std::format("{}:{} is not in memory; only current and previous are", request.model, *request.version));
+      return fail(Code::not_found, "serve.not_loaded",
+                  std::format("{}:{} is not in memory; only current and previous are", name, *version));
     }
     served = match->get();
   }
   if (!served) {
-    return fail(Code::unavailable, "serve.not_ready",
-                std::format("model '{}' has no version that serves yet", request.model));
+    return fail(Code::unavailable, "serve.not_ready", std::format("model '{}' has no version that serves yet", name));
   }
-  const auto& model = *served->model;
-  const auto& manifest = model.manifest();
-  TRY(auto rows, request.format == RowFormat::csv ? model.parser().parse_csv(request.body, {}, problem)
-                                                  : model.parser().parse_json(request.body, {}, problem));
+  return Held(std::move(routing), &*at, served);
+}
+
+Result<Answered> Predictor::answer(const Held& held, const model::ParsedRows& rows) {
+  const auto& [name, of] = *held.of_;
+  const auto& model = held.model();
   model::EncodeStats stats;
-  TRY(auto answers, model.predict(rows.rows, stats));
+  Answered out;
+  TRY(out.answers, model.predict(rows.rows, stats));
+  const auto& answers = out.answers;
 
   auto now = env_.clock.now();
-  std::vector<Id> ids(answers.size());
-  std::vector<bool> unlogged;  // empty: all are logged
+  out.ids.resize(answers.size());
   std::vector<float> scores;
   for (std::size_t i = 0; i < answers.size(); ++i) {
-    ids[i] = ids_.make();
+    out.ids[i] = ids_.make();
     scores.clear();
-    if (manifest.task == model::TaskType::multiclass) {
+    if (model.manifest().task == model::TaskType::multiclass) {
       for (auto p : answers[i].probabilities) scores.push_back(static_cast<float>(p));
     } else {
       scores.push_back(static_cast<float>(answers[i].score));
     }
-    auto kept = log_.append(served->log, ids[i], now, rows.keys.empty() ? std::string_view() : rows.keys[i], scores,
-                            answers[i].decision, rows.rows[i]);
+    auto kept = log_.append(held.served_->log, out.ids[i], now, rows.keys.empty() ? std::string_view() : rows.keys[i],
+                            scores, answers[i].decision, rows.rows[i]);
     if (kept) continue;
     if (kept.error().reason == "serve.line_too_long") return fail(std::move(kept).error());
-    line_missed(at->first, kept.error());
-    if (at->second.refuse_unlogged) {
+    line_missed(name, kept.error());
+    if (of.refuse_unlogged) {
       return fail(Code::unavailable, "serve.not_logged",
                   std::format("the prediction log can't keep a line ({}), and [serve.log] full = \"refuse\" wants no "
                               "answer without one",
                               kept.error().message));
     }
-    unlogged.resize(answers.size());
-    unlogged[i] = true;
+    out.unlogged.resize(answers.size());
+    out.unlogged[i] = true;
   }
-  if (unlogged.empty() && unlogged_lasts_.load(std::memory_order_relaxed)) line_kept();
-  auto& counters = *at->second.counters;
+  if (out.unlogged.empty() && unlogged_lasts_.load(std::memory_order_relaxed)) line_kept();
+  auto& counters = *of.counters;
   counters.requests.fetch_add(1, std::memory_order_relaxed);
   counters.rows.fetch_add(answers.size(), std::memory_order_relaxed);
-  if (!unlogged.empty()) counters.not_logged.fetch_add(static_cast<std::uint64_t>(std::ranges::count(unlogged, true)));
+  if (!out.unlogged.empty())
+    counters.not_logged.fetch_add(static_cast<std::uint64_t>(std::ranges::count(out.unlogged, true)));
   if (stats.unseen) counters.unseen.fetch_add(stats.unseen, std::memory_order_relaxed);
+  return out;
+}
+
+Result<std::string> Predictor::predict(const PredictRequest& request, Problem* problem) {
+  auto began = env_.clock.steady();
+  TRY(auto held, hold(request.model, request.version));
+  const auto& parser = held.model().parser();
+  TRY(auto rows, request.format == RowFormat::csv ? parser.parse_csv(request.body, {}, problem)
+                                                  : parser.parse_json(request.body, {}, problem));
+  TRY(auto answered, answer(held, rows));
   auto took_ms = std::chrono::duration<double, std::milli>(env_.clock.steady() - began).count();
-  return render_answer(manifest, answers, ids, unlogged, rows.single, served->name_and_version, took_ms);
+  return render_answer(held.model().manifest(), answered.answers, answered.ids, answered.unlogged, rows.single,
+                       held.name_and_version(), took_ms);
 }
 
 }  // namespace millrace::serve

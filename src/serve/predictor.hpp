@@ -53,6 +53,13 @@ struct PredictRequest {
 // What is wrong with a request, for the answer's own fields; empty where the error is not about a place in the body.
 using model::Problem;
 
+// Rows answered and logged, by row.
+struct Answered {
+  std::vector<model::Answer> answers;
+  std::vector<Id> ids;
+  std::vector<bool> unlogged;  // rows whose line could not be kept; empty: none
+};
+
 class Predictor {
  public:
   struct Config {
@@ -99,6 +106,13 @@ class Predictor {
   // `serve.not_loaded`; unavailable `serve.not_ready`; the row errors of model/rows.hpp, with `problem` filled.
   Result<std::string> predict(const PredictRequest& request, Problem* problem);
 
+  // The same in two steps, for protocols that read rows and write answers in their own way.
+  class Held;
+  // What takes traffic, or the version asked for. Errors as predict().
+  Result<Held> hold(std::string_view model, std::optional<std::int64_t> version) const;
+  // Computes, logs, counts; row errors as predict(). `rows` are as the held model's own parser makes them.
+  Result<Answered> answer(const Held& held, const model::ParsedRows& rows);
+
   std::optional<Unlogged> unlogged() const;
 
   // The loaded version, for explanations; nullptr when it is not in memory.
@@ -107,6 +121,7 @@ class Predictor {
  private:
   struct Served;   // one loaded version
   struct Known;    // what is known of one model: loads, failures, counters
+  struct Routed;   // one model in it
   struct Routing;  // immutable snapshot that requests read
 
   Result<std::shared_ptr<const Served>> load(const std::string& name, const VersionRef& ref);
@@ -128,6 +143,24 @@ class Predictor {
   void line_missed(const std::string& model, const Error& why);
   void line_kept();
   std::mutex reconcile_mutex_;
+};
+
+// A loaded version; it stays in memory while this lives.
+class Predictor::Held {
+ public:
+  const model::LoadedModel& model() const;
+  std::int64_t version() const;
+  const std::string& name_and_version() const;  // "churn:3"
+  std::vector<std::int64_t> versions() const;   // of this model, those in memory at that moment, in order
+
+ private:
+  friend class Predictor;
+  using Of = std::pair<const std::string, Routed>;
+  Held(std::shared_ptr<const Routing> routing, const Of* of, const Served* served)
+      : routing_(std::move(routing)), of_(of), served_(served) {}
+  std::shared_ptr<const Routing> routing_;
+  const Of* of_;  // the model in it
+  const Served* served_;
 };
 
 }  // namespace millrace::serve

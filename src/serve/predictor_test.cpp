@@ -48,6 +48,23 @@ TEST_F(PredictorTest, NothingWantedIsNotReady) {
   EXPECT_FALSE(predictor.ready());
 }
 
+TEST_F(PredictorTest, WhatIsHeldAnswersThoughItIsGone) {
+  wishes.models = {{"fare", version(2, 8), version(1, 7)}};
+  ASSERT_TRUE(predictor.reconcile());
+  auto held = *predictor.hold("fare", 1);
+  EXPECT_EQ((std::vector<std::int64_t>{1, 2}), held.versions());
+  wishes.models = {{"fare", version(3, 9), version(2, 8)}};
+  ASSERT_TRUE(predictor.reconcile());
+  EXPECT_EQ("serve.not_loaded", predictor.hold("fare", 1).error().reason);
+  EXPECT_EQ("serve.no_model", predictor.hold("fares", std::nullopt).error().reason);
+  EXPECT_EQ("fare:3", predictor.hold("fare", std::nullopt)->name_and_version());
+  auto answered = *predictor.answer(held, {.rows = model::testing::sample_rows(1, 2), .keys = {"a", "b"}});
+  ASSERT_EQ(2u, answered.answers.size());
+  EXPECT_EQ(7, answered.answers[1].score);
+  EXPECT_EQ(2u, log->appended());
+  EXPECT_EQ(2u, predictor.states()[0].rows);
+}
+
 TEST_F(PredictorTest, AFirstVersionThatCannotBeLoadedIsNotReady) {
   wishes.models = {{"fare", version(1, 7), std::nullopt}};
   blobs.fail_next({Code::unavailable, "test.blobs_away", "away"});
