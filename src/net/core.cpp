@@ -51,6 +51,17 @@ Core::Core(Config config_in, Env& env_in, Metrics& metrics)
                                                 .queued_max = static_cast<std::size_t>(config.uploads_max)})),
       id_salt_(env.rng.next()) {}
 
+Response Core::shaped(std::string_view path, Response response) const {
+  if (!response.error) return response;
+  for (const auto& [above, shape] : error_shapes) {
+    if (!path.starts_with(above) || (path.size() > above.size() && path[above.size()] != '/')) continue;
+    response.body = shape(*response.error);
+    response.content_type = "application/json";
+    break;
+  }
+  return response;
+}
+
 std::uint64_t Core::body_bytes_max(const Route& route) const {
   return route.kind == Route::Kind::upload && route.options.body_bytes_max == 0 ? config.upload_bytes_max
                                                                                 : route.options.body_bytes_max;

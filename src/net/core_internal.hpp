@@ -27,6 +27,8 @@ struct Core {
   Result<std::unique_ptr<Follower>> open_follow(const Route& route, const Request& request) const;
 
   Response overloaded();  // 503, counted
+  // An error in the shape that its path asks for.
+  Response shaped(std::string_view path, Response response) const;
 
   std::string new_id();  // 32 hex digits, unique in this process, hard to guess from outside
 
@@ -52,6 +54,7 @@ struct Core {
   Env& env;
   Probe probe;
   Router router;
+  std::vector<std::pair<std::string, ErrorShape>> error_shapes;  // by path; filled before the server starts
   std::unique_ptr<Pool> io;
   std::unique_ptr<Pool> uploads;  // a thread for each that runs, so one stuck sink holds up no other
   std::atomic<int> uploads_running{0};

@@ -248,7 +248,7 @@ class Exchange final : public Ongoing,
     } else if (file_bytes > 0) {
       with_loop([&] { follow_file(file_bytes); });
     }
-    auto rendered = render(std::move(response), request_.id);
+    auto rendered = render(core_->shaped(request_.path, std::move(response)), request_.id);
     with_loop([&] { reply_(rendered); });
     finished(status);
   }

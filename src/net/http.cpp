@@ -126,6 +126,8 @@ Response error_response(const Error& error, const ErrorDetail& detail) {
   const int wait =
       detail.retry_after_seconds > 0 ? detail.retry_after_seconds : seconds_until_worth_asking(response.status);
   if (wait > 0) response.headers.emplace_back("Retry-After", std::to_string(wait));
+  response.error = {error.code, error.reason, printable(error.message)};
+  if (!detail.next.empty()) response.error->message += "; " + printable(detail.next);
   if (error.code == Code::unauthenticated)
     response.headers.emplace_back("WWW-Authenticate", "Bearer realm=\"millrace\"");
   return response;

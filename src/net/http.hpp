@@ -51,7 +51,12 @@ struct Response {
   std::string body;
   std::vector<std::pair<std::string, std::string>> headers;
   std::optional<FileBody> file;  // instead of body
+  std::optional<Error> error;    // of error_response(), for protocols whose errors have another shape: what to do is
+                                 // part of the message, and it is UTF-8
 };
+
+// The JSON text of an error.
+using ErrorShape = std::function<std::string(const Error&)>;
 
 // A fast handler runs on an event loop and must not block; a pooled one may.
 using Handler = std::function<Response(const Request&)>;

@@ -118,9 +118,13 @@ bool Server::stop(Duration deadline) {
   return clean;
 }
 
-Response Server::dispatch(Request request) const {
-  auto& core = *impl_->core;
-  if (request.id.empty()) request.id = core.new_id();
+void Server::error_shape(std::string path, ErrorShape shape) {
+  impl_->core->error_shapes.emplace_back(std::move(path), std::move(shape));
+}
+
+namespace {
+
+Response dispatched(Core& core, Request request) {
   auto admitted = core.admit(request);
   if (auto refused = std::get_if<Response>(&admitted)) return std::move(*refused);
   const Route& route = *std::get<const Route*>(admitted);
@@ -149,6 +153,15 @@ Response Server::dispatch(Request request) const {
     return response;
   }
   return core.call(route, request);
+}
+
+}  // namespace
+
+Response Server::dispatch(Request request) const {
+  auto& core = *impl_->core;
+  if (request.id.empty()) request.id = core.new_id();
+  const auto path = request.path;
+  return core.shaped(path, dispatched(core, std::move(request)));
 }
 
 }  // namespace millrace::net

@@ -71,6 +71,9 @@ class Server {
               RouteOptions options = {.body_bytes_max = 0});
   void follow(std::string_view method, std::string_view pattern, FollowHandler handler, RouteOptions options = {});
 
+  // Errors at `path` and below it, of handlers and our own, are written by `shape` instead of net's. Before start().
+  void error_shape(std::string path, ErrorShape shape);
+
   // Listens. already_exists `net.port_taken` names the address and, where /proc lets us see it, the process that has
   // it; permission_denied `net.port_denied`; invalid_argument `net.bad_address`; failed_precondition
   // `net.started_before` for the second start in a process.

@@ -26,6 +26,34 @@ TEST(Served, AnswersFastAndPooledOnOneConnection) {
   }
 }
 
+TEST(Served, ErrorsHaveTheShapeOfTheirPath) {
+  struct Case {
+    std::string request;
+    int status;
+    std::string body;
+  };
+  const Case cases[] = {
+      {post("/shaped/x", "b"), 200, "POST x b"},
+      {get("/shaped/x"), 405, "<net.wrong_method>"},
+      {get("/shaped"), 404, "<net.no_such_path>"},
+      {get("/shaped/x/y"), 404, "<net.no_such_path>"},
+      {post("/shaped/x", std::string(1001, 'a')), 413, "<net.body_too_large>"},
+      {post("/shaped/x", "b", "Authorization: Bearer none\r\n"), 401, "<net.bad_token>"},
+  };
+  for (const auto& c : cases) {
+    RawClient client(port());
+    ASSERT_TRUE(client.send(c.request));
+    const auto answer = client.receive();
+    EXPECT_EQ(c.status, answer.status) << c.request.substr(0, 60);
+    EXPECT_EQ(c.body, answer.body);
+  }
+  RawClient client(port());
+  ASSERT_TRUE(client.send(get("/shapedx")));
+  EXPECT_EQ(0u, client.receive().body.find("{\"error\":{\"code\""));
+  Request request{.method = "GET", .path = "/shaped"};
+  EXPECT_EQ("<net.no_such_path>", Serving::instance().server->dispatch(request).body);
+}
+
 TEST(Served, PipelinedAnswersComeInOrder) {
   RawClient client(port());
   std::string requests;
