@@ -5,6 +5,7 @@
 #include <format>
 
 #include "api/native/routes.hpp"
+#include "api/v2/routes.hpp"
 #include "app/page.hpp"
 #include "app/sealing.hpp"
 #include "base/executor.hpp"
@@ -48,6 +49,7 @@ struct Server::Impl {
   std::unique_ptr<train::Worker> worker;
   std::unique_ptr<loop::Controller> controller;
   std::unique_ptr<api::Context> context;
+  std::unique_ptr<api::v2::Context> v2;
   std::unique_ptr<net::Server> server;
   std::atomic<bool> stop_asked{false};
   std::string url;
@@ -163,6 +165,8 @@ Result<std::string> Server::start() {
       std::make_unique<api::Context>(api::Context{*impl.service, *impl.predictor, *impl.controller, impl.config.version,
                                                   impl.env.clock.now(), [this] { impl_->stop_asked = true; }});
   api::add_routes(*impl.server, *impl.context);
+  impl.v2 = std::make_unique<api::v2::Context>(api::v2::Context{*impl.predictor, impl.config.version});
+  api::v2::add_routes(*impl.server, *impl.v2);
   impl.server->fast("GET", "/", [](const net::Request&) {
     auto page = net::text_response(std::string(status_page()));
     page.content_type = "text/html; charset=utf-8";

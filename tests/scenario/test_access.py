@@ -19,6 +19,11 @@ def filled(path):
     return path
 
 
+# Errors of the Open Inference Protocol have no `reason`; the rights are the same.
+V2 = [("GET", "/v2"), ("GET", "/v2/models/small"), ("GET", "/v2/models/small/config"), ("POST", "/v2/models/small/infer"),
+      ("POST", "/v2/models/small/versions/1/infer")]
+
+
 def ask(server, method, path, **headers):
     """One request whose Host is ours to choose; status and `reason`."""
     connection = http.client.HTTPConnection("127.0.0.1", int(server.url.rsplit(":", 1)[1]), timeout=60)
@@ -100,6 +105,16 @@ def test_beyond_this_machine_every_request_needs_the_token(public, method, path)
     assert ask(public, method, path) == (401, "net.token_needed")
     assert ask(public, method, path, Authorization="Bearer " + token_of(public)[:-1] + "x") == (401, "net.bad_token")
     assert ask(public, method, path, Authorization="Basic " + token_of(public)) == (401, "net.bad_token")
+
+
+@pytest.mark.parametrize("method, path", V2)
+def test_v2_has_the_same_rights(local, public, method, path):
+    assert ask(local, method, path, Host="evil.example")[0] == 403
+    if method != "GET":
+        assert ask(local, method, path, Origin="https://evil.example")[0] == 403
+    assert ask(public, method, path)[0] == 401
+    assert ask(public, method, path, Authorization="Bearer " + token_of(public))[0] not in (401, 403)
+    assert ask(local, method, path)[0] in (200, 400)
 
 
 def test_beyond_this_machine_health_is_open(public):

@@ -89,8 +89,6 @@ void add_routes(net::Server& server, Context& c) {
                                      {.retry_after_seconds = 1});
   };
   server.fast("GET", "/readyz", ready, open);
-  server.fast("GET", "/v2/health/live", [](const Request&) { return net::json_response("{\"live\":true}"); }, open);
-  server.fast("GET", "/v2/health/ready", ready, open);
   net::RouteOptions rows{.body_bytes_max = 16u << 20};
   server.fast("POST", "/predict/{model}", [&c](const Request& r) { return predict(c, r, std::nullopt); }, rows);
   server.fast(

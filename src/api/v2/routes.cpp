@@ -1,0 +1,111 @@
+#include "api/v2/routes.hpp"
+
+#include <charconv>
+#include <format>
+
+#include "api/v2/infer_request.hpp"
+#include "api/v2/render.hpp"
+#include "api/v2/signature.hpp"
+
+namespace millrace::api::v2 {
+
+namespace {
+
+using net::Request;
+using net::Response;
+
+constexpr std::string_view kHeaderLength = "Inference-Header-Content-Length";
+
+Result<std::optional<std::size_t>> header_length(const Request& request) {
+  const auto text = request.header(kHeaderLength);
+  if (text.empty()) return std::optional<std::size_t>();
+  std::size_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    return fail(Code::invalid_argument, "v2.bad_request",
+                std::format("{} is '{}', which is no number of bytes", kHeaderLength, table::excerpt(text, 40)));
+  }
+  return std::optional<std::size_t>(value);
+}
+
+// The model of the path, in the version of the path where it names one.
+Result<serve::Predictor::Held> held_by(const Context& c, const Request& request) {
+  const auto& model = request.path_parameter("model");
+  const auto& text = request.path_parameter("version");
+  if (text.empty()) return c.predictor.hold(model, std::nullopt);
+  std::int64_t version = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    return fail(
+        Code::not_found, "v2.no_version",
+        std::format("model '{}' has no version '{}': versions are whole numbers", model, table::excerpt(text, 40)));
+  }
+  return c.predictor.hold(model, version);
+}
+
+Result<Response> infer(const Context& c, const Request& request) {
+  TRY(const auto held, held_by(c, request));
+  const auto& manifest = held.model().manifest();
+  TRY(const auto json_bytes, header_length(request));
+  TRY(auto ask, parse_infer(request.body, json_bytes, limits_of(manifest)));
+  TRY_VOID(check_outputs(manifest, ask.outputs));
+  TRY(const auto rows, rows_of(manifest, std::exchange(ask.inputs, {})));
+  TRY(const auto answered, c.predictor.answer(held, rows));
+  auto answer = render_infer(request.path_parameter("model"), held.version(), manifest, ask, answered);
+  auto response = net::json_response(std::move(answer.body));
+  if (answer.json_bytes < response.body.size()) {
+    response.content_type = "application/octet-stream";
+    response.headers.emplace_back(kHeaderLength, std::to_string(answer.json_bytes));
+  }
+  return response;
+}
+
+// A handler that may fail.
+template <class F>
+net::Handler handler(F f) {
+  return [f = std::move(f)](const Request& request) {
+    Result<Response> response = f(request);
+    return response ? *std::move(response) : net::error_response(response.error());
+  };
+}
+
+void add_health(net::Server& server, Context& c) {
+  const net::RouteOptions open{.access = net::Access::open};
+  server.fast("GET", "/v2/health/live", [](const Request&) { return net::json_response("{\"live\":true}"); }, open);
+  server.fast("GET", "/v2/health/ready", handler([&server, &c](const Request&) -> Result<Response> {
+                if (server.ready() && c.predictor.ready()) return net::json_response("{\"ready\":true}");
+                return fail(Code::unavailable, "v2.not_ready", "no model answers yet; see: millrace status");
+              }),
+              open);
+}
+
+void add_models(net::Server& server, Context& c) {
+  const net::RouteOptions rows{.body_bytes_max = 16u << 20};
+  for (const std::string model : {"/v2/models/{model}", "/v2/models/{model}/versions/{version}"}) {
+    server.fast("GET", model, handler([&c](const Request& request) -> Result<Response> {
+                  TRY(const auto held, held_by(c, request));
+                  return net::json_response(
+                      render_model(request.path_parameter("model"), held.model().manifest(), held.versions()));
+                }));
+    server.fast("GET", model + "/ready", handler([&c](const Request& request) -> Result<Response> {
+                  TRY_VOID(held_by(c, request));
+                  return net::json_response(render_ready(request.path_parameter("model")));
+                }));
+    server.fast("GET", model + "/config", handler([&c](const Request& request) -> Result<Response> {
+                  TRY(const auto held, held_by(c, request));
+                  return net::json_response(render_config(request.path_parameter("model"), held.model().manifest()));
+                }));
+    server.fast("POST", model + "/infer", handler([&c](const Request& request) { return infer(c, request); }), rows);
+  }
+}
+
+}  // namespace
+
+void add_routes(net::Server& server, Context& c) {
+  server.error_shape("/v2", render_error);
+  server.fast("GET", "/v2", [&c](const Request&) { return net::json_response(render_server(c.version)); });
+  add_health(server, c);
+  add_models(server, c);
+}
+
+}  // namespace millrace::api::v2

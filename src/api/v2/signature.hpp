@@ -1,0 +1,45 @@
+// How a model's columns and answers are tensors. Pure.
+//
+// Inputs: one tensor per column, named as the column, of shape [rows] or [rows, 1]: FP64 for numbers, INT64 for whole
+// numbers, BOOL, BYTES for texts, categories, dates and times (ISO 8601). Any FP or INT datatype is taken for a number.
+// A column that is not sent is missing, where the model allows that. A model whose columns are all numbers also takes
+// one tensor `input-0` of shape [rows, columns] instead, columns in the order of the metadata. The key column is one
+// more input (BYTES or whole numbers) that may be there.
+//
+// Outputs: `prediction` (BYTES: the class; FP64 for regression), and for classes `probability` (of that class) and
+// `probabilities` of shape [rows, classes], FP64. `prediction_id` (BYTES) only where asked for by name.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "api/v2/infer_request.hpp"
+#include "model/loaded.hpp"
+
+namespace millrace::api::v2 {
+
+inline constexpr std::string_view kMatrixInput = "input-0";
+
+struct TensorInfo {
+  std::string name;
+  Datatype datatype = Datatype::fp64;
+  std::vector<std::int64_t> shape;  // -1: as many as there are rows
+  bool optional = false;            // an input that may be left out
+};
+std::vector<TensorInfo> inputs_of(const model::Manifest& manifest);
+std::vector<TensorInfo> outputs_of(const model::Manifest& manifest);  // those answered when none is named
+inline constexpr std::string_view kIdOutput = "prediction_id";
+bool takes_matrix(const model::Manifest& manifest);
+InferLimits limits_of(const model::Manifest& manifest);
+
+// The rows as /predict would have read them. invalid_argument `v2.unknown_input` (with the nearest name),
+// `v2.wrong_datatype`, `v2.bad_shape` (also: not as many rows as another input), `v2.bad_data`, `v2.missing_input`.
+Result<model::ParsedRows> rows_of(const model::Manifest& manifest, std::vector<Tensor> inputs);
+
+// invalid_argument `v2.unknown_output`, also where one is named twice.
+Result<void> check_outputs(const model::Manifest& manifest, std::span<const WantedOutput> wanted);
+
+}  // namespace millrace::api::v2

@@ -1,0 +1,197 @@
+"""The Open Inference Protocol v2 over HTTP: the raw protocol here, other people's clients in test_v2_clients.py. Its answers are those of
+/predict, bit for bit; whatever is wrong with a request is refused in the protocol's own shape, and the server stays up."""
+import csv
+import gzip
+import http.client
+import json
+import struct
+import zlib
+
+import pytest
+
+from conftest import DATA, Server, read_csv, wait_for, write_csv
+
+NUMBERS = ["pclass", "age", "sibsp", "parch", "fare"]
+TEXTS = ["sex", "embarked"]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The Titanic's passengers: numbers, texts, both with holes."""
+    if not DATA.is_dir():
+        pytest.skip("the public data sets are not beside the checkout (MILLRACE_SHARED)")
+    folder = tmp_path_factory.mktemp("v2")
+    table = read_csv("titanic.csv.gz")
+    head = [name.lower() for name in table[0]]
+    keep = [head.index(name) for name in ["survived", *NUMBERS, *TEXTS]]
+    write_csv(folder / "data.csv", [["survived", *NUMBERS, *TEXTS]] + [[row[i] for i in keep] for row in table[1:]])
+    (folder / "millrace.toml").write_text('[project]\nname = "titanic"\n[source.data]\nuri = "file:data.csv"\n[model]\ntarget = "data.survived"\n'
+                                          'trainer = { name = "boosted-trees", rounds = 20 }\n[gates]\n"auc" = ">= 0.6"\n')
+    made = Server(folder).start().wait_ready()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def rows(server):
+    """The first passengers as /predict takes them, holes and all."""
+    with open(server.folder / "data.csv", newline="") as file:
+        table = list(csv.DictReader(file))[:200]
+    kinds = {each["name"]: each["datatype"] for each in server.get("/v2/models/titanic").json["inputs"]}
+
+    def value(name, text):
+        if text in ("", "NA", "?"):
+            return None
+        return {"INT64": int, "FP64": float}.get(kinds[name], str)(text)
+    return [{name: value(name, row[name]) for name in NUMBERS + TEXTS} for row in table]
+
+
+@pytest.fixture(scope="module")
+def expected(server, rows):
+    answer = server.post("/predict/titanic", rows)
+    assert answer.status == 200, answer.body
+    return [(p["prediction"], p["probability"], list(p["probabilities"].values())) for p in answer.json["predictions"]]
+
+
+def kinds_of(server):
+    return {each["name"]: each["datatype"] for each in server.get("/v2/models/titanic").json["inputs"]}
+
+
+def columns(server, rows, nested=False):
+    """The rows as tensors, with nulls for what is missing."""
+    kinds, n = kinds_of(server), len(rows)
+    return [{"name": name, "shape": [n, 1] if nested else [n], "datatype": kinds[name],
+             "data": [[row[name]] if nested else row[name] for row in rows]} for name in NUMBERS + TEXTS]
+
+
+def infer(server, body, path="/v2/models/titanic/infer", **headers):
+    return server.request("POST", path, body if isinstance(body, bytes) else json.dumps(body).encode(), headers=headers)
+
+
+def outputs(answer):
+    assert answer.status == 200, answer.body
+    return {each["name"]: each["data"] for each in answer.json["outputs"]}
+
+
+def triples(found):
+    chances = found["probabilities"]
+    return [(label, p, chances[2 * i:2 * i + 2]) for i, (label, p) in enumerate(zip(found["prediction"], found["probability"]))]
+
+
+def test_health_and_metadata(server):
+    assert server.get("/v2/health/live").json == {"live": True}
+    assert server.get("/v2/health/ready").json == {"ready": True}
+    about = server.get("/v2").json
+    assert about["name"] == "millrace" and "binary_tensor_data" in about["extensions"]
+    model = server.get("/v2/models/titanic").json
+    assert model["name"] == "titanic" and model["versions"] == ["1"] or model["versions"] == ["0", "1"], model
+    assert [each["name"] for each in model["outputs"]] == ["prediction", "probability", "probabilities"]
+    assert set(kinds_of(server)) == set(NUMBERS + TEXTS)
+    assert kinds_of(server)["sex"] == "BYTES" and kinds_of(server)["fare"] == "FP64"
+    assert server.get("/v2/models/titanic/versions/1").json == model
+    assert server.get("/v2/models/titanic/ready").json == {"name": "titanic", "ready": True}
+    assert server.get("/v2/models/titanic/versions/1/ready").status == 200
+    config = server.get("/v2/models/titanic/config").json
+    assert [each["name"] for each in config["input"]] == [each["name"] for each in model["inputs"]]
+
+
+def test_the_answers_are_those_of_predict(server, rows, expected):
+    for nested in (False, True):
+        answer = infer(server, {"id": "mine", "parameters": {"null_is_missing": True}, "inputs": columns(server, rows, nested)})
+        assert triples(outputs(answer)) == expected
+        assert answer.json["id"] == "mine" and answer.json["model_name"] == "titanic" and answer.json["model_version"] == "1"
+    with_nan = columns(server, rows)
+    for column in with_nan:
+        hole = "" if column["datatype"] == "BYTES" else float("nan")
+        column["data"] = [hole if value is None else value for value in column["data"]]
+    assert triples(outputs(infer(server, {"parameters": {"missing_text": ""}, "inputs": with_nan}))) == expected
+
+
+def test_each_row_has_an_id_that_labels_can_use(server, rows):
+    answer = infer(server, {"parameters": {"null_is_missing": True}, "inputs": columns(server, rows[:3]), "outputs": [{"name": "prediction_id"}]}).json
+    assert [each["name"] for each in answer["outputs"]] == ["prediction_id"]
+    ids = answer["parameters"]["prediction_ids"].split(",")
+    assert ids == answer["outputs"][0]["data"] and len(set(ids)) == 3
+    taken = server.post("/labels/titanic", [{"prediction": each, "value": "1"} for each in ids])
+    assert taken.status == 200 and taken.json["accepted"] == 3, taken.body
+    why = wait_for("the prediction's line", lambda: server.get(f"/api/v1/predictions/{ids[1]}").json if
+                   server.get(f"/api/v1/predictions/{ids[1]}").status == 200 else None)
+    assert why["prediction"] is not None, why
+
+
+def good(server):
+    return {"sex": "male", "embarked": "S", "pclass": 3, "age": 22.0, "sibsp": 1, "parch": 0, "fare": 7.25}
+
+
+def test_requests_without_a_content_type(server):
+    connection = http.client.HTTPConnection("127.0.0.1", int(server.url.rsplit(":", 1)[1]), timeout=60)
+    connection.request("POST", "/v2/models/titanic/infer", json.dumps({"inputs": columns(server, [good(server)])}).encode())
+    answer = connection.getresponse()
+    assert answer.status == 200, answer.read()
+    connection.close()
+
+
+def refusals(server):
+    """(status, what, body or (path, body)): each is one thing wrong with a good request."""
+    kinds = kinds_of(server)
+
+    def one(**changes):
+        return {"name": "age", "shape": [1], "datatype": kinds["age"], "data": [22], **changes}
+
+    def of(*inputs, **more):
+        return {"inputs": list(inputs), **more}
+    without = {k: v for k, v in one().items() if k != "data"}
+    return [
+        (400, "no body", b""),
+        (400, "no JSON", b"{"),
+        (400, "no JSON at all", b"\x00\xff"),
+        (400, "a list", b"[]"),
+        (400, "deep", b'{"x":' + b"[" * 100_000),
+        (400, "no inputs", {}),
+        (400, "empty inputs", of()),
+        (400, "unknown input", of(one(name="agee"))),
+        (400, "input twice", of(one(), one())),
+        (400, "wrong datatype", of(one(datatype="BYTES", data=["22"]))),
+        (400, "unknown datatype", of(one(datatype="FLOAT"))),
+        (400, "a text for a number", of(one(data=["22"]))),
+        (400, "a flag for a number", of(one(data=[True]))),
+        (400, "null", of(one(data=[None]))),
+        (400, "data null", of(one(data=None))),
+        (400, "no data", of(without)),
+        (400, "shape -1", of(one(shape=[-1]))),
+        (400, "negative shape", of(one(shape=[-5, -1]))),
+        (400, "shape 0", of(one(shape=[0], data=[]))),
+        (400, "shape null", of(one(shape=None))),
+        (400, "shape of texts", of(one(shape=["1"]))),
+        (400, "huge shape", of(one(shape=[2 ** 62, 4]))),
+        (400, "two columns for one", of(one(shape=[1, 2], data=[1, 2]))),
+        (400, "too few elements", of(one(shape=[2]))),
+        (400, "too many elements", of(one(data=[1, 2]))),
+        (400, "ragged", of(one(shape=[2, 1], data=[[1], [2, 3]]))),
+        (400, "rows that differ", of(one(), {"name": "fare", "shape": [2], "datatype": "FP64", "data": [1, 2]})),
+        (400, "unknown output", of(one(), outputs=[{"name": "predictions"}])),
+        (400, "output twice", of(one(), outputs=[{"name": "prediction"}] * 2)),
+        (400, "classification", of(one(), outputs=[{"name": "prediction", "parameters": {"classification": 3}}])),
+        (400, "shared memory", of({**without, "parameters": {"shared_memory_region": "r", "shared_memory_byte_size": 8}})),
+        (400, "too many rows", of(one(shape=[10_001], data=[1] * 10_001))),
+        (404, "unknown model", ("/v2/models/titanik/infer", of(one()))),
+        (404, "unknown version", ("/v2/models/titanic/versions/99/infer", of(one()))),
+        (404, "no number", ("/v2/models/titanic/versions/latest/infer", of(one()))),
+        (404, "no such path", ("/v2/models/titanic/explain", of(one()))),
+    ]
+
+
+def test_what_is_wrong_is_refused_in_the_protocols_own_shape(server, rows, expected):
+    for status, what, body in refusals(server):
+        path, body = body if isinstance(body, tuple) else ("/v2/models/titanic/infer", body)
+        answer = infer(server, body, path)
+        assert answer.status == status, (what, answer.status, answer.body)
+        assert isinstance(answer.json["error"], str) and list(answer.json) == ["error"], (what, answer.body)
+        assert len(answer.json["error"]) > 10, (what, answer.body)
+    for method, path, status in [("GET", "/v2/models/titanik", 404), ("GET", "/v2/models/titanic/versions/99/ready", 404),
+                                 ("GET", "/v2/models/titanic/infer", 405), ("GET", "/v2/nothing", 404), ("POST", "/v2", 405)]:
+        answer = server.request(method, path)
+        assert answer.status == status and isinstance(answer.json["error"], str), (method, path, answer.body)
+    too_large = infer(server, b" " * (17 << 20))
+    assert too_large.status == 413 and isinstance(too_large.json["error"], str)
+    assert triples(outputs(infer(server, {"parameters": {"null_is_missing": True}, "inputs": columns(server, rows)}))) == expected
