@@ -5,6 +5,7 @@
 #include "base/log.hpp"
 #include "base/rng.hpp"
 #include "net/core_internal.hpp"
+#include "net/inflate_internal.hpp"
 
 namespace millrace::net {
 
@@ -92,9 +93,10 @@ std::variant<const Route*, Response> Core::admit(Request& request) const {
                             .sec_fetch_site = request.header("Sec-Fetch-Site")},
                            config.auth);
   if (!allowed) return error_response(allowed.error());
-  // Nothing is inflated here, so nothing can be made to burst. (The bytes of an upload are a file, whatever it holds.)
+  // Only what a route asks for is inflated, within its bound. (The bytes of an upload are a file, whatever it holds.)
   const auto coding = request.header("Content-Encoding");
-  if (!coding.empty() && coding != "identity" && route->kind != Route::Kind::upload) {
+  const bool taken = route->kind == Route::Kind::upload || (route->options.inflate && can_inflate(coding));
+  if (!coding.empty() && coding != "identity" && !taken) {
     auto response = error_response({Code::invalid_argument, "net.compressed_body",
                                     "the body is compressed (Content-Encoding), which is not taken here"},
                                    {.next = "send it as it is"});
@@ -114,6 +116,30 @@ Response Core::call(const Route& route, const Request& request) const {
                    return error_response({Code::internal, "net.handler_failed",
                                           "an internal error; the server's log has it under request " + request.id});
                  });
+}
+
+Response Core::call_inflated(const Route& route, Request& request) {
+  const auto coding = request.header("Content-Encoding");
+  if (!route.options.inflate || !can_inflate(coding)) return call(route, request);
+  std::uint64_t held = 0;
+  const auto take = [&](std::uint64_t bytes) {
+    held += bytes;
+    return bodies_bytes.fetch_add(bytes) + bytes <= config.bodies_bytes_max;
+  };
+  const auto answer = [&] {
+    auto body = inflate_body(request.body, coding, body_bytes_max(route), take);
+    if (body) {
+      request.body = *body;
+      return call(route, request);
+    }
+    if (body.error().reason == "net.body_too_large") return too_large_response(body_bytes_max(route));
+    if (body.error().reason == "net.overloaded") return overloaded();
+    return error_response(body.error());
+  };
+  auto response = answer();
+  request.body = {};
+  bodies_bytes.fetch_sub(held);
+  return response;
 }
 
 Result<std::unique_ptr<UploadSink>> Core::open_upload(const Route& route, const Request& request) const {

@@ -23,6 +23,8 @@ struct Core {
   std::uint64_t body_bytes_max(const Route& route) const;
   // Calls a handler; what it throws becomes `net.handler_failed`.
   Response call(const Route& route, const Request& request) const;
+  // The same with a compressed body inflated, where the route takes one; the request's body is gone afterwards.
+  Response call_inflated(const Route& route, Request& request);
   Result<std::unique_ptr<UploadSink>> open_upload(const Route& route, const Request& request) const;
   Result<std::unique_ptr<Follower>> open_follow(const Route& route, const Request& request) const;
 

@@ -179,12 +179,13 @@ class Exchange final : public Ongoing,
   void run() {
     switch (route_->kind) {
       case Route::Kind::fast:
-        return answer(core_->call(*route_, request_));
+        return answer(core_->call_inflated(*route_, request_));
       case Route::Kind::follow:
         return begin_follow();
       default:
-        if (!core_->io->submit(
-                [self = shared_from_this()] { self->answer(self->core_->call(*self->route_, self->request_)); }))
+        if (!core_->io->submit([self = shared_from_this()] {
+              self->answer(self->core_->call_inflated(*self->route_, self->request_));
+            }))
           answer(core_->overloaded());
     }
   }

@@ -21,7 +21,8 @@ struct RouteOptions {
   std::uint64_t body_bytes_max = 16u << 20;
   std::optional<Access> access;                       // by default GET reads, everything else writes
   std::string content_type = "application/x-ndjson";  // of a follow route
-  Duration poll = std::chrono::milliseconds(200);     // of a follow route: how often next() is asked
+  bool inflate = false;  // a body that says gzip or deflate is handed on inflated, held to body_bytes_max then too
+  Duration poll = std::chrono::milliseconds(200);  // of a follow route: how often next() is asked
 };
 
 struct Route {

@@ -152,7 +152,7 @@ Response dispatched(Core& core, Request request) {
     }
     return response;
   }
-  return core.call(route, request);
+  return core.call_inflated(route, request);
 }
 
 }  // namespace

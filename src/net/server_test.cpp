@@ -3,6 +3,7 @@
 #include "net/server.hpp"
 
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include "net/testing/raw_client.hpp"
 #include "net/testing/serving.hpp"
@@ -52,6 +53,29 @@ TEST(Served, ErrorsHaveTheShapeOfTheirPath) {
   EXPECT_EQ(0u, client.receive().body.find("{\"error\":{\"code\""));
   Request request{.method = "GET", .path = "/shaped"};
   EXPECT_EQ("<net.no_such_path>", Serving::instance().server->dispatch(request).body);
+}
+
+TEST(Served, InflatesWhereTheRouteAsksForIt) {
+  const auto sent = [](const std::string& path, const std::string& coding, const std::string& body) {
+    RawClient client(port());
+    EXPECT_TRUE(client.send(post(path, body, "Content-Encoding: " + coding + "\r\n")));
+    return client.receive().body;
+  };
+  // "hi" as gzip
+  const std::string hi("\x1f\x8b\x08\0\0\0\0\0\x02\x03\xcb\xc8\x04\0\xac\x2a\x93\xd8\x02\0\0\0", 22);
+  EXPECT_EQ("POST x hi", sent("/shaped/x", "gzip", hi));
+  EXPECT_EQ("POST x hi", sent("/shaped/x", "GZIP", hi));
+  EXPECT_EQ("<net.bad_compression>", sent("/shaped/x", "deflate", hi));
+  EXPECT_EQ("<net.bad_compression>", sent("/shaped/x", "gzip", "hi"));
+  EXPECT_EQ("<net.compressed_body>", sent("/shaped/x", "br", hi));
+  EXPECT_NE(std::string::npos, sent("/fast/x", "gzip", hi).find("net.compressed_body"));
+  std::string zeros(2000, '\0');
+  std::string packed(compressBound(zeros.size()), '\0');
+  uLongf size = packed.size();
+  ASSERT_EQ(Z_OK, compress(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<Bytef*>(zeros.data()),
+                           zeros.size()));
+  packed.resize(size);
+  EXPECT_EQ("<net.body_too_large>", sent("/shaped/x", "deflate", packed));
 }
 
 TEST(Served, PipelinedAnswersComeInOrder) {

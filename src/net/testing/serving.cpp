@@ -96,7 +96,7 @@ Serving::Serving() {
   server->pooled("GET", "/pooled/{name}", echo);
   server->pooled("POST", "/pooled/{name}", echo, {.body_bytes_max = 4u << 20});
   server->error_shape("/shaped", [](const Error& error) { return "<" + error.reason + ">"; });
-  server->fast("POST", "/shaped/{name}", echo, {.body_bytes_max = 1000});
+  server->fast("POST", "/shaped/{name}", echo, {.body_bytes_max = 1000, .inflate = true});
   server->pooled("GET", "/throws", [](const Request&) -> Response { throw std::runtime_error("boom"); });
   server->fast("GET", "/id", [](const Request& request) { return text_response(request.id); });
   server->pooled("GET", "/file/{name}", [this](const Request& request) {
