@@ -195,3 +195,82 @@ def test_what_is_wrong_is_refused_in_the_protocols_own_shape(server, rows, expec
     too_large = infer(server, b" " * (17 << 20))
     assert too_large.status == 413 and isinstance(too_large.json["error"], str)
     assert triples(outputs(infer(server, {"parameters": {"null_is_missing": True}, "inputs": columns(server, rows)}))) == expected
+
+
+def packed(server, rows):
+    """The rows as binary tensors: the JSON's length, and the body."""
+    kinds, inputs, binary = kinds_of(server), [], b""
+    for name in NUMBERS + TEXTS:
+        values = [row[name] for row in rows]
+        if kinds[name] == "BYTES":
+            data = b"".join(struct.pack("<I", len((v or "").encode())) + (v or "").encode() for v in values)
+        else:
+            data = struct.pack(f"<{len(rows)}d", *[float("nan") if v is None else v for v in values])
+        binary += data
+        inputs.append({"name": name, "shape": [len(rows)], "datatype": "BYTES" if kinds[name] == "BYTES" else "FP64",
+                       "parameters": {"binary_data_size": len(data)}})
+    head = json.dumps({"parameters": {"missing_text": "", "binary_data_output": True}, "inputs": inputs}).encode()
+    return len(head), head + binary
+
+
+def unpacked(answer):
+    assert answer.status == 200, answer.body
+    length = int(answer.headers["Inference-Header-Content-Length"])
+    assert answer.headers["Content-Type"] == "application/octet-stream"
+    head, binary, found = json.loads(answer.body[:length]), answer.body[length:], {}
+    for output in head["outputs"]:
+        assert "data" not in output
+        size = output["parameters"]["binary_data_size"]
+        data, binary = binary[:size], binary[size:]
+        if output["datatype"] == "FP64":
+            found[output["name"]] = list(struct.unpack(f"<{size // 8}d", data))
+            continue
+        found[output["name"]] = texts = []
+        while data:
+            (n,) = struct.unpack("<I", data[:4])
+            texts.append(data[4:4 + n].decode())
+            data = data[4 + n:]
+    assert not binary
+    return found
+
+
+def test_binary_both_ways(server, rows, expected):
+    length, body = packed(server, rows)
+    assert triples(unpacked(infer(server, body, **{"Inference-Header-Content-Length": str(length)}))) == expected
+    for wrong in (length - 1, length + 1, 0, len(body) + 1, "x", "-1", 2 ** 70):
+        answer = infer(server, body, **{"Inference-Header-Content-Length": str(wrong)})
+        assert answer.status == 400 and isinstance(answer.json["error"], str), (wrong, answer.body)
+    for cut in (body[:-1], body + b"!", body[:length], body[:length - 1]):
+        answer = infer(server, cut, **{"Inference-Header-Content-Length": str(length)})
+        assert answer.status == 400 and isinstance(answer.json["error"], str)
+    assert infer(server, body).status == 400, "binary data that no header tells of"
+    one = {"inputs": columns(server, [good(server)]), "outputs": [{"name": "probability", "parameters": {"binary_data": True}}, {"name": "prediction"}]}
+    mixed = infer(server, one)
+    length = int(mixed.headers["Inference-Header-Content-Length"])
+    head = json.loads(mixed.body[:length])
+    assert [o["name"] for o in head["outputs"]] == ["probability", "prediction"] and len(mixed.body) == length + 8
+    assert head["outputs"][1]["data"] == ["0"]
+
+
+def test_compressed_bodies(server, rows, expected):
+    length, body = packed(server, rows)
+    for coding, pack in (("gzip", gzip.compress), ("deflate", zlib.compress)):
+        answer = infer(server, pack(body), **{"Content-Encoding": coding, "Inference-Header-Content-Length": str(length)})
+        assert triples(unpacked(answer)) == expected
+        bad = infer(server, pack(body)[:-3], **{"Content-Encoding": coding})
+        assert bad.status == 400 and isinstance(bad.json["error"], str)
+        bomb = infer(server, pack(b" " * (64 << 20)), **{"Content-Encoding": coding})
+        assert bomb.status == 413 and isinstance(bomb.json["error"], str)
+    other = infer(server, body, **{"Content-Encoding": "br"})
+    assert other.status == 415 and isinstance(other.json["error"], str)
+
+
+def test_the_same_counters_as_predict(server):
+    def counted():
+        lines = [line for line in server.get("/metrics").body.decode().splitlines() if line.startswith("millrace_serve_")]
+        return [float(line.rsplit(" ", 1)[1]) for name in ("requests", "rows") for line in lines if line.startswith(f"millrace_serve_{name}{{")]
+    before = counted()
+    assert len(before) == 2
+    assert infer(server, {"inputs": columns(server, [good(server)] * 3)}).status == 200
+    assert infer(server, {"inputs": []}).status == 400
+    assert [now - then for now, then in zip(counted(), before)] == [1, 3]

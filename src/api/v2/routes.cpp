@@ -80,7 +80,7 @@ void add_health(net::Server& server, Context& c) {
 }
 
 void add_models(net::Server& server, Context& c) {
-  const net::RouteOptions rows{.body_bytes_max = 16u << 20};
+  const net::RouteOptions rows{.body_bytes_max = 16u << 20, .inflate = true};
   for (const std::string model : {"/v2/models/{model}", "/v2/models/{model}/versions/{version}"}) {
     server.fast("GET", model, handler([&c](const Request& request) -> Result<Response> {
                   TRY(const auto held, held_by(c, request));
