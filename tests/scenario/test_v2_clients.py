@@ -133,3 +133,14 @@ def test_mistakes_are_told(client, rows):
     with pytest.raises(InferenceServerException, match="output") as told:
         client.infer("titanic", tensors(rows[:1], True), outputs=[triton.InferRequestedOutput("label")], parameters=MISSING)
     assert told.value.status() == "400"
+
+
+def test_the_repository(client):
+    assert client.get_model_repository_index() == [{"name": "titanic", "version": "1", "state": "READY", "reason": ""}]
+    for call in (client.load_model, client.unload_model):
+        with pytest.raises(InferenceServerException, match="millrace") as told:
+            call("titanic")
+        assert told.value.status() == "409"
+    with pytest.raises(InferenceServerException, match="not available yet") as told:
+        client.get_inference_statistics("titanic")
+    assert told.value.status() == "501"

@@ -5,6 +5,7 @@
 
 #include "api/v2/infer_request.hpp"
 #include "api/v2/render.hpp"
+#include "api/v2/routes_internal.hpp"
 #include "api/v2/signature.hpp"
 
 namespace millrace::api::v2 {
@@ -60,15 +61,6 @@ Result<Response> infer(const Context& c, const Request& request) {
   return response;
 }
 
-// A handler that may fail.
-template <class F>
-net::Handler handler(F f) {
-  return [f = std::move(f)](const Request& request) {
-    Result<Response> response = f(request);
-    return response ? *std::move(response) : net::error_response(response.error());
-  };
-}
-
 void add_health(net::Server& server, Context& c) {
   const net::RouteOptions open{.access = net::Access::open};
   server.fast("GET", "/v2/health/live", [](const Request&) { return net::json_response("{\"live\":true}"); }, open);
@@ -106,6 +98,8 @@ void add_routes(net::Server& server, Context& c) {
   server.fast("GET", "/v2", [&c](const Request&) { return net::json_response(render_server(c.version)); });
   add_health(server, c);
   add_models(server, c);
+  add_repository_routes(server, c);
+  add_unavailable_routes(server);
 }
 
 }  // namespace millrace::api::v2
