@@ -19,6 +19,11 @@ std::string_view last_lines(std::string_view text, std::size_t bytes);
 // One word for a POSIX shell, for commands that people copy: as it is where that will do, else in single quotes.
 std::string shell_word(std::string_view text);
 
+// Appends `text` as a JSON string. It must be UTF-8.
+void append_json_text(std::string& out, std::string_view text);
+// Appends the shortest text that reads back as the same double; null where it is not finite: JSON has no NaN.
+void append_json_number(std::string& out, double value);
+
 std::string with_thousands(std::int64_t number);  // 7,043
 
 }  // namespace millrace

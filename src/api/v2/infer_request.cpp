@@ -6,7 +6,7 @@
 #include <format>
 #include <map>
 
-#include "api/v2/json_reader_internal.hpp"
+#include "api/json_reader_internal.hpp"
 
 namespace millrace::api::v2 {
 
@@ -227,7 +227,7 @@ Result<InferRequest> parse_infer(std::string_view body, std::optional<std::size_
   }
   const auto text = body.substr(0, json_bytes.value_or(body.size()));
   auto binary = body.substr(text.size());
-  if (!simdjson::validate_utf8(text)) return bad("v2.bad_json", "the JSON is no UTF-8 text");
+  if (!simdjson::validate_utf8(text)) return bad("api.bad_json", "the JSON is no UTF-8 text");
   TRY(const auto written, read_request(text, limits));
 
   InferRequest out{.id = written.id};

@@ -34,7 +34,7 @@ struct InferLimits {
 };
 
 // `json_bytes`: of the Inference-Header-Content-Length header; the rest of the body is binary data. Absent: all of the
-// body is JSON. All errors are invalid_argument: `v2.bad_json`, `v2.bad_request` (a member is missing, doubled or of
+// body is JSON. All errors are invalid_argument: `api.bad_json`, `v2.bad_request` (a member is missing, doubled or of
 // the wrong kind), `v2.bad_shape`, `v2.bad_datatype`, `v2.bad_data`, `v2.no_rows`, `v2.too_many_rows`,
 // `v2.too_many_inputs`, `v2.not_offered` (shared memory, classification). Members and parameters that nobody here knows
 // are passed over.

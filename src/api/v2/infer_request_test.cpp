@@ -40,10 +40,10 @@ TEST(InferRequest, BinaryTensorsInTheirOrder) {
   EXPECT_EQ("z", std::get<std::string>(got->inputs[2].elements[0]));
   EXPECT_EQ("v2.bad_data", parse_infer(json + binary + "!", json.size(), kLimits).error().reason);
   EXPECT_EQ("v2.bad_data", parse_infer(json + binary.substr(1), json.size(), kLimits).error().reason);
-  EXPECT_EQ("v2.bad_json", parse_infer(json + binary, json.size() + 1, kLimits).error().reason);
-  EXPECT_EQ("v2.bad_json", parse_infer(json + binary, json.size() - 1, kLimits).error().reason);
-  EXPECT_EQ("v2.bad_json", parse_infer(json + binary, 0, kLimits).error().reason);
-  EXPECT_EQ("v2.bad_json", parse_infer(json + binary, std::nullopt, kLimits).error().reason);
+  EXPECT_EQ("api.bad_json", parse_infer(json + binary, json.size() + 1, kLimits).error().reason);
+  EXPECT_EQ("api.bad_json", parse_infer(json + binary, json.size() - 1, kLimits).error().reason);
+  EXPECT_EQ("api.bad_json", parse_infer(json + binary, 0, kLimits).error().reason);
+  EXPECT_EQ("api.bad_json", parse_infer(json + binary, std::nullopt, kLimits).error().reason);
   EXPECT_EQ("v2.bad_request", parse_infer(json + binary, 100'000, kLimits).error().reason);
 }
 
@@ -55,24 +55,24 @@ TEST(InferRequest, Refusals) {
   const std::string good = R"("datatype":"FP64","shape":[1],"data":[1])";
   const Case cases[] = {
       {"", input(good)},
-      {"v2.bad_json", ""},
-      {"v2.bad_json", "nonsense"},
-      {"v2.bad_json", "[]"},
-      {"v2.bad_json", "{\"inputs\":[}"},
-      {"v2.bad_json", input(good) + "x"},
-      {"v2.bad_json", "{\"inputs\":\xFF}"},
-      {"v2.bad_json", "{\"x\":" + std::string(1000, '[') + std::string(1000, ']') + "}"},
-      {"v2.bad_json", "{\"inputs\":{}}"},
-      {"v2.bad_json", "{\"inputs\":[1]}"},
-      {"v2.bad_json", R"({"id":7})"},
+      {"api.bad_json", ""},
+      {"api.bad_json", "nonsense"},
+      {"api.bad_json", "[]"},
+      {"api.bad_json", "{\"inputs\":[}"},
+      {"api.bad_json", input(good) + "x"},
+      {"api.bad_json", "{\"inputs\":\xFF}"},
+      {"api.bad_json", "{\"x\":" + std::string(1000, '[') + std::string(1000, ']') + "}"},
+      {"api.bad_json", "{\"inputs\":{}}"},
+      {"api.bad_json", "{\"inputs\":[1]}"},
+      {"api.bad_json", R"({"id":7})"},
       {"v2.bad_request", "{}"},
       {"v2.bad_request", "{\"inputs\":[]}"},
       {"v2.bad_request", "{\"inputs\":[{}]}"},
       {"v2.bad_request", input(R"("shape":[1],"data":[1])")},
       {"v2.bad_request", input(R"("datatype":"FP64","data":[1])")},
       {"v2.bad_data", input(R"("datatype":"FP64","shape":[1])")},
-      {"v2.bad_json", input(R"("datatype":"FP64","shape":[1],"data":null)")},
-      {"v2.bad_json", input(R"("datatype":"FP64","shape":[1],"data":1)")},
+      {"api.bad_json", input(R"("datatype":"FP64","shape":[1],"data":null)")},
+      {"api.bad_json", input(R"("datatype":"FP64","shape":[1],"data":1)")},
       {"v2.bad_data", input(R"("datatype":"FP64","shape":[1],"data":[null])")},
       {"v2.bad_datatype", input(R"("datatype":"FP8","shape":[1],"data":[1])")},
       {"v2.bad_shape", input(R"("datatype":"FP64","shape":[-1],"data":[1])")},
@@ -82,7 +82,7 @@ TEST(InferRequest, Refusals) {
       {"v2.bad_shape", input(R"("datatype":"FP64","shape":[1,0],"data":[])")},
       {"v2.bad_shape", input(R"("datatype":"FP64","shape":[1,4],"data":[1,2,3,4])")},
       {"v2.bad_shape", input(R"("datatype":"FP64","shape":[1,99999999999999999999],"data":[1])")},
-      {"v2.bad_json", input(R"("datatype":"FP64","shape":["1"],"data":[1])")},
+      {"api.bad_json", input(R"("datatype":"FP64","shape":["1"],"data":[1])")},
       {"v2.no_rows", input(R"("datatype":"FP64","shape":[0],"data":[])")},
       {"v2.too_many_rows", input(R"("datatype":"FP64","shape":[101],"data":[1])")},
       {"v2.bad_data", input(good + R"(,"parameters":{"binary_data_size":0})")},

@@ -2,45 +2,24 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
-#include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <format>
 
 #include "api/v2/signature.hpp"
+#include "base/text.hpp"
 
 namespace millrace::api::v2 {
 
 namespace {
 
 std::string quoted_text(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      out += std::format("\\u{:04x}", static_cast<unsigned>(c));
-    } else {
-      out += c;
-    }
-  }
-  return out + '"';
+  std::string out;
+  append_json_text(out, text);
+  return out;
 }
 
-// The shortest text that reads back as the same double; JSON has no NaN.
-void put_json(std::string& out, double value) {
-  if (!std::isfinite(value)) {
-    out += "null";
-    return;
-  }
-  char buffer[32];
-  const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value);
-  out.append(buffer, end);
-}
-
-void put_json(std::string& out, const std::string& value) { out += quoted_text(value); }
+void put_json(std::string& out, double value) { append_json_number(out, value); }
+void put_json(std::string& out, const std::string& value) { append_json_text(out, value); }
 
 void put_binary(std::string& out, double value) {
   static_assert(std::endian::native == std::endian::little);

@@ -11,7 +11,7 @@
 #include <format>
 #include <limits>
 
-#include "api/v2/json_reader_internal.hpp"
+#include "api/json_reader_internal.hpp"
 
 namespace millrace::api::v2 {
 

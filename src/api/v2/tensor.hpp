@@ -50,7 +50,7 @@ struct MissingRule {
 };
 
 // Both fill `tensor.elements` by datatype and shape, which are checked (not negative, the product in bounds). All
-// errors are invalid_argument `v2.bad_data` or `v2.bad_json`, with the tensor's name; nothing is read outside.
+// errors are invalid_argument `v2.bad_data` or `api.bad_json`, with the tensor's name; nothing is read outside.
 //
 // JSON: flat, or nested as the shape is. Numbers are rounded to the datatype; what it can't hold is refused.
 Result<void> read_json(std::string_view data, const MissingRule& missing, Tensor& tensor);

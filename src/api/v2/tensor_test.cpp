@@ -33,7 +33,7 @@ TEST(Tensor, Json) {
     std::vector<std::int64_t> shape;
     std::string json, elements;
   };
-  const std::string bad = "v2.bad_data", broken = "v2.bad_json";
+  const std::string bad = "v2.bad_data", broken = "api.bad_json";
   const Case cases[] = {
       {Datatype::fp64, {3}, "[1, 2.5 ,-1e-3]", "1d 2.5d -0.001d"},
       {Datatype::fp64, {3}, "[NaN,1,2]", "- 1d 2d"},

@@ -1,8 +1,8 @@
 #include <format>
 
-#include "api/v2/json_reader_internal.hpp"
+#include "api/json_reader_internal.hpp"
 
-namespace millrace::api::v2 {
+namespace millrace::api {
 
 namespace {
 
@@ -40,7 +40,7 @@ std::unexpected<Error> JsonReader::wrong(std::string_view expected) {
     }
     got = "'" + std::string(text_.substr(at_, length)) + "'";
   }
-  return fail(Code::invalid_argument, "v2.bad_json", std::format("byte {}: expected {}, got {}", at_, expected, got));
+  return fail(Code::invalid_argument, "api.bad_json", std::format("byte {}: expected {}, got {}", at_, expected, got));
 }
 
 void JsonReader::blank() {
@@ -252,4 +252,4 @@ Result<void> JsonReader::end() {
   return {};
 }
 
-}  // namespace millrace::api::v2
+}  // namespace millrace::api

@@ -8,9 +8,9 @@
 
 #include "base/result.hpp"
 
-namespace millrace::api::v2 {
+namespace millrace::api {
 
-// Every error is invalid_argument `v2.bad_json` and names the byte. The text must be UTF-8 (check it before) and
+// Every error is invalid_argument `api.bad_json` and names the byte. The text must be UTF-8 (check it before) and
 // outlive the reader.
 class JsonReader {
  public:
@@ -67,4 +67,4 @@ class JsonReader {
   int depth_ = 0;
 };
 
-}  // namespace millrace::api::v2
+}  // namespace millrace::api
