@@ -4,6 +4,7 @@
 #include <atomic>
 #include <format>
 
+#include "api/mlflow/routes.hpp"
 #include "api/native/routes.hpp"
 #include "api/v2/routes.hpp"
 #include "app/page.hpp"
@@ -50,6 +51,7 @@ struct Server::Impl {
   std::unique_ptr<loop::Controller> controller;
   std::unique_ptr<api::Context> context;
   std::unique_ptr<api::v2::Context> v2;
+  std::unique_ptr<api::mlflow::Context> mlflow;
   std::unique_ptr<net::Server> server;
   std::atomic<bool> stop_asked{false};
   std::string url;
@@ -167,6 +169,8 @@ Result<std::string> Server::start() {
   api::add_routes(*impl.server, *impl.context);
   impl.v2 = std::make_unique<api::v2::Context>(api::v2::Context{*impl.predictor, impl.config.version});
   api::v2::add_routes(*impl.server, *impl.v2);
+  impl.mlflow = std::make_unique<api::mlflow::Context>(api::mlflow::Context{*impl.predictor, impl.config.version});
+  api::mlflow::add_routes(*impl.server, *impl.mlflow);
   impl.server->fast("GET", "/", [](const net::Request&) {
     auto page = net::text_response(std::string(status_page()));
     page.content_type = "text/html; charset=utf-8";

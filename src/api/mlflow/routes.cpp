@@ -1,0 +1,70 @@
+#include "api/mlflow/routes.hpp"
+
+#include <format>
+
+#include "api/mlflow/scoring.hpp"
+
+namespace millrace::api::mlflow {
+
+namespace {
+
+using net::Request;
+using net::Response;
+
+constexpr std::size_t kBodyMax = 16u << 20;
+// With the names of the columns in each row a body becomes longer.
+constexpr model::ParseLimits kLimits{.bytes_max = 4 * kBodyMax};
+
+// MLflow's server has one model and its path names none; here it may be left out where there is one.
+Result<std::string> model_of(const Context& c, const Request& request) {
+  if (const auto& named = request.path_parameter("model"); !named.empty()) return named;
+  std::string names;
+  const auto states = c.predictor.states();
+  if (states.size() == 1) return states.front().name;
+  for (const auto& one : states) names += std::format("{}/invocations/{}", names.empty() ? "" : ", ", one.name);
+  if (names.empty()) return fail(Code::unavailable, "serve.not_ready", "no model answers yet; see: millrace status");
+  return fail(Code::invalid_argument, "mlflow.which_model", "there are several models: post to " + names);
+}
+
+Result<Response> invoke(const Context& c, const Request& request) {
+  TRY(const auto name, model_of(c, request));
+  TRY(const auto held, c.predictor.hold(name, std::nullopt));
+  const auto& loaded = held.model();
+  model::ParsedRows rows;
+  if (request.header("Content-Type").starts_with("text/csv")) {
+    TRY(rows, loaded.parser().parse_csv(request.body, kLimits));
+  } else {
+    TRY(const auto text, rows_of(request.body, loaded.manifest(), kLimits));
+    TRY(rows, loaded.parser().parse_json(text, kLimits));
+  }
+  TRY(const auto answered, c.predictor.answer(held, rows));
+  return net::json_response(render_answer(loaded.manifest(), answered, held.name_and_version()));
+}
+
+}  // namespace
+
+void add_routes(net::Server& server, Context& c) {
+  server.error_shape("/invocations", render_error);
+  const net::RouteOptions open{.access = net::Access::open};
+  const net::RouteOptions rows{.body_bytes_max = kBodyMax};
+  const auto handler = [&c](const Request& request) {
+    auto response = invoke(c, request);
+    if (response) return *std::move(response);
+    net::ErrorDetail detail;
+    if (response.error().code == Code::unavailable) detail.retry_after_seconds = 1;
+    return net::error_response(response.error(), detail);
+  };
+  server.fast("POST", "/invocations", handler, rows);
+  server.fast("POST", "/invocations/{model}", handler, rows);
+  server.fast(
+      "GET", "/ping",
+      [&server, &c](const Request&) {
+        if (server.ready() && c.predictor.ready()) return net::text_response("\n");
+        return net::error_response({Code::unavailable, "api.not_ready", "no model answers yet; see: millrace status"},
+                                   {.retry_after_seconds = 1});
+      },
+      open);
+  server.fast("GET", "/version", [&c](const Request&) { return net::text_response(c.version + "\n"); }, open);
+}
+
+}  // namespace millrace::api::mlflow
