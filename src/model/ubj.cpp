@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "model/ubj_reader_internal.hpp"
+
 namespace millrace::model {
 namespace {
 
@@ -48,148 +50,94 @@ bool is_tree(const Tree& tree, std::size_t features) {
   return true;
 }
 
+// The whole document, each object looked at as a tree.
 class Walk {
  public:
-  Walk(std::string_view file, std::size_t features) : file_(file), features_(features) {}
+  Walk(std::string_view file, std::size_t features) : reader_(file), features_(features) {}
 
-  bool document() { return value(marker(), 0) && at_ == file_.size(); }
-  std::size_t at() const { return at_; }
+  bool document() { return value(0) && reader_.at_end(); }
+  std::size_t at() const { return reader_.at(); }
 
  private:
-  char marker() { return at_ < file_.size() ? file_[at_++] : '\0'; }
-  char peek() const { return at_ < file_.size() ? file_[at_] : '\0'; }
-
-  bool skip(std::uint64_t bytes) {
-    if (bytes > file_.size() - at_) return false;
-    at_ += bytes;
-    return true;
-  }
-
-  // Bytes of a number of this type; 0 for anything else.
-  static std::uint64_t width(char type) {
-    switch (type) {
-      case 'i':
-      case 'U':
-      case 'C':
-        return 1;
-      case 'I':
-        return 2;
-      case 'l':
-      case 'd':
-        return 4;
-      case 'L':
-      case 'D':
-        return 8;
-      default:
-        return 0;
-    }
-  }
-
-  // A count or length: an integer with its type before it, big endian, not negative.
-  std::optional<std::uint64_t> length() {
-    const char type = marker();
-    if (type != 'i' && type != 'U' && type != 'I' && type != 'l' && type != 'L') return std::nullopt;
-    const std::uint64_t bytes = width(type);
-    if (bytes > file_.size() - at_) return std::nullopt;
-    std::uint64_t out = 0;
-    for (std::uint64_t i = 0; i < bytes; ++i) out = out << 8 | static_cast<unsigned char>(file_[at_++]);
-    const bool negative = type != 'U' && (out >> (8 * bytes - 1) & 1) != 0;
-    // No length can be longer than what is left, and one byte at least stands for each item.
-    if (negative || out > file_.size() - at_) return std::nullopt;
-    return out;
-  }
-
-  bool text(std::string_view* out = nullptr) {
-    const auto bytes = length();
-    if (!bytes || !skip(*bytes)) return false;
-    if (out) *out = file_.substr(at_ - *bytes, *bytes);
-    return true;
-  }
-
-  // "[$l#" count, 32-bit integers, big endian.
-  bool numbers(Numbers& out) {
-    if (marker() != '[' || marker() != '$' || marker() != 'l' || marker() != '#') return false;
-    const auto count = length();
-    if (!count || *count > (file_.size() - at_) / 4) return false;
-    out.emplace();
-    for (std::uint64_t i = 0; i < *count; ++i) {
-      std::uint32_t bits = 0;
-      for (int k = 0; k < 4; ++k) bits = bits << 8 | static_cast<unsigned char>(file_[at_++]);
-      out->push_back(static_cast<std::int32_t>(bits));
-    }
-    return true;
-  }
-
-  bool value(char type, int depth) {
+  bool value(int depth) {
     if (depth > kDepthMax) return false;
-    switch (type) {
-      case 'Z':
-      case 'T':
-      case 'F':
-        return true;
-      case 'S':
-        return text();
-      case '{':
-        return object(depth);
-      case '[':
-        return array(depth);
-      default: {
-        const std::uint64_t bytes = width(type);
-        return bytes != 0 && skip(bytes);
-      }
-    }
+    if (reader_.peek() == '{') return object(depth);
+    if (reader_.starts("[") && !reader_.starts("[$")) return reader_.array([&] { return value(depth + 1); });
+    return reader_.skip_value();
   }
 
   bool object(int depth) {
-    if (peek() == '$') return false;  // XGBoost writes no objects of one type
-    std::optional<std::uint64_t> count;
-    if (peek() == '#') {
-      ++at_;
-      if (!(count = length())) return false;
-    }
     Tree tree;
-    for (std::uint64_t i = 0; !count || i < *count; ++i) {
-      if (!count && peek() == '}') {
-        ++at_;
-        break;
-      }
-      std::string_view key;
-      if (!text(&key)) return false;
+    const bool whole = reader_.object([&](std::string_view key) {
       Numbers* nodes = tree.find(key);
-      if (nodes ? !numbers(*nodes) : !value(marker(), depth + 1)) return false;
-    }
-    return is_tree(tree, features_);
+      return nodes ? numbers(*nodes) : value(depth + 1);
+    });
+    return whole && is_tree(tree, features_);
   }
 
-  bool array(int depth) {
-    if (peek() == '$') {
-      ++at_;
-      const std::uint64_t bytes = width(marker());
-      if (bytes == 0 || marker() != '#') return false;
-      const auto count = length();
-      return count && *count <= (file_.size() - at_) / bytes && skip(*count * bytes);
-    }
-    std::optional<std::uint64_t> count;
-    if (peek() == '#') {
-      ++at_;
-      if (!(count = length())) return false;
-    }
-    for (std::uint64_t i = 0; !count || i < *count; ++i) {
-      if (!count && peek() == ']') {
-        ++at_;
-        return true;
-      }
-      if (!value(marker(), depth + 1)) return false;
-    }
-    return true;
-  }
+  // XGBoost reads these as 32-bit integers and as nothing else.
+  bool numbers(Numbers& out) { return reader_.starts("[$l#") && reader_.numbers(out.emplace()); }
 
-  std::string_view file_;
+  UbjReader reader_;
   std::size_t features_;
-  std::size_t at_ = 0;
 };
 
 }  // namespace
+
+std::uint64_t UbjReader::width(char type) {
+  switch (type) {
+    case 'i':
+    case 'U':
+    case 'C':
+      return 1;
+    case 'I':
+      return 2;
+    case 'l':
+    case 'd':
+      return 4;
+    case 'L':
+    case 'D':
+      return 8;
+    default:
+      return 0;
+  }
+}
+
+std::optional<std::uint64_t> UbjReader::length() {
+  const char type = marker();
+  if (type != 'i' && type != 'U' && type != 'I' && type != 'l' && type != 'L') return std::nullopt;
+  const std::uint64_t bytes = width(type);
+  if (bytes > left()) return std::nullopt;
+  const std::uint64_t out = big_endian(bytes);
+  const bool negative = type != 'U' && (out >> (8 * bytes - 1) & 1) != 0;
+  if (negative || out > left()) return std::nullopt;
+  return out;
+}
+
+bool UbjReader::text(std::string_view* out) {
+  const auto bytes = length();
+  if (!bytes || !skip(*bytes)) return false;
+  if (out) *out = file_.substr(at_ - *bytes, *bytes);
+  return true;
+}
+
+bool UbjReader::skip_value(int depth) {
+  if (depth > kDepthMax) return false;
+  if (peek() == '{') return object([&](std::string_view) { return skip_value(depth + 1); });
+  if (starts("[$")) {
+    at_ += 2;
+    const std::uint64_t bytes = width(marker());
+    if (bytes == 0 || marker() != '#') return false;
+    const auto count = length();
+    return count && *count <= left() / bytes && skip(*count * bytes);
+  }
+  if (peek() == '[') return array([&] { return skip_value(depth + 1); });
+  const char type = marker();
+  if (type == 'Z' || type == 'T' || type == 'F') return true;
+  if (type == 'S') return text();
+  const std::uint64_t bytes = width(type);
+  return bytes != 0 && skip(bytes);
+}
 
 Result<void> check_ubj(std::string_view file, std::size_t features) {
   Walk walk(file, features);
