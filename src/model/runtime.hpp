@@ -12,6 +12,10 @@
 #include "base/result.hpp"
 #include "model/manifest.hpp"
 
+namespace millrace {
+class Log;
+}
+
 namespace millrace::model {
 
 // What a Runtime's outputs mean.
@@ -35,6 +39,8 @@ class Runtime {
   // where the engine can't say. Slow (a lock, many times a prediction): for `why`, not for traffic.
   virtual Result<void> contributions(std::span<const float> features, std::size_t rows,
                                      std::vector<float>& out) const = 0;
+  virtual bool explains() const { return true; }    // false: contributions() is unimplemented
+  virtual bool own_trees() const { return false; }  // the trees are evaluated here, proven bit-equal to their engine
 };
 
 // Where engines are; an empty path is the loader's own search.
@@ -46,6 +52,12 @@ struct Libraries {
 struct RuntimeOptions {
   Libraries libraries;
   int threads = 1;  // of one call. 1 for online; batches may use more, with equal answers
+  // Trees that our own evaluation answers bit-equal to their engine are served by it, tens of times faster. False: by
+  // the engine itself.
+  bool own_trees = true;
+  bool explains = true;  // false: what only contributions() needs is let go (the engine, once its trees are proven)
+  Log* log = nullptr;    // where it says why an engine's trees are not served by our own evaluation
+  std::string name;      // of the model, for that line
 };
 
 // Opens the engine that the manifest names (xgboost, constant, onnx) on its file. unimplemented `model.unknown_engine`;

@@ -22,7 +22,7 @@ namespace millrace::model {
   X(XGBSetGlobalConfig)                                                                                               \
   X(XGBRegisterLogCallback)                                                                                           \
   X(XGDMatrixCreateFromDense)                                                                                         \
-  X(XGDMatrixSetInfoFromInterface) X(XGDMatrixFree) X(XGDMatrixNumRow) X(XGProxyDMatrixCreate)                        \
+  X(XGDMatrixSetInfoFromInterface) X(XGDMatrixSetStrFeatureInfo) X(XGDMatrixFree) X(XGDMatrixNumRow) X(XGProxyDMatrixCreate)                        \
       X(XGProxyDMatrixSetDataDense) X(XGQuantileDMatrixCreateFromCallback) X(XGBoosterCreate) X(XGBoosterFree)        \
           X(XGBoosterSetParam) X(XGBoosterUpdateOneIter) X(XGBoosterEvalOneIter) X(XGBoosterBoostedRounds)            \
               X(XGBoosterGetNumFeature) X(XGBoosterSlice) X(XGBoosterPredictFromDense) X(XGBoosterPredictFromDMatrix) \

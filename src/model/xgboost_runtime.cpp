@@ -2,6 +2,7 @@
 #include <mutex>
 
 #include "model/runtime_internal.hpp"
+#include "model/trees_proof_internal.hpp"
 #include "model/ubj_internal.hpp"
 #include "model/xgboost_library.hpp"
 
@@ -41,6 +42,8 @@ class XgboostRuntime final : public Runtime {
         regression_(task == TaskType::regression),
         features_(features),
         outputs_(outputs) {}
+
+  Result<std::string> save_ubj() const { return booster_.save_ubj(); }
 
   OutputKind kind() const override { return regression_ ? OutputKind::value : OutputKind::margin; }
   const std::string& version() const override { return library_->version(); }
@@ -149,7 +152,10 @@ Result<std::unique_ptr<Runtime>> open_xgboost(const Manifest& manifest, std::str
   const std::vector<float> zeros(expected);
   std::vector<float> out;
   if (auto first = runtime->predict(zeros, 1, out); !first) return bad_engine_file(manifest, first.error().message);
-  return runtime;
+  if (!options.own_trees) return runtime;
+  if (!json) return with_own_trees(std::move(runtime), file, options);
+  TRY(const auto ubj, runtime->save_ubj());
+  return with_own_trees(std::move(runtime), ubj, options);
 }
 
 }  // namespace millrace::model

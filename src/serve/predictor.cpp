@@ -60,16 +60,22 @@ Result<std::shared_ptr<const Predictor::Served>> Predictor::load(const std::stri
   auto began = env_.clock.steady();
   TRY_VOID(env_.faults.reach("serve.load.before_read"));
   TRY(auto artifact, blobs_.read(ref.artifact, config_.artifact_bytes_max));
-  TRY(auto model, model::LoadedModel::load(artifact, config_.runtime));
+  auto options = config_.runtime;
+  options.explains = false;  // who asks why loads the version once more
+  options.log = &env_.log;
+  options.name = std::format("{}:{}", name, ref.number);
+  TRY(auto model, model::LoadedModel::load(artifact, options));
   TRY_VOID(env_.faults.reach("serve.load.after_golden"));
   const auto& manifest = model->manifest();
   auto served = std::make_shared<Served>();
   served->version = ref.number;
-  served->name_and_version = std::format("{}:{}", name, ref.number);
+  served->name_and_version = options.name;
   served->log = log_.schema({name, ref.number, model::input_schema(manifest).fields, manifest.classes});
   served->model = std::move(model);
   auto took = std::chrono::duration<double, std::milli>(env_.clock.steady() - began).count();
-  env_.log.info("model_loaded", {{"model", name}, {"version", ref.number}, {"ms", took}});
+  env_.log.info(
+      "model_loaded",
+      {{"model", name}, {"version", ref.number}, {"ms", took}, {"own_trees", served->model->runtime().own_trees()}});
   return std::shared_ptr<const Served>(std::move(served));
 }
 

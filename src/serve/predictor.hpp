@@ -115,8 +115,10 @@ class Predictor {
 
   std::optional<Unlogged> unlogged() const;
 
-  // The loaded version, for explanations; nullptr when it is not in memory.
+  // The loaded version; nullptr when it is not in memory. It may have let go what explanations need: who wants those
+  // loads the version once more, with these options.
   std::shared_ptr<const model::LoadedModel> loaded(std::string_view model, std::int64_t version) const;
+  const model::RuntimeOptions& runtime_options() const { return config_.runtime; }
 
  private:
   struct Served;   // one loaded version

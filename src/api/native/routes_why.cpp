@@ -18,14 +18,16 @@ constexpr std::size_t queue_candidates = 10'000;
 
 using Line = std::pair<serve::LogSchema, serve::LoggedPrediction>;
 
-// The version's model: from memory when it is there, else from its artifact.
+// The version's model, one that can explain: from memory when it is there, else from its artifact.
 Result<std::shared_ptr<const model::LoadedModel>> model_for(Context& c, const std::string& name, std::int64_t number) {
-  if (auto loaded = c.predictor.loaded(name, number)) return loaded;
+  if (auto loaded = c.predictor.loaded(name, number); loaded && loaded->runtime().explains()) return loaded;
   TRY(auto version,
       c.service.store().read([&](meta::Reader& reader) { return registry::get_version(reader, name, number); }));
   TRY(auto digest, Digest::parse(version.artifact));
   TRY(auto bytes, c.service.blobs().read(digest, std::uint64_t{1} << 30));
-  return model::LoadedModel::load(bytes);
+  auto options = c.predictor.runtime_options();
+  options.own_trees = false;  // for one row, not worth a proof
+  return model::LoadedModel::load(bytes, options);
 }
 
 // The rows of a query over the Parquet part of the log, as lines.
