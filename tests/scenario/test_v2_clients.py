@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-if os.path.isdir("/python"):
+if os.path.isdir("/python/tritonclient"):
     sys.path.append("/python")  # there it must be whole
 else:
     pytest.importorskip("tritonclient.http", reason="tritonclient is fetched by: ./dev test scenario")
