@@ -65,7 +65,7 @@ std::optional<table::Value> value_for(table::Value value, table::Type type) {
   return std::nullopt;
 }
 
-std::unexpected<Error> bad(std::string_view reason, std::string message) {
+std::unexpected<Error> misfit(std::string_view reason, std::string message) {
   return fail(Code::invalid_argument, reason, std::move(message));
 }
 
@@ -80,17 +80,17 @@ class RowsBuilder {
     if (!manifest_.key.empty()) out_.keys.resize(rows);
     for (auto& tensor : inputs) {
       if (static_cast<std::size_t>(tensor.shape[0]) != rows) {
-        return bad("v2.bad_shape", std::format("input '{}' has {} rows, but '{}' has {}", tensor.name, tensor.shape[0],
-                                               inputs.front().name, rows));
+        return misfit("v2.bad_shape", std::format("input '{}' has {} rows, but '{}' has {}", tensor.name,
+                                                  tensor.shape[0], inputs.front().name, rows));
       }
       TRY_VOID(take(std::move(tensor)));
     }
     if (std::ranges::find(seen_, true) == seen_.end()) {
-      return bad("v2.missing_input", "none of the model's own inputs is there; its metadata lists them");
+      return misfit("v2.missing_input", "none of the model's own inputs is there; its metadata lists them");
     }
     for (std::size_t i = 0; i < seen_.size(); ++i) {
       if (manifest_.inputs[i].required && !seen_[i])
-        return bad("v2.missing_input", std::format("the input '{}' is required", manifest_.inputs[i].name));
+        return misfit("v2.missing_input", std::format("the input '{}' is required", manifest_.inputs[i].name));
     }
     return std::move(out_);
   }
@@ -113,9 +113,10 @@ class RowsBuilder {
   Result<void> take_matrix(Tensor tensor) {
     const auto width = manifest_.inputs.size();
     if (tensor.shape.size() != 2 || static_cast<std::size_t>(tensor.shape[1]) != width) {
-      return bad("v2.bad_shape",
-                 std::format("input '{}' is of shape [rows, {}], a column for each input of the metadata in that order",
-                             tensor.name, width));
+      return misfit(
+          "v2.bad_shape",
+          std::format("input '{}' is of shape [rows, {}], a column for each input of the metadata in that order",
+                      tensor.name, width));
     }
     for (std::size_t i = 0; i < width; ++i) TRY_VOID(take_column(i, tensor, i, width));
     return {};
@@ -125,25 +126,26 @@ class RowsBuilder {
     std::vector<std::string> names;
     for (const auto& input : manifest_.inputs) names.push_back(input.name);
     const auto near = nearest(std::string_view(tensor.name).substr(0, 200), names);
-    return bad("v2.unknown_input",
-               std::format("the model has no input '{}'{}; its metadata lists them", table::excerpt(tensor.name, 60),
-                           near.empty() ? "" : std::format(" (did you mean '{}'?)", near)));
+    return misfit("v2.unknown_input",
+                  std::format("the model has no input '{}'{}; its metadata lists them", table::excerpt(tensor.name, 60),
+                              near.empty() ? "" : std::format(" (did you mean '{}'?)", near)));
   }
 
   Result<void> check_column(const Tensor& tensor) {
     if (tensor.shape.size() == 1 || tensor.shape[1] == 1) return {};
-    return bad("v2.bad_shape", std::format("input '{}' is one column: its shape is [rows] or [rows, 1]", tensor.name));
+    return misfit("v2.bad_shape",
+                  std::format("input '{}' is one column: its shape is [rows] or [rows, 1]", tensor.name));
   }
 
   Result<void> take_column(std::size_t column, Tensor& tensor, std::size_t from, std::size_t stride) {
     const auto& input = manifest_.inputs[column];
     if (!may_hold(tensor.datatype, input.type)) {
-      return bad(
+      return misfit(
           "v2.wrong_datatype",
           std::format("input '{}': {} can't be '{}', which is {}: send {}", tensor.name, datatype_name(tensor.datatype),
                       input.name, model::expected_text(input.type), datatype_name(datatype_for(input.type))));
     }
-    if (seen_[column]) return bad("v2.bad_shape", std::format("the input '{}' is there twice", input.name));
+    if (seen_[column]) return misfit("v2.bad_shape", std::format("the input '{}' is there twice", input.name));
     seen_[column] = true;
     const bool key = input.name == manifest_.key;
     for (std::size_t row = 0; row < out_.rows.size(); ++row) {
@@ -151,8 +153,8 @@ class RowsBuilder {
       if (key) out_.keys[row] = table::to_text(element);
       auto value = value_for(std::move(element), input.type);
       if (!value) {
-        return bad("v2.bad_data", std::format("input '{}', row {}: expected {} for '{}'", tensor.name, row,
-                                              model::expected_text(input.type), input.name));
+        return misfit("v2.bad_data", std::format("input '{}', row {}: expected {} for '{}'", tensor.name, row,
+                                                 model::expected_text(input.type), input.name));
       }
       out_.rows[row][column] = *std::move(value);
     }
@@ -200,11 +202,11 @@ Result<void> check_outputs(const model::Manifest& manifest, std::span<const Want
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     const auto& name = wanted[i].name;
     if (name != kIdOutput && std::ranges::find(known, name, &TensorInfo::name) == known.end()) {
-      return bad("v2.unknown_output",
-                 std::format("the model has no output '{}'; its metadata lists them", table::excerpt(name, 60)));
+      return misfit("v2.unknown_output",
+                    std::format("the model has no output '{}'; its metadata lists them", table::excerpt(name, 60)));
     }
     if (std::ranges::find(wanted.first(i), name, &WantedOutput::name) != wanted.first(i).end())
-      return bad("v2.unknown_output", std::format("the output '{}' is asked for twice", name));
+      return misfit("v2.unknown_output", std::format("the output '{}' is asked for twice", name));
   }
   return {};
 }

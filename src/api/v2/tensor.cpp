@@ -87,6 +87,10 @@ class ElementReader {
     std::size_t items = 0;
     bool nested = false;
     const bool innermost = depth + 1 == tensor_.shape.size();
+    const auto wrong_length = [&] {
+      return bad_data(tensor_,
+                      std::format("a list in its data is not of the length {} of its shape", tensor_.shape[depth]));
+    };
     auto walked = json_.array([&]() -> Result<void> {
       const bool array = json_.peek() == JsonReader::Kind::array;
       if (items++ == 0) nested = array;
@@ -94,13 +98,12 @@ class ElementReader {
         return bad_data(tensor_, "its data is neither flat nor nested as its shape is");
       }
       if (array) return level(depth + 1);
+      if (depth > 0 && items > static_cast<std::size_t>(tensor_.shape[depth])) return wrong_length();
       return element();
     });
     if (!walked) return walked;
     const bool flat = depth == 0 && !nested;
-    if (!flat && items != static_cast<std::size_t>(tensor_.shape[depth])) {
-      return bad_data(tensor_, std::format("a list of {} where its shape says {}", items, tensor_.shape[depth]));
-    }
+    if (!flat && items != static_cast<std::size_t>(tensor_.shape[depth])) return wrong_length();
     return {};
   }
 
