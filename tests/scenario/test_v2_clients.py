@@ -2,6 +2,8 @@
 The packages are in tests/clients/requirements.txt; ./dev test scenario fetches them."""
 import asyncio
 import os
+import re
+import subprocess
 import sys
 
 import pytest
@@ -16,6 +18,7 @@ import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
+from conftest import TOP
 from test_v2 import NUMBERS, TEXTS, expected, rows, server  # noqa: F401
 
 MISSING = {"missing_text": ""}
@@ -144,3 +147,16 @@ def test_the_repository(client):
     with pytest.raises(InferenceServerException, match="not available yet") as told:
         client.get_inference_statistics("titanic")
     assert told.value.status() == "501"
+
+
+def test_the_guides_examples_run(server):
+    text = (TOP / "docs" / "guide" / "inference_protocol.md").read_text().replace("localhost:7070", server.url.removeprefix("http://"))
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": "/python" if os.path.isdir("/python") else ""},
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("[b'0' b'1'] [0.") and lines[1].count("', '") == 1, lines
+    (code,) = re.findall(r"```sh\n(.*?)```", text, re.S)
+    done = subprocess.run(["sh", "-e", "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and '"outputs":[{"name":"probability","datatype":"FP64","shape":[1],"data":[0.' in done.stdout, done
