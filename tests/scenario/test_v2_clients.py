@@ -18,7 +18,7 @@ import tritonclient.http as triton
 import tritonclient.http.aio as triton_aio
 from tritonclient.utils import InferenceServerException
 
-from conftest import TOP
+from conftest import TOP, Server, read_csv, write_csv
 from test_v2 import NUMBERS, TEXTS, expected, rows, server  # noqa: F401
 
 MISSING = {"missing_text": ""}
@@ -119,6 +119,45 @@ def test_datatypes(client, server, rows, kind):
 def triton_type(dtype):
     from tritonclient.utils import np_to_triton_dtype
     return np_to_triton_dtype(dtype)
+
+
+@pytest.fixture(scope="module")
+def iris(tmp_path_factory):
+    """Three classes, numbers alone, a key."""
+    folder = tmp_path_factory.mktemp("iris")
+    table = read_csv("iris.csv.gz")
+    write_csv(folder / "data.csv", [["flower", *table[0]]] + [[f"f{i}", *row] for i, row in enumerate(table[1:])])
+    (folder / "millrace.toml").write_text('[project]\nname = "iris"\n[source.data]\nuri = "file:data.csv"\nkey = "flower"\n[model]\n'
+                                          f'target = "data.{table[0][-1]}"\ntrainer = {{ name = "boosted-trees", rounds = 10 }}\n[gates]\n"accuracy" = ">= 0.5"\n')
+    made = Server(folder).start().wait_ready()
+    yield made, table[0][:-1], [[float(x) for x in row[:-1]] for row in table[1:]]
+    made.stop()
+
+
+def test_a_matrix_and_many_classes(iris):
+    server, names, numbers = iris
+    client = triton.InferenceServerClient(server.url.removeprefix("http://"))
+    about = client.get_model_metadata("iris")
+    assert about["parameters"]["matrix_input"] == "input-0" and [i["name"] for i in about["inputs"]] == names
+    assert about["outputs"][2]["shape"] == [-1, 3] and about["parameters"]["key_input"] == "flower"
+    rows = [{"flower": f"f{i}", **dict(zip(names, row))} for i, row in enumerate(numbers)]
+    want = server.post("/predict/iris", rows).json["predictions"]
+    assert list(want[0]["probabilities"]) == [about["parameters"][f"class.{i}"] for i in range(3)]
+    key = triton.InferInput("flower", [len(rows)], "BYTES")
+    key.set_data_from_numpy(np.array([f"v2-{i}" for i in range(len(rows))], dtype=np.object_))
+    for kind, dtype in (("FP64", np.float64), ("FP32", np.float32)):
+        matrix = triton.InferInput("input-0", [len(rows), len(names)], kind)
+        matrix.set_data_from_numpy(np.array(numbers, dtype=dtype))
+        for inputs in ([matrix], [key, matrix]):
+            got = client.infer("iris", inputs)
+            assert got.as_numpy("probabilities").tolist() == [list(p["probabilities"].values()) for p in want], kind
+            assert [each.decode() for each in got.as_numpy("prediction")] == [p["prediction"] for p in want]
+    segments = [file.read_bytes() for file in (server.data_dir / "log").rglob("*") if file.is_file()]
+    assert any(b"v2-149" in segment for segment in segments), "the key is logged with its row"
+    matrix = triton.InferInput("input-0", [len(names), len(rows)], "FP64")
+    matrix.set_data_from_numpy(np.array(numbers, dtype=np.float64).T)
+    with pytest.raises(InferenceServerException, match="columns"):
+        client.infer("iris", [matrix])
 
 
 def test_mistakes_are_told(client, rows):

@@ -18,9 +18,12 @@ std::unexpected<Error> bad(std::string_view reason, std::string message) {
   return fail(Code::invalid_argument, reason, std::move(message));
 }
 
+constexpr std::size_t kParametersMax = 100;  // a body of nothing else would take ten times its size
+
 Result<Parameters> read_parameters(JsonReader& json) {
   Parameters out;
   TRY_VOID(json.object([&](const std::string& name) -> Result<void> {
+    if (out.size() >= kParametersMax) return bad("v2.bad_request", "more than 100 parameters in one place");
     auto& value = out[name];
     switch (json.peek()) {
       case JsonReader::Kind::boolean: {

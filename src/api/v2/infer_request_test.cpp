@@ -95,6 +95,9 @@ TEST(InferRequest, Refusals) {
       {"v2.not_offered",
        R"({"outputs":[{"name":"p","parameters":{"classification":2}}],"inputs":[{"name":"a",)" + good + "}]}"},
   };
+  std::string many = R"({"parameters":{"p":1)";
+  for (int i = 0; i < 200; ++i) many += ",\"" + std::to_string(i) + "\":1";
+  EXPECT_EQ("v2.bad_request", parse_infer(many + "}}", std::nullopt, kLimits).error().reason);
   for (const auto& c : cases) {
     const auto got = parse_infer(c.body, std::nullopt, kLimits);
     EXPECT_EQ(c.reason, got ? "" : got.error().reason) << c.body << "\n" << (got ? "" : got.error().message);
