@@ -105,6 +105,18 @@ TEST(Signature, AMatrix) {
   EXPECT_EQ("v2.bad_data", reason(numbers(), {half}));
 }
 
+TEST(Signature, AnInputThatIsTheKey) {
+  auto manifest = numbers();
+  manifest.key = "n";
+  const auto alone = rows_of(manifest, {column("n", Datatype::int64, {std::int64_t{7}, table::Value()})});
+  ASSERT_TRUE(alone) << alone.error().message;
+  EXPECT_EQ((std::vector<std::string>{"7", ""}), alone->keys);
+  EXPECT_EQ(table::Value(std::int64_t{7}), alone->rows[0][1]);
+  const auto matrix = rows_of(manifest, {Tensor{"input-0", Datatype::int64, {1, 3}, {one, std::int64_t{9}, one}}});
+  ASSERT_TRUE(matrix) << matrix.error().message;
+  EXPECT_EQ(std::vector<std::string>{"9"}, matrix->keys);
+}
+
 TEST(Signature, Outputs) {
   const WantedOutput some[] = {{"probability"}, {"prediction_id"}};
   EXPECT_TRUE(check_outputs(sample(), some));
