@@ -15,10 +15,11 @@ import build
 import change
 import predict
 import start
+import trees
 from common import TOP, make_project
 
 RESULTS = TOP / "bench" / "RESULTS.md"
-PARTS = {"start": "Start and rest", "predict": "Predict", "change": "Change", "backup": "Backup", "build": "Build"}
+PARTS = {"start": "Start and rest", "predict": "Predict", "trees": "Trees", "change": "Change", "backup": "Backup", "build": "Build"}
 
 
 def measure(part):
@@ -26,6 +27,8 @@ def measure(part):
         return build.measure()
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as name:
         folder = pathlib.Path(name)
+        if part == "trees":
+            return trees.measure(folder)
         body = make_project(folder)
         return {"start": lambda: start.measure(folder), "predict": lambda: predict.measure(folder, body), "change": lambda: change.measure(folder, body),
                 "backup": lambda: backup.measure(folder)}[part]()
