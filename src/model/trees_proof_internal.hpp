@@ -13,7 +13,7 @@ namespace millrace::model {
 std::vector<float> proof_rows(const Forest& forest, std::size_t rows, std::uint64_t seed);
 
 // Both answer proof_rows, as many as keep the engine busy for a few milliseconds (64 to 8,192), alone and in blocks. Of
-// a model of few splits (up to about 64,000 / trees) each is asked at its threshold, just below, and without its value;
+// a model of few splits (up to about 32,000 / trees) each is asked at its threshold, just below, and without its value;
 // of a larger one a share. failed_precondition `model.trees_differ` with the first row where a bit differs; else the
 // engine's own errors.
 Result<void> prove_trees(const Forest& forest, const TreesEngine& trees, const Runtime& engine);
