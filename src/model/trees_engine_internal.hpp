@@ -72,8 +72,9 @@ struct TreesKernels {
   // Up to kTreesBlock rows.
   void (*block)(const TreesForm& form, const float* features, std::size_t rows, void* planes, float* sums, float* out);
 };
-// The best that this processor has; `plain` asks for what every processor has.
-const TreesKernels& trees_kernels(bool plain = false);
+// What this processor has, the best first, what every processor has last.
+std::span<const TreesKernels> trees_kernels_here();
+const TreesKernels& trees_kernels();  // the best
 
 class TreesEngine {
  public:

@@ -206,6 +206,11 @@ struct Heap {
     using Index = std::make_unsigned_t<Rank>;
     Index index[kTreesBlock];
     std::memcpy(index, &found, sizeof index);
+#ifdef TREES_LOOK_UP  // in registers, where there is a way
+    if constexpr (sizeof(Rank) == 1) {
+      if (tree.depth >= 4 && tree.depth <= 6) return TREES_LOOK_UP(index, values, tree.depth, sums);
+    }
+#endif
     for (std::size_t i = 0; i < kTreesBlock; ++i) sums[i] += values[index[i]];
   }
 };

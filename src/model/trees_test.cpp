@@ -230,20 +230,20 @@ TEST(Trees, EveryShapeIsServedByOurOwnAndBitEqualToXgboost) {
     ASSERT_TRUE(forest) << forest.error().message;
     const auto trees = TreesEngine::build(*forest);
     ASSERT_TRUE(trees);
-    const std::size_t count = shape.features > 100 ? 1'000 : 5'000;
+    const std::size_t count = shape.features > 100 ? 1'000 : 3'200;
     std::vector<float> expected, got;
     const auto features = proof_rows(*forest, count, 7);
     ASSERT_TRUE(xgboost->predict(features, count, expected));
     ASSERT_TRUE(ours->predict(features, count, got));
-    EXPECT_EQ(0u, differences(expected, got)) << "in blocks";
-    trees->predict(features.data(), count, got.data(), trees_kernels(true));
-    EXPECT_EQ(0u, differences(expected, got)) << "without vector instructions";
-    for (std::size_t i = 0; i < count; ++i)
-      trees->predict(features.data() + i * shape.features, 1, got.data() + i * trees->outputs());
-    EXPECT_EQ(0u, differences(expected, got)) << "row by row";
-    for (std::size_t i = 0; i < count; ++i)
-      trees->predict(features.data() + i * shape.features, 1, got.data() + i * trees->outputs(), trees_kernels(true));
-    EXPECT_EQ(0u, differences(expected, got)) << "row by row, without vector instructions";
+    EXPECT_EQ(0u, differences(expected, got)) << "as a runtime";
+    for (const auto& kernels : trees_kernels_here()) {
+      SCOPED_TRACE(kernels.name);
+      trees->predict(features.data(), count, got.data(), kernels);
+      EXPECT_EQ(0u, differences(expected, got)) << "in blocks";
+      for (std::size_t i = 0; i < count; i += &kernels == &trees_kernels() ? 1 : 5)
+        trees->predict(features.data() + i * shape.features, 1, got.data() + i * trees->outputs(), kernels);
+      EXPECT_EQ(0u, differences(expected, got)) << "row by row";
+    }
     rows_compared += count;
   }
   EXPECT_GE(rows_compared, 100'000u);
@@ -403,11 +403,11 @@ TEST(Trees, DamagedFilesDoNoHarm) {
     shape.rows = 300;
     auto ubj = train(shape);
     ASSERT_TRUE(ubj);
-    for (std::size_t cut = 0; cut < ubj->size(); cut += 7)
+    for (std::size_t cut = 0; cut < ubj->size(); cut += 29)
       EXPECT_FALSE(read_forest(std::string_view(*ubj).substr(0, cut)));
     SeededRng rng(17);
     std::size_t read = 0;
-    for (int i = 0; i < 20'000; ++i) {
+    for (int i = 0; i < 4'000; ++i) {
       std::string changed = *ubj;
       for (std::uint64_t k = 0; k <= rng.below(3); ++k) {
         static constexpr char kBytes[] = {'\0', '\1', '\x7f', '\x80', '\xff', '[', '{',
@@ -424,7 +424,7 @@ TEST(Trees, DamagedFilesDoNoHarm) {
       std::vector<float> out(12 * trees->outputs());
       trees->predict(features.data(), 12, out.data());
     }
-    EXPECT_GT(read, 1'000u) << "mostly leaves and thresholds were changed";
+    EXPECT_GT(read, 200u) << "mostly leaves and thresholds were changed";
   }
 }
 

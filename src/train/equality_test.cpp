@@ -241,6 +241,7 @@ void check(std::uint64_t seed) {
   auto loaded = model::LoadedModel::load(trained->artifact);
   ASSERT_TRUE(loaded) << loaded.error().message;
   const model::LoadedModel& m = **loaded;
+  ASSERT_TRUE(m.runtime().own_trees()) << "what we train, we evaluate";
   const auto width = static_cast<std::size_t>(model::output_count(m.manifest()));
 
   for (const auto* some : {&rows, &fresh}) {
