@@ -3,6 +3,7 @@
 
 #include <bit>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <string_view>
@@ -72,6 +73,19 @@ class UbjReader {
     if (bytes == 0 || marker() != '#') return false;
     const auto count = length();
     if (!count || *count > left() / bytes) return false;
+    // Most of a file of trees.
+    if constexpr (std::is_same_v<T, float> || std::is_same_v<T, std::int32_t>) {
+      if (type == (std::is_same_v<T, float> ? 'd' : 'l')) {
+        out.resize(*count);
+        for (T& value : out) {
+          std::uint32_t bits = 0;
+          std::memcpy(&bits, file_.data() + at_, sizeof bits);
+          value = std::bit_cast<T>(std::byteswap(bits));
+          at_ += sizeof bits;
+        }
+        return true;
+      }
+    }
     out.reserve(*count);
     for (std::uint64_t i = 0; i < *count; ++i) {
       const auto value = number<T>(type);
