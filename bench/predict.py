@@ -35,7 +35,7 @@ def measure(folder, body):
     total = sum(phases.values())
     out += ["", f"Inside the server a prediction took {statistics.median(took) * 1000:.0f} us (median of 300, one by one). The same steps alone in one thread, hot, median of 200 rounds:", "",
             "| step | us | share | |", "|---|---|---|---|"]
-    notes = {"engine": f"XGBoost through our runtime; the bare call with its text made beforehand: {bare:.1f} us, ratio {phases['engine'] / bare:.2f}",
+    notes = {"engine": f"our own trees; the bare call of XGBoost with its text made beforehand: {bare:.1f} us, ratio {phases['engine'] / bare:.2f}",
              "answer": "scores, decision, label", "log": "id, time, line in the mapped segment"}
     out += [f"| {name} | {value:.2f} | {value / total:.0%} | {notes.get(name, '')} |" for name, value in phases.items()]
     out += [f"| together | {total:.2f} | | {total / bare:.2f} of the bare XGBoost call |"]

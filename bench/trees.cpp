@@ -120,6 +120,7 @@ int main(int argc, char** argv) {
     std::cerr << "usage: trees FOLDER\n";
     return 64;
   }
+  must(model::XgboostLibrary::open(""));  // once for the process, so not part of a model's load
   std::cout << "[";
   int first = 0;
   for (const Shape& shape : kShapes) {
