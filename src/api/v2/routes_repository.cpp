@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <format>
 
-#include "api/v2/json_reader_internal.hpp"
+#include "api/json_reader_internal.hpp"
 #include "api/v2/render.hpp"
 #include "api/v2/routes_internal.hpp"
 
