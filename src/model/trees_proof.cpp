@@ -6,6 +6,8 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <span>
+#include <string>
 
 namespace millrace::model {
 namespace {
