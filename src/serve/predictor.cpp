@@ -264,6 +264,12 @@ std::vector<std::int64_t> Predictor::Held::versions() const {
   return out;
 }
 
+std::vector<std::string> Predictor::names() const {
+  std::vector<std::string> out;
+  for (const auto& [name, model] : routing_.load(std::memory_order_acquire)->models) out.push_back(name);
+  return out;
+}
+
 Result<Predictor::Held> Predictor::hold(std::string_view name, std::optional<std::int64_t> version) const {
   auto routing = routing_.load(std::memory_order_acquire);
   auto at = routing->models.find(name);

@@ -110,6 +110,7 @@ class Predictor {
   class Held;
   // What takes traffic, or the version asked for. Errors as predict().
   Result<Held> hold(std::string_view model, std::optional<std::int64_t> version) const;
+  std::vector<std::string> names() const;  // of all models here, in order. No lock
   // Computes, logs, counts; row errors as predict(). `rows` are as the held model's own parser makes them.
   Result<Answered> answer(const Held& held, const model::ParsedRows& rows);
 

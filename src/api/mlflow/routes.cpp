@@ -18,12 +18,12 @@ constexpr model::ParseLimits kLimits{.bytes_max = 4 * kBodyMax};
 // MLflow's server has one model and its path names none; here it may be left out where there is one.
 Result<std::string> model_of(const Context& c, const Request& request) {
   if (const auto& named = request.path_parameter("model"); !named.empty()) return named;
-  std::string names;
-  const auto states = c.predictor.states();
-  if (states.size() == 1) return states.front().name;
-  for (const auto& one : states) names += std::format("{}/invocations/{}", names.empty() ? "" : ", ", one.name);
-  if (names.empty()) return fail(Code::unavailable, "serve.not_ready", "no model answers yet; see: millrace status");
-  return fail(Code::invalid_argument, "mlflow.which_model", "there are several models: post to " + names);
+  auto models = c.predictor.names();
+  if (models.size() == 1) return std::move(models.front());
+  std::string paths;
+  for (const auto& one : models) paths += std::format("{}/invocations/{}", paths.empty() ? "" : ", ", one);
+  if (models.empty()) return fail(Code::unavailable, "serve.not_ready", "no model answers yet; see: millrace status");
+  return fail(Code::invalid_argument, "mlflow.which_model", "there are several models: post to " + paths);
 }
 
 Result<Response> invoke(const Context& c, const Request& request) {

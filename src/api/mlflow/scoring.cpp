@@ -236,7 +236,7 @@ std::string render_answer(const model::Manifest& manifest, const serve::Answered
   }
   out += "],\"model\":";
   append_json_text(out, name_and_version);
-  return out + '}';
+  return out + (answered.unlogged.empty() ? "}" : ",\"logged\":false}");
 }
 
 std::string render_error(const Error& error) {

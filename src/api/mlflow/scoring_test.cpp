@@ -1,5 +1,6 @@
 #include "api/mlflow/scoring.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "model/testing/models.hpp"
@@ -105,6 +106,9 @@ TEST(Scoring, Answers) {
   answered.ids.resize(2);
   EXPECT_EQ(R"({"predictions":["no\u000a","yes"],"ids":[")" + none + R"(",")" + none + R"("],"model":"m:3"})",
             render_answer(manifest, answered, "m:3"));
+  answered.unlogged = {false, true};
+  EXPECT_THAT(render_answer(manifest, answered, "m:3"), testing::EndsWith(R"(,"model":"m:3","logged":false})"));
+  answered.unlogged.clear();
   manifest.task = model::TaskType::regression;
   EXPECT_EQ(R"({"predictions":[0,0.25],"ids":[")" + none + R"(",")" + none + R"("],"model":"m:3"})",
             render_answer(manifest, answered, "m:3"));
