@@ -65,7 +65,7 @@ class Story {
     return done;
   }
 
-  // Under a fault the rare kinds come as often as the others: it is their halves that nobody has seen yet.
+  // Under a fault every third is drawn without the weights: it is the rare kinds' halves that nobody has seen yet.
   const Operation& draw() {
     if (sim_.fault_set && sim_.one_in(3)) return operations_[sim_.below(operations_.size())];
     return draw_of(operations_, weights_);
