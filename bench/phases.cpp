@@ -19,6 +19,7 @@
 #include "base/rng.hpp"
 #include "model/artifact.hpp"
 #include "model/loaded.hpp"
+#include "must.hpp"
 #include "serve/answer_internal.hpp"
 #include "serve/prediction_log.hpp"
 
@@ -29,22 +30,6 @@ using namespace millrace;
 std::string read_all(const char* path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};
-}
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) {
-    std::cerr << result.error().message << "\n";
-    std::exit(1);
-  }
-  return *std::move(result);
-}
-
-void must(Result<void> result) {
-  if (!result) {
-    std::cerr << result.error().message << "\n";
-    std::exit(1);
-  }
 }
 
 // One row after the other through XGBoost's in-place prediction, its configuration text made once: nothing of ours.

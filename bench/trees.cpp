@@ -15,25 +15,11 @@
 #include "base/rng.hpp"
 #include "model/loaded.hpp"
 #include "model/xgboost_library.hpp"
+#include "must.hpp"
 
 namespace {
 
 using namespace millrace;
-
-template <class T>
-T must(Result<T> result) {
-  if (!result) {
-    std::cerr << result.error().message << "\n";
-    std::exit(1);
-  }
-  return *std::move(result);
-}
-void must(Result<void> result) {
-  if (!result) {
-    std::cerr << result.error().message << "\n";
-    std::exit(1);
-  }
-}
 
 struct Shape {
   const char* name;
