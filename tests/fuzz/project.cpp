@@ -16,11 +16,13 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   auto project = loop::project_from_tree(*tree, {}, "millrace.toml", text);
   fuzz::require(project.has_value() == problems.empty(), "check_project and the reader agree");
   if (!fuzz::answered(project)) return 0;
-  const auto resolved = loop::render_resolved(*project);
+  const auto resolved = loop::render_resolved(*project, true);
   auto completed = loop::parse_project(resolved);
   fuzz::require(completed && *completed == *project, "the completed file is the same project");
-  fuzz::require(loop::render_resolved(*completed) == resolved, "and completes to the same text");
+  fuzz::require(loop::render_resolved(*completed, true) == resolved, "and completes to the same text");
   fuzz::require(loop::project_digest(*completed) == loop::project_digest(*project), "of the same digest");
   fuzz::require(loop::diff_projects(*project, *completed).empty(), "with no change between them");
+  auto moved = loop::parse_project(loop::render_resolved(*project));
+  fuzz::require(moved && loop::project_digest(*moved) == loop::project_digest(*project), "the profile is not in it");
   return 0;
 }

@@ -2,6 +2,7 @@
 """The fuzz targets (preset fuzz): each is given its corpus again, then new inputs for a while.
 
     run.py [--seconds 5] [--jobs 2] [TARGET...]     a table; exit 1 when a target crashed, leaked, hung or grew too large
+    run.py --seed N                                 the inputs that N gives, the same each time; without it, others in each run
     run.py --grow [--seconds 60] [TARGET...]        and inputs that reach new code are added to the corpus, as few as will do
     run.py --seeds                                  the seeds that the product makes are written anew (seeds.cpp)
 
@@ -10,6 +11,7 @@ put the input into the corpus."""
 import argparse
 import concurrent.futures
 import pathlib
+import random
 import re
 import shutil
 import subprocess
@@ -30,8 +32,8 @@ def targets():
     return sorted(f.stem for f in HERE.glob("*.cpp") if "int LLVMFuzzerTestOneInput(" in f.read_text())
 
 
-def options(name, seconds):
-    given = [f"-max_total_time={seconds}", f"-max_len={INPUT_BYTES_MAX}", "-timeout=10", "-rss_limit_mb=1024", "-malloc_limit_mb=256",
+def options(name, seconds, seed):
+    given = [f"-seed={seed}", f"-max_total_time={seconds}", f"-max_len={INPUT_BYTES_MAX}", "-timeout=10", "-rss_limit_mb=1024", "-malloc_limit_mb=256",
              "-print_final_stats=1", f"-artifact_prefix={FOUND}/{name}-"]
     words = HERE / "words" / f"{name}.dict"
     return given + ([f"-dict={words}"] if words.exists() else [])
@@ -42,13 +44,13 @@ def coverage(output, mark):
     return int(found[-1]) if found else 0
 
 
-def run(name, seconds, grow):
+def run(name, seconds, seed, grow):
     began = time.monotonic()
     corpus = CORPUS / name
     row = {"name": name, "corpus": len(list(corpus.glob("*"))), "output": ""}
     with tempfile.TemporaryDirectory(prefix="millrace-fuzz-") as work:
         # What it finds goes to the first folder; the corpus is only read. All of the corpus is run before anything new.
-        command = [BUILD / "bin" / f"fuzz_{name}", *options(name, seconds), work, corpus]
+        command = [BUILD / "bin" / f"fuzz_{name}", *options(name, seconds, seed), work, corpus]
         try:
             done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=seconds + 120)
             row["output"], row["code"] = done.stderr, done.returncode
@@ -85,6 +87,7 @@ def explain(row):
 def main():
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--seconds", type=int, default=5)
+    ask.add_argument("--seed", type=int)
     ask.add_argument("--jobs", type=int, default=2)
     ask.add_argument("--grow", action="store_true")
     ask.add_argument("--seeds", action="store_true")
@@ -96,11 +99,13 @@ def main():
     if unknown:
         sys.exit(f"no target {', '.join(sorted(unknown))}; there are: {' '.join(targets())}")
     FOUND.mkdir(parents=True, exist_ok=True)
+    seed = args.seed or random.randrange(1, 2**31)
+    print(f"seed {seed}")
     began = time.monotonic()
     rows = []
     print(f"{'target':<16}{'corpus':>8}{'executions':>13}{'exec/s':>9}{'covered':>9}{'new':>6}   ends", flush=True)
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        for row in pool.map(lambda name: run(name, args.seconds, args.grow), args.targets or targets()):
+        for row in pool.map(lambda name: run(name, args.seconds, seed, args.grow), args.targets or targets()):
             rows.append(row)
             per_second = row["executions"] / max(row["seconds"], 0.001)
             print(f"{row['name']:<16}{row['corpus']:>8}{row['executions']:>13,}{per_second:>9,.0f}{row['covered']:>9,}"
