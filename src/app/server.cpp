@@ -189,6 +189,9 @@ Result<std::string> Server::start() {
           .gauge({"millrace_serve_not_logged", "Rows answered whose line the prediction log could not keep.", labels})
           .set(static_cast<double>(state.not_logged));
       impl_->metrics
+          .gauge({"millrace_serve_not_sampled", "Rows answered that [serve.log] share wants no line of.", labels})
+          .set(static_cast<double>(state.not_sampled));
+      impl_->metrics
           .gauge({"millrace_serve_unseen_categories", "Values of categories that training had not seen.", labels})
           .set(static_cast<double>(state.unseen));
     }

@@ -18,7 +18,7 @@ RollDecision decide_roll(const RollSnapshot& now) {
   bool old = now.oldest && now.now - *now.oldest >= roll_age_max;
   if (now.asked) {
     decision.cause = "by hand";
-  } else if (closed_bytes >= roll_bytes_min) {
+  } else if (closed_bytes >= (now.bytes_max ? std::min(roll_bytes_min, now.bytes_max / 2) : roll_bytes_min)) {
     decision.cause = std::format("{} of closed log segments", format_size(static_cast<long long>(closed_bytes)));
   } else if (old) {
     decision.cause = "the oldest line is a day old";

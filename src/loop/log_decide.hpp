@@ -30,6 +30,7 @@ struct RollSnapshot {
   std::optional<TimePoint> oldest;     // of the first of them: no line is older
   bool asked = false;                  // by hand: everything, now
   std::optional<Duration> failed_ago;  // since the newest roll, if it failed; by the steady clock
+  std::uint64_t bytes_max = 0;         // of the segments; 0: no bound. They are rolled when they have half of it
 };
 struct RollDecision {
   bool close = false;         // the present segment first; then decide again

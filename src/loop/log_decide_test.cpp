@@ -45,6 +45,9 @@ TEST(LogDecide, WhenToRoll) {
       {"failed just now", {{}, segments(6, 1), 6, ago(hours(24)), false, minutes(9)}, false, 0, true},
       {"failed just now, by hand", {{}, segments(6, 1), 6, ago(hours(24)), true, minutes(9)}, false, 6, false},
       {"failed some time ago", {{}, segments(6, 1), 6, ago(hours(24)), false, minutes(10)}, false, 6, false},
+      {"half of the bound", {{}, segments(6, 5), 9, ago(hours(1)), false, {}, 64 * mib}, false, 9, false},
+      {"less than half of it", {{}, segments(6, 4), 8, ago(hours(1)), false, {}, 64 * mib}, false, 0, false},
+      {"a large bound", {{}, segments(6, 9), 13, ago(hours(1)), false, {}, 1024 * mib}, false, 13, false},
       {"numbers with gaps", {{}, {{6, 40 * mib}, {9, 40 * mib}}, 9, ago(hours(1)), false, {}}, false, 9, false},
   };
   for (auto c : cases) {

@@ -231,7 +231,10 @@ void whole_file(Fields file, Project& project) {
   project.retention.models = models ? std::optional(static_cast<int>(*models)) : std::nullopt;
   retention.duration_or_all("predictions", project.retention.predictions);
   Fields serve = file.table("serve");
-  serve.table("log").text("full", project.serve.log_full);
+  Fields log = serve.table("log");
+  log.text("full", project.serve.log_full);
+  log.number("share", project.serve.log_share);
+  log.size("bytes", project.serve.log_bytes);
 }
 
 void profile(Fields fields, Profile& profile) {

@@ -188,6 +188,8 @@ struct RetentionConfig {
 // [serve]
 struct ServeConfig {
   std::string log_full = "answer";  // refuse: no answer without a line in the prediction log
+  double log_share = 1;             // of the rows that get a line, 0 to 1
+  std::int64_t log_bytes = 0;       // on disk, of lines that are not rolled yet; 0: no bound
   bool operator==(const ServeConfig&) const = default;
 };
 

@@ -152,6 +152,8 @@ constexpr Key all_keys[] = {
     {.path = "serve", .forms = table, .help = "How predictions are answered.", .example = "[serve.log]"},
     {.path = "serve.log", .forms = table, .help = "The log of predictions.", .example = "[serve.log]"},
     {.path = "serve.log.full", .forms = text, .fallback = "\"answer\"", .words = "answer|refuse", .help = "What happens to a request whose line the log can't keep, as on a full disk: answered with \"logged\": false, or refused.", .example = "\"refuse\""},
+    {.path = "serve.log.share", .forms = number, .fallback = "1.0", .min = 0, .max = 1, .help = "Share of the rows that get a line, by a hash of the prediction's id; the others are answered with \"logged\": false, and labels can't join them.", .example = "0.1"},
+    {.path = "serve.log.bytes", .forms = size, .min = 64e6, .max = 1e15, .help = "Most bytes on disk of lines that are not rolled into Parquet yet; past it lines are not kept, as on a full disk. Without it the disk is the bound.", .example = "\"10GB\""},
 
     {.path = "batch", .forms = table, .help = "Predictions for whole tables.", .example = "[batch.weekly]"},
     {.path = "batch.*", .forms = table, .later = true, .help = "One batch, by a name of your choice.", .example = "[batch.weekly]"},

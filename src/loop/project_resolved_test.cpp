@@ -72,6 +72,7 @@ TEST(Diff, SaysWhatAChangeCauses) {
       {"America/New_York", "Europe/Lisbon", "project.timezone", Effect::schedule},
       {"models = 3", "models = 4", "retention.models", Effect::nothing},
       {"full = \"refuse\"", "full = \"answer\"", "serve.log.full", Effect::nothing},
+      {"share = 0.25", "share = 0.5", "serve.log.share", Effect::nothing},
       {"0.0.0.0:7070", "0.0.0.0:7071", "profile.prod.listen", Effect::restart},
       {"exclude = [\"id\"]", "exclude = []", "model.exclude", Effect::retrain},
       {"memory = \"8GB\"", "memory = \"9GB\"", "retrain.resources.memory", Effect::schedule},

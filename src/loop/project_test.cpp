@@ -78,6 +78,8 @@ TEST(Project, EverythingThatIsBuilt) {
   EXPECT_FALSE(project->retrain.old_rows);
   EXPECT_EQ(project->retention.models, 3);
   EXPECT_EQ(project->serve.log_full, "refuse");
+  EXPECT_EQ(project->serve.log_share, 0.25);
+  EXPECT_EQ(project->serve.log_bytes, 2'000'000'000);
   EXPECT_EQ(project->profile.listen, "0.0.0.0:7070");
   EXPECT_EQ(project->profile.hosts.at(0), "ml.example.com");
   EXPECT_EQ(project->profile.master_key(), "/etc/millrace/master.key");
@@ -173,6 +175,9 @@ TEST(Project, RefusesByNameAndPlace) {
       {"[labels]\nmature = \"-1d\"", bad_value, "a duration"},
       {"[labels]\nqueue = { random_share = 1.5 }", bad_value, "from 0 to 1"},
       {"[serve.log]\nfull = \"wait\"", bad_value, "\"refuse\""},
+      {"[serve.log]\nshare = 1.5", bad_value, "serve.log.share"},
+      {"[serve.log]\nshare = \"10%\"", wrong_type, "serve.log.share"},
+      {"[serve.log]\nbytes = \"1MB\"", bad_value, "serve.log.bytes"},
       {"[retention]\nmodels = 0", bad_value, "from 1"},
       {"[retention]\nmodels = 2.5", wrong_type, "a whole number"},
       {"[retention]\nmodels = \"none\"", bad_value, "\"all\""},

@@ -36,6 +36,7 @@ Result<std::string> Service::roll_now(const std::string& by) {
 Result<std::optional<std::string>> Service::roll(bool asked, const std::string& cause) {
   if (!log_) return std::nullopt;
   std::lock_guard one_at_a_time(roll_mutex_);
+  if (const auto project = this->project()) log_->set_bytes_max(static_cast<std::uint64_t>(project->serve.log_bytes));
   for (int tries = 0; tries < close_tries; ++tries) {
     RollSnapshot now;
     std::uint64_t after = 0;
@@ -55,6 +56,7 @@ Result<std::optional<std::string>> Service::roll(bool asked, const std::string& 
     }
     now.now = env_.clock.now();
     now.asked = asked;
+    now.bytes_max = log_->bytes_max();
     TRY_VOID(store_.read([&](meta::Reader& reader) -> Result<void> {
       TRY(auto last, jobs_.list(reader, {.kind = std::string(job_kind::roll), .max = 1}));
       if (last.empty()) return {};

@@ -482,7 +482,11 @@ Result<std::vector<serve::WantedModel>> Service::wanted() {
     std::vector<serve::WantedModel> out;
     TRY(auto names, registry::list_models(reader));
     for (const auto& name : names) {
-      serve::WantedModel wanted{name, {}, {}, project && project->name == name && project->serve.log_full == "refuse"};
+      serve::WantedModel wanted{.name = name};
+      if (project && project->name == name) {
+        wanted.refuse_unlogged = project->serve.log_full == "refuse";
+        wanted.log_share = project->serve.log_share;
+      }
       for (auto [alias_name, slot] : {std::pair{registry::current_alias, &wanted.current},
                                       std::pair{registry::previous_alias, &wanted.previous}}) {
         TRY(auto move, registry::alias(reader, name, alias_name));

@@ -221,8 +221,8 @@ Result<std::unique_ptr<SqliteSession>> SqliteSession::open(const Options& option
   std::unique_ptr<SqliteSession> session(new SqliteSession(std::move(state)));
   sqlite3_busy_timeout(session->state_->handle(), static_cast<int>(options.busy_timeout.count() / 1000));
   sqlite3_extended_result_codes(session->state_->handle(), 1);
-  // A plan depends on the statement alone, not on the values bound to it: else a statement that is kept is prepared anew
-  // with each value. What wants a partial index names its condition with literals.
+  // A plan depends on the statement alone, not on the values bound to it: else a statement that is kept is prepared
+  // anew with each value. What wants a partial index names its condition with literals.
   sqlite3_db_config(session->state_->handle(), SQLITE_DBCONFIG_ENABLE_QPSG, 1, nullptr);
   if (options.read_only) {
     TRY_VOID(session->control("PRAGMA query_only = ON"));

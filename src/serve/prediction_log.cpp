@@ -89,6 +89,18 @@ PredictionLog::~PredictionLog() {
   if (auto done = sync(); !done) env_.log.error("prediction_log_not_synced", {{"error", done.error().message}});
 }
 
+bool in_share(const Id& id, double share) {
+  if (share >= 1) return true;
+  std::uint64_t halves[2];
+  std::memcpy(halves, id.bytes.data(), sizeof halves);
+  // The finaliser of SplitMix64 (Steele, Lea, Flood 2014): each bit of the id turns half of the result's.
+  auto x = halves[0] ^ halves[1];
+  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9ULL;
+  x = (x ^ (x >> 27)) * 0x94D049BB133111EBULL;
+  x ^= x >> 31;
+  return static_cast<double>(x >> 11) * 0x1p-53 < share;
+}
+
 PredictionLog::Handle PredictionLog::schema(const LogSchema& schema) {
   auto id = schemas_.fetch_add(1) + 1;
   std::string record;
@@ -103,6 +115,7 @@ PredictionLog::Handle PredictionLog::schema(const LogSchema& schema) {
   }
   out.number(static_cast<std::uint32_t>(schema.classes.size()));
   for (const auto& name : schema.classes) out.text(name);
+  out.number(schema.share);
   return {id, std::make_shared<const std::string>(std::move(record))};
 }
 
@@ -159,6 +172,20 @@ Result<void> PredictionLog::put(Segment& segment, std::uint64_t at, std::uint32_
   return env_.faults.reach("serve.log.after_line");
 }
 
+Result<void> PredictionLog::room_for_one_more() {
+  const auto bound = bytes_max();
+  if (bound == 0) return {};
+  TRY(auto segments, list_segments(env_.fs, config_.dir));
+  std::uint64_t bytes = config_.segment_bytes;
+  for (const auto& segment : segments) bytes += segment.bytes;
+  if (bytes <= bound) return {};
+  return fail(
+      Code::resource_exhausted, "serve.log_bound",
+      std::format("the prediction log's files have reached [serve.log] bytes = {}; they shrink when their lines "
+                  "are rolled into Parquet (millrace ingest MODEL.predictions)",
+                  bound));
+}
+
 // Its blocks are reserved before it is mapped: a store into a page that has none ends the process on a full disk.
 Result<std::unique_ptr<MappedFile>> PredictionLog::make_segment(std::uint64_t number) {
   auto path = join_path(config_.dir, segment_name(number));
@@ -183,6 +210,11 @@ Result<std::shared_ptr<PredictionLog::Segment>> PredictionLog::next_segment(cons
   auto present = segment_.load();
   if (present && present.get() != full) return present;  // somebody else was first
   if (not_made_ && env_.clock.steady() < make_again_at_) return fail(*not_made_);
+  if (auto room = room_for_one_more(); !room) {
+    not_made_ = room.error();
+    make_again_at_ = env_.clock.steady() + config_.make_again_after;
+    return fail(std::move(room).error());
+  }
   auto number = begun_ = number_ + 1;
   auto file = make_segment(number);
   if (!file) {
@@ -291,6 +323,7 @@ Result<LogSchema> read_schema(Reader& in) {
   }
   auto classes = in.number<std::uint32_t>();
   for (std::uint32_t i = 0; i < classes && in.ok(); ++i) schema.classes.emplace_back(in.text());
+  if (in.ok() && !in.done()) schema.share = in.number<double>();  // not there in segments of earlier versions
   if (!in.ok()) return fail(Code::data_loss, "serve.log_corrupt", "a schema record ends early");
   return schema;
 }

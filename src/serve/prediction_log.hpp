@@ -31,7 +31,12 @@ struct LogSchema {
   std::int64_t version = 0;
   std::vector<table::Field> inputs;  // in the order of a line's inputs
   std::vector<std::string> classes;  // empty for a regression
+  double share = 1;                  // of the rows that get a line; which ones: in_share()
 };
+
+// Whether a row gets a line when `share` (0 to 1) of them do: by a hash of its id, so that the same id gives the same
+// answer everywhere and a larger share has all rows of a smaller one.
+bool in_share(const Id& id, double share);
 
 struct LoggedPrediction {
   Id id;
@@ -54,6 +59,8 @@ class PredictionLog {
     // After a segment could not be made, lines are refused at once for so long: whoever asks does not wait for the
     // disk.
     Duration make_again_after = std::chrono::seconds(1);
+    // Of all segments on the disk, see set_bytes_max().
+    std::uint64_t bytes_max = 0;
     // The lines of segments up to this one are kept elsewhere: their files need no sync.
     std::uint64_t rolled_through = 0;
   };
@@ -74,6 +81,11 @@ class PredictionLog {
   // Makes everything appended before the call durable. After an error what was not durable yet may be lost in a power
   // cut, and no later call changes that; lines that come afterwards go into another segment.
   Result<void> sync();
+  // No segment is made that would take the folder's segments past this; 0: no bound. Lines that find no room are
+  // refused: resource_exhausted `serve.log_bound`. Thread-safe.
+  void set_bytes_max(std::uint64_t bytes) { bytes_max_.store(bytes, std::memory_order_relaxed); }
+  std::uint64_t bytes_max() const { return bytes_max_.load(std::memory_order_relaxed); }
+
   // Closes the present segment: the next line goes into another one. Writers in the middle of a line finish it where
   // they began. A segment that could not be made whole is closed too.
   void close_segment();
@@ -93,7 +105,7 @@ class PredictionLog {
 
  private:
   struct Segment;
-  PredictionLog(const Config& config, Env& env) : config_(config), env_(env) {}
+  PredictionLog(const Config& config, Env& env) : config_(config), env_(env), bytes_max_(config.bytes_max) {}
   Result<std::shared_ptr<Segment>> next_segment(const Segment* full);
   Result<void> put(Segment& segment, std::uint64_t at, std::uint32_t type, std::string_view payload);
 
@@ -108,6 +120,8 @@ class PredictionLog {
   std::optional<Error> not_made_;  // why the next segment could not be made, and when that is tried again
   SteadyPoint make_again_at_{};
   Result<std::unique_ptr<MappedFile>> make_segment(std::uint64_t number);
+  Result<void> room_for_one_more();
+  std::atomic<std::uint64_t> bytes_max_;
   std::vector<std::shared_ptr<Segment>> unsynced_;
   std::atomic<std::uint32_t> schemas_{0};
   std::atomic<std::uint64_t> appended_{0};

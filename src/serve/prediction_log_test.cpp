@@ -70,6 +70,67 @@ TEST(PredictionLog, EveryTypeComesBack) {
   EXPECT_EQ(lines[1].prediction.inputs, nulls);
 }
 
+// Shares are of the ids, so that processes agree, and a larger one only adds rows.
+TEST(PredictionLog, AShareOfTheRows) {
+  TestEnv t;
+  IdMaker ids(t.clock, t.rng);
+  constexpr int rows = 100'000;
+  std::vector<Id> in_five;
+  int in_quarter = 0;
+  for (int i = 0; i < rows; ++i) {
+    const auto id = ids.make();
+    if (in_share(id, 0.05)) in_five.push_back(id);
+    in_quarter += in_share(id, 0.25);
+    EXPECT_TRUE(in_share(id, 1));
+    EXPECT_FALSE(in_share(id, 0));
+  }
+  EXPECT_NEAR(static_cast<double>(in_five.size()) / rows, 0.05, 0.003);
+  EXPECT_NEAR(static_cast<double>(in_quarter) / rows, 0.25, 0.006);
+  for (const auto& id : in_five) EXPECT_TRUE(in_share(id, 0.25)) << id.text();
+  // Written down: what one build kept, another must find to be kept.
+  const auto known = *Id::parse("01JQ8ZK3V7XW6N2M4R5T9Y0BCD");
+  EXPECT_FALSE(in_share(known, 0.5));
+}
+
+TEST(PredictionLog, TheShareIsInTheSegment) {
+  TestEnv t;
+  auto log = *PredictionLog::open(config(t), t.env);
+  IdMaker ids(t.clock, t.rng);
+  auto some = schema_a;
+  some.share = 0.125;
+  const float scores[] = {0.5f};
+  ASSERT_TRUE(log->append(log->schema(schema_a), ids.make(), t.clock.now(), "", scores, 0, row_a));
+  ASSERT_TRUE(log->append(log->schema(some), ids.make(), t.clock.now(), "", scores, 0, row_a));
+  auto lines = read_all(t);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_EQ(lines[0].schema.share, 1);
+  EXPECT_EQ(lines[1].schema.share, 0.125);
+}
+
+TEST(PredictionLog, ABoundOnItsBytes) {
+  TestEnv t;
+  auto log = *PredictionLog::open(config(t, 4096), t.env);
+  log->set_bytes_max(3 * 4096 + 100);
+  IdMaker ids(t.clock, t.rng);
+  auto handle = log->schema(schema_a);
+  const float scores[] = {0.5f};
+  auto append = [&] { return log->append(handle, ids.make(), t.clock.now(), "", scores, 0, row_a); };
+  auto last = append();
+  while (last) last = append();
+  EXPECT_EQ(last.error().reason, "serve.log_bound");
+  EXPECT_EQ(last.error().code, Code::resource_exhausted);
+  EXPECT_EQ(list_segments(t.env.fs, t.path("log"))->size(), 3u);
+  const auto kept = read_all(t).size();
+  EXPECT_EQ(kept, log->appended());
+  // Rolled and removed: there is room again, after the pause in which nobody asks the disk.
+  ASSERT_TRUE(t.env.fs.remove(list_segments(t.env.fs, t.path("log"))->front().path));
+  EXPECT_FALSE(append());
+  t.clock.advance(std::chrono::seconds(2));
+  EXPECT_TRUE(append());
+  log->set_bytes_max(0);
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(append());
+}
+
 TEST(PredictionLog, ManyThreadsManySegmentsManySchemas) {
   TestEnv t;
   auto log = *PredictionLog::open(config(t, 8192), t.env);

@@ -15,6 +15,7 @@ struct Predictor::Served {
   std::string name_and_version;
   std::shared_ptr<const model::LoadedModel> model;
   PredictionLog::Handle log;
+  double log_share = 1;
 };
 
 // Counters live as long as the Predictor, so that requests can add to them without a lock.
@@ -23,6 +24,7 @@ struct Counters {
   std::atomic<std::uint64_t> rows{0};
   std::atomic<std::uint64_t> unseen{0};
   std::atomic<std::uint64_t> not_logged{0};
+  std::atomic<std::uint64_t> not_sampled{0};
 };
 
 struct Predictor::Known {
@@ -31,6 +33,7 @@ struct Predictor::Known {
   std::map<std::int64_t, std::shared_ptr<const Served>> loaded;
   std::optional<std::int64_t> serving;
   bool refuse_unlogged = false;
+  double log_share = 1;
   std::string error;
   Counters counters;
 };
@@ -56,7 +59,8 @@ Predictor::Predictor(const Config& config, Env& env, WantedSource& wanted, blob:
 
 Predictor::~Predictor() = default;
 
-Result<std::shared_ptr<const Predictor::Served>> Predictor::load(const std::string& name, const VersionRef& ref) {
+Result<std::shared_ptr<const Predictor::Served>> Predictor::load(const std::string& name, const VersionRef& ref,
+                                                                 double log_share) {
   auto began = env_.clock.steady();
   TRY_VOID(env_.faults.reach("serve.load.before_read"));
   TRY(auto artifact, blobs_.read(ref.artifact, config_.artifact_bytes_max));
@@ -70,7 +74,8 @@ Result<std::shared_ptr<const Predictor::Served>> Predictor::load(const std::stri
   auto served = std::make_shared<Served>();
   served->version = ref.number;
   served->name_and_version = options.name;
-  served->log = log_.schema({name, ref.number, model::input_schema(manifest).fields, manifest.classes});
+  served->log = log_.schema({name, ref.number, model::input_schema(manifest).fields, manifest.classes, log_share});
+  served->log_share = log_share;
   served->model = std::move(model);
   auto took = std::chrono::duration<double, std::milli>(env_.clock.steady() - began).count();
   env_.log.info(
@@ -101,7 +106,7 @@ void Predictor::act(Known& known, const WantedModel& wanted) {
       case SwapAction::Kind::load: {
         const auto& ref =
             wanted.current && wanted.current->number == action->version ? *wanted.current : *wanted.previous;
-        auto served = load(known.name, ref);  // without the lock: requests and states() go on
+        auto served = load(known.name, ref, known.log_share);  // without the lock: requests and states() go on
         std::lock_guard lock(mutex_);
         if (served) {
           state->loaded = true;
@@ -151,6 +156,19 @@ void Predictor::act(Known& known, const WantedModel& wanted) {
   }
 }
 
+// The versions in memory get lines of another share from now on. Requests under way finish with the one before.
+void Predictor::share_log(Known& known, double share) {
+  std::lock_guard lock(mutex_);
+  known.log_share = share;
+  for (auto& [number, served] : known.loaded) {
+    auto other = std::make_shared<Served>(*served);
+    const auto& manifest = other->model->manifest();
+    other->log = log_.schema({known.name, number, model::input_schema(manifest).fields, manifest.classes, share});
+    other->log_share = share;
+    served = std::move(other);
+  }
+}
+
 void Predictor::publish() {
   auto routing = std::make_shared<Routing>();
   std::lock_guard lock(mutex_);
@@ -183,6 +201,7 @@ Result<void> Predictor::reconcile() {
       known = slot.get();
       known->refuse_unlogged = model.refuse_unlogged;
     }
+    if (known->log_share != model.log_share) share_log(*known, model.log_share);
     act(*known, model);
     std::lock_guard lock(mutex_);
     if (known->serving) some_answer = true;
@@ -219,6 +238,7 @@ std::vector<Predictor::ModelState> Predictor::states() const {
     state.rows = known->counters.rows.load();
     state.unseen = known->counters.unseen.load();
     state.not_logged = known->counters.not_logged.load();
+    state.not_sampled = known->counters.not_sampled.load();
     out.push_back(std::move(state));
   }
   return out;
@@ -306,8 +326,15 @@ Result<Answered> Predictor::answer(const Held& held, const model::ParsedRows& ro
   auto now = env_.clock.now();
   out.ids.resize(answers.size());
   std::vector<float> scores;
+  std::uint64_t not_kept = 0, not_sampled = 0;
   for (std::size_t i = 0; i < answers.size(); ++i) {
     out.ids[i] = ids_.make();
+    if (!in_share(out.ids[i], held.served_->log_share)) {
+      ++not_sampled;
+      out.unlogged.resize(answers.size());
+      out.unlogged[i] = true;
+      continue;
+    }
     scores.clear();
     if (model.manifest().task == model::TaskType::multiclass) {
       for (auto p : answers[i].probabilities) scores.push_back(static_cast<float>(p));
@@ -325,15 +352,16 @@ Result<Answered> Predictor::answer(const Held& held, const model::ParsedRows& ro
                               "answer without one",
                               kept.error().message));
     }
+    ++not_kept;
     out.unlogged.resize(answers.size());
     out.unlogged[i] = true;
   }
-  if (out.unlogged.empty() && unlogged_lasts_.load(std::memory_order_relaxed)) line_kept();
+  if (not_kept == 0 && not_sampled < answers.size() && unlogged_lasts_.load(std::memory_order_relaxed)) line_kept();
   auto& counters = *of.counters;
   counters.requests.fetch_add(1, std::memory_order_relaxed);
   counters.rows.fetch_add(answers.size(), std::memory_order_relaxed);
-  if (!out.unlogged.empty())
-    counters.not_logged.fetch_add(static_cast<std::uint64_t>(std::ranges::count(out.unlogged, true)));
+  if (not_kept) counters.not_logged.fetch_add(not_kept, std::memory_order_relaxed);
+  if (not_sampled) counters.not_sampled.fetch_add(not_sampled, std::memory_order_relaxed);
   if (stats.unseen) counters.unseen.fetch_add(stats.unseen, std::memory_order_relaxed);
   return out;
 }

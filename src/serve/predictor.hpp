@@ -33,6 +33,7 @@ struct WantedModel {
   std::optional<VersionRef> current;
   std::optional<VersionRef> previous;
   bool refuse_unlogged = false;  // no answer without a line in the prediction log
+  double log_share = 1;          // of the rows that get a line there
 };
 
 class WantedSource {
@@ -57,7 +58,7 @@ using model::Problem;
 struct Answered {
   std::vector<model::Answer> answers;
   std::vector<Id> ids;
-  std::vector<bool> unlogged;  // rows whose line could not be kept; empty: none
+  std::vector<bool> unlogged;  // rows without a line: it could not be kept, or is outside of the share; empty: none
 };
 
 class Predictor {
@@ -73,8 +74,9 @@ class Predictor {
     std::string error;  // why the wanted version does not serve; "" when it does
     std::uint64_t requests = 0;
     std::uint64_t rows = 0;
-    std::uint64_t unseen = 0;      // categories that training had not seen
-    std::uint64_t not_logged = 0;  // rows answered whose line the prediction log could not keep
+    std::uint64_t unseen = 0;       // categories that training had not seen
+    std::uint64_t not_logged = 0;   // rows answered whose line the prediction log could not keep
+    std::uint64_t not_sampled = 0;  // rows outside of the share that gets lines
   };
   // Of the newest row whose line could not be kept, whether it was answered or refused.
   struct Unlogged {
@@ -101,9 +103,10 @@ class Predictor {
   // The answer's JSON text: one row:
   // {"prediction":..,"probability":..,"probabilities":{..},"model":"churn:3","id":"..", "took_ms":..}; several:
   // {"predictions":[{.. "id":..},..],"model":..,"took_ms":..}. Logged before it is returned; a row whose line the
-  // disk does not take has "logged":false, and where its model wants no such answers the request is refused:
-  // unavailable `serve.not_logged`. No SQL, no queue, no system call. Thread-safe. not_found `serve.no_model`,
-  // `serve.not_loaded`; unavailable `serve.not_ready`; the row errors of model/rows.hpp, with `problem` filled.
+  // disk does not take, or that is outside of the share that gets lines, has "logged":false, and where its model wants
+  // no such answers the request is refused: unavailable `serve.not_logged`. No SQL, no queue, no system call.
+  // Thread-safe. not_found `serve.no_model`, `serve.not_loaded`; unavailable `serve.not_ready`; the row errors of
+  // model/rows.hpp, with `problem` filled.
   Result<std::string> predict(const PredictRequest& request, Problem* problem);
 
   // The same in two steps, for protocols that read rows and write answers in their own way.
@@ -127,7 +130,8 @@ class Predictor {
   struct Routed;   // one model in it
   struct Routing;  // immutable snapshot that requests read
 
-  Result<std::shared_ptr<const Served>> load(const std::string& name, const VersionRef& ref);
+  Result<std::shared_ptr<const Served>> load(const std::string& name, const VersionRef& ref, double log_share);
+  void share_log(Known& known, double share);
   void act(Known& known, const WantedModel& wanted);
   void publish();
 

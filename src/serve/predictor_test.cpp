@@ -134,6 +134,36 @@ TEST_F(PredictorTest, WithoutRoomForALineItAnswersAndSaysSo) {
 
 // Versions come and go under those who ask; the log is closed and synced meanwhile, states are read. Each answer is of
 // one version, and its line in the log says the same. The thread sanitizer (preset tsan) looks on.
+TEST_F(PredictorTest, AShareOfTheRowsGetsLines) {
+  wishes.models = {{.name = "fare", .current = version(1, 7), .log_share = 0.25}};
+  ASSERT_TRUE(predictor.reconcile());
+  const std::vector<table::Row> rows = model::testing::sample_rows(1, 1000);
+  auto answered = *predictor.answer(*predictor.hold("fare", std::nullopt), {.rows = rows, .keys = {}});
+  ASSERT_EQ(answered.answers.size(), rows.size());
+  ASSERT_EQ(answered.unlogged.size(), rows.size());
+  const auto without = static_cast<std::uint64_t>(std::ranges::count(answered.unlogged, true));
+  EXPECT_NEAR(static_cast<double>(without) / 1000, 0.75, 0.06);
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    EXPECT_EQ(answered.unlogged[i], !in_share(answered.ids[i], 0.25)) << answered.ids[i].text();
+  EXPECT_EQ(log->appended(), 1000 - without);
+  auto state = predictor.states()[0];
+  EXPECT_EQ(state.not_sampled, without);
+  EXPECT_EQ(state.not_logged, 0u) << "nothing was to be kept and is not";
+  EXPECT_FALSE(predictor.unlogged());
+  // All again: the version in memory is not loaded anew.
+  wishes.models[0].log_share = 1;
+  const auto before = predictor.loaded("fare", 1);
+  ASSERT_TRUE(predictor.reconcile());
+  EXPECT_EQ(predictor.loaded("fare", 1), before);
+  EXPECT_TRUE(predictor.answer(*predictor.hold("fare", std::nullopt), {.rows = rows, .keys = {}})->unlogged.empty());
+  EXPECT_EQ(log->appended(), 2000 - without);
+  // Nothing is wanted: no answer is refused for that.
+  wishes.models[0].log_share = 0;
+  wishes.models[0].refuse_unlogged = true;
+  ASSERT_TRUE(predictor.reconcile());
+  EXPECT_NE(ask("fare").find("\"logged\":false"), std::string::npos);
+}
+
 TEST_F(PredictorTest, SwapsUnderManyWhoAsk) {
   constexpr int askers = 4, swaps = 40, asked_min = 20;
   std::vector<VersionRef> versions;

@@ -270,3 +270,31 @@ def test_retention_and_quiet_hours(servers, tmp_path):
     assert why(server, kept[0])["scores"]
     server.stop()
     assert "nothing to mend" in server.cli("doctor").stdout
+
+
+def test_a_share_of_the_rows(servers, tmp_path):
+    """`[serve.log] share`: the rows of the log are those whose answer does not say `logged: false`, before and after a change of it."""
+    make_project(tmp_path, "[serve.log]\nshare = 0.3\n")
+    server = servers().start().wait_ready()
+    answers = server.post("/predict/watch", ask_rows(400, 1)).json["predictions"]
+    kept = {a["id"] for a in answers if "logged" not in a}
+    assert 80 < len(kept) < 160 and all(a["logged"] is False for a in answers if a["id"] not in kept)
+    metrics = server.get("/metrics").body.decode()
+    assert f'millrace_serve_not_sampled{{model="watch"}} {400 - len(kept)}' in metrics, metrics
+    assert 'millrace_serve_not_logged{model="watch"} 0' in metrics
+    notes = server.get("/api/v1/status").json["models"][0]["notes"]
+    assert not [note for note in notes if "prediction log" in note], "nothing is missing that was wanted"
+    without = next(a["id"] for a in answers if a["id"] not in kept)
+    assert server.get(f"/api/v1/predictions/{without}").status == 404
+    assert why(server, min(kept))["version"] == 1
+
+    make_project(tmp_path, "[serve.log]\nshare = 1.0\n")
+    server.cli("apply")
+
+    def all_logged():
+        more = server.post("/predict/watch", ask_rows(50, 2)).json["predictions"]
+        kept.update(a["id"] for a in more if "logged" not in a)
+        return all("logged" not in a for a in more)
+    wait_for("every row to be logged", all_logged)
+    assert roll(server)
+    assert {row[0] for row in query(server, "SELECT prediction_id FROM data")} == kept

@@ -286,6 +286,8 @@ predictions = "400d"
 
 [serve.log]
 full = "refuse"
+share = 0.25
+bytes = "2GB"
 
 [profile.prod]
 listen = "0.0.0.0:7070"
