@@ -59,8 +59,6 @@ class PredictionLog {
     // After a segment could not be made, lines are refused at once for so long: whoever asks does not wait for the
     // disk.
     Duration make_again_after = std::chrono::seconds(1);
-    // Of all segments on the disk, see set_bytes_max().
-    std::uint64_t bytes_max = 0;
     // The lines of segments up to this one are kept elsewhere: their files need no sync.
     std::uint64_t rolled_through = 0;
   };
@@ -105,7 +103,7 @@ class PredictionLog {
 
  private:
   struct Segment;
-  PredictionLog(const Config& config, Env& env) : config_(config), env_(env), bytes_max_(config.bytes_max) {}
+  PredictionLog(const Config& config, Env& env) : config_(config), env_(env) {}
   Result<std::shared_ptr<Segment>> next_segment(const Segment* full);
   Result<void> put(Segment& segment, std::uint64_t at, std::uint32_t type, std::string_view payload);
 
@@ -121,7 +119,7 @@ class PredictionLog {
   SteadyPoint make_again_at_{};
   Result<std::unique_ptr<MappedFile>> make_segment(std::uint64_t number);
   Result<void> room_for_one_more();
-  std::atomic<std::uint64_t> bytes_max_;
+  std::atomic<std::uint64_t> bytes_max_{0};
   std::vector<std::shared_ptr<Segment>> unsynced_;
   std::atomic<std::uint32_t> schemas_{0};
   std::atomic<std::uint64_t> appended_{0};

@@ -16,6 +16,13 @@ struct Predictor::Served {
   std::shared_ptr<const model::LoadedModel> model;
   PredictionLog::Handle log;
   double log_share = 1;
+
+  // Of a share of its rows: the lines of requests that begin from now on.
+  void log_to(PredictionLog& to, const std::string& name, double share) {
+    const auto& manifest = model->manifest();
+    log = to.schema({name, version, model::input_schema(manifest).fields, manifest.classes, share});
+    log_share = share;
+  }
 };
 
 // Counters live as long as the Predictor, so that requests can add to them without a lock.
@@ -70,13 +77,11 @@ Result<std::shared_ptr<const Predictor::Served>> Predictor::load(const std::stri
   options.name = std::format("{}:{}", name, ref.number);
   TRY(auto model, model::LoadedModel::load(artifact, options));
   TRY_VOID(env_.faults.reach("serve.load.after_golden"));
-  const auto& manifest = model->manifest();
   auto served = std::make_shared<Served>();
   served->version = ref.number;
   served->name_and_version = options.name;
-  served->log = log_.schema({name, ref.number, model::input_schema(manifest).fields, manifest.classes, log_share});
-  served->log_share = log_share;
   served->model = std::move(model);
+  served->log_to(log_, name, log_share);
   auto took = std::chrono::duration<double, std::milli>(env_.clock.steady() - began).count();
   env_.log.info(
       "model_loaded",
@@ -162,9 +167,7 @@ void Predictor::share_log(Known& known, double share) {
   known.log_share = share;
   for (auto& [number, served] : known.loaded) {
     auto other = std::make_shared<Served>(*served);
-    const auto& manifest = other->model->manifest();
-    other->log = log_.schema({known.name, number, model::input_schema(manifest).fields, manifest.classes, share});
-    other->log_share = share;
+    other->log_to(log_, known.name, share);
     served = std::move(other);
   }
 }

@@ -102,9 +102,9 @@ class Predictor {
 
   // The answer's JSON text: one row:
   // {"prediction":..,"probability":..,"probabilities":{..},"model":"churn:3","id":"..", "took_ms":..}; several:
-  // {"predictions":[{.. "id":..},..],"model":..,"took_ms":..}. Logged before it is returned; a row whose line the
-  // disk does not take, or that is outside of the share that gets lines, has "logged":false, and where its model wants
-  // no such answers the request is refused: unavailable `serve.not_logged`. No SQL, no queue, no system call.
+  // {"predictions":[{.. "id":..},..],"model":..,"took_ms":..}. Logged before it is returned; a row outside of
+  // the share that gets lines has "logged":false; so has one whose line the disk does not take, and where its model
+  // wants no such answers the request is refused: unavailable `serve.not_logged`. No SQL, no queue, no system call.
   // Thread-safe. not_found `serve.no_model`, `serve.not_loaded`; unavailable `serve.not_ready`; the row errors of
   // model/rows.hpp, with `problem` filled.
   Result<std::string> predict(const PredictRequest& request, Problem* problem);
