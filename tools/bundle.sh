@@ -4,7 +4,7 @@
 set -euo pipefail
 build=$(cd "$1" && pwd)
 lib=$build/lib
-programs=("$build"/bin/millrace "$build"/bin/millrace-job)
+programs=("$build"/bin/millrace "$build"/bin/millrace-job "$build"/bin/millrace-grpc.so)
 shopt -s nullglob
 engines=(/usr/lib/x86_64-linux-gnu/libxgboost.so* /usr/lib/x86_64-linux-gnu/libonnxruntime.so*)  # opened by name at run time
 [ ${#engines[@]} -gt 0 ] || { echo "bundle: no engine library is installed" >&2; exit 1; }

@@ -63,7 +63,7 @@ CALENDAR = {
 # Where the operating system's clocks are read.
 CLOCKS = {"base/clock.cpp", "base/process.cpp", "base/process_cgroup.cpp"}
 # Where a thread sleeps: for a person, a signal or another process.
-SLEEPS = {"app/up.cpp", "app/signals.cpp", "app/demo.cpp", "app/chaos.cpp", "app/worker.cpp", "app/once_free.hpp", "app/doctor_look.cpp", "app/main.cpp",
+SLEEPS = {"app/up.cpp", "app/signals.cpp", "app/demo.cpp", "app/chaos.cpp", "app/worker.cpp", "app/predictor_command.cpp", "app/once_free.hpp", "app/doctor_look.cpp", "app/main.cpp",
           "base/process_cgroup.cpp",
           "blob/keys.cpp"}
 

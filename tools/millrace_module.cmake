@@ -78,11 +78,11 @@ function(millrace_unity target job)
   set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP UNITY_BUILD_RELOCATABLE ON)
 endfunction()
 
-# millrace_module(NAME [CONTROL] [JOB pattern] [DEPS modules...] [LIBS third-party...] [TEST_DEPS modules...] [TEST_LIBS ...])
+# millrace_module(NAME [CONTROL] [JOB pattern] [APART pattern] [DEPS modules...] [LIBS third-party...] [TEST_DEPS modules...] [TEST_LIBS ...])
 # One static library per folder src/NAME from its .cpp files, one test program NAME_test from its *_test.cpp files
-# (testing/*.cpp go into NAME_testing, which other modules' tests may link).
+# (testing/*.cpp go into NAME_testing, which other modules' tests may link). Sources that match APART are left to the caller.
 function(millrace_module name)
-  cmake_parse_arguments(ARG "CONTROL" "JOB" "DEPS;LIBS;TEST_DEPS;TEST_LIBS" ${ARGN})
+  cmake_parse_arguments(ARG "CONTROL" "JOB;APART" "DEPS;LIBS;TEST_DEPS;TEST_LIBS" ${ARGN})
   file(GLOB_RECURSE sources CONFIGURE_DEPENDS RELATIVE ${CMAKE_CURRENT_SOURCE_DIR} *.cpp)
   set(tests ${sources})
   set(testing ${sources})
@@ -90,6 +90,9 @@ function(millrace_module name)
   list(FILTER testing INCLUDE REGEX "testing/[^/]*\\.cpp$")
   list(FILTER testing EXCLUDE REGEX "_test\\.cpp$")
   list(FILTER sources EXCLUDE REGEX "_test\\.cpp$|(^|/)testing/|main\\.cpp$")
+  if(ARG_APART)
+    list(FILTER sources EXCLUDE REGEX "${ARG_APART}")
+  endif()
 
   set(json_sources)
   if(NOT ARG_CONTROL)

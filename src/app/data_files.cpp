@@ -36,6 +36,8 @@ std::span<const FileKind> file_kinds() {
       {"address", "address", "a start", "commands, to find the server", "written anew by each start"},
       {"the server's log", "millrace.log", "the server", "people", "told to people; nothing reads it"},
       {"the server's log, earlier", "millrace.#.log", "the server", "people", "told to people; nothing reads it"},
+      {"the access log", "access.log", "the server", "people", "told to people; nothing reads it"},
+      {"the access log, earlier", "access.#.log", "the server", "people", "told to people; nothing reads it"},
       {"where the last backup went", "last_backup", "millrace backup", "doctor, to name a command with its folder",
        "written anew by the next backup; until then a folder is named by hand: doctor --from FOLDER"},
       {"keys of sealed blobs", "keys", "the server and jobs, before a sealed blob has its name",

@@ -1,4 +1,5 @@
 // millrace: the server and the command line.
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -70,6 +71,7 @@ int main(int argc, char** argv) {
   local.worker = [&](const std::string& server, const std::string& data_dir, const std::string& name) {
     return app::worker(server, data_dir, name, env);
   };
+  local.predictor = [&](const cli::PredictorOptions& options) { return app::predictor(options, version, env); };
   local.faults = []() -> Result<cli::Output> {
     std::string text;
     for (auto name : app::fault_points()) text += std::string(name) + "\n";
@@ -77,7 +79,10 @@ int main(int argc, char** argv) {
   };
 
   cli::Terminal terminal;
-  terminal.out = [](const std::string& text) { std::fputs(text.c_str(), stdout); };
+  terminal.out = [](const std::string& text) {
+    std::fputs(text.c_str(), stdout);
+    std::fflush(stdout);  // whoever reads along sees it at once
+  };
   terminal.err = [](const std::string& text) { std::fputs(text.c_str(), stderr); };
   terminal.environment = [](const char* name) -> std::optional<std::string> {
     const char* value = std::getenv(name);
@@ -88,6 +93,15 @@ int main(int argc, char** argv) {
     app::catch_signals();
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     return !app::interrupted();
+  };
+  terminal.interrupted = [] {
+    app::catch_signals();
+    return app::interrupted();
+  };
+  terminal.columns = [] {
+    winsize size{};
+    if (isatty(1) == 0) return 0;
+    return ioctl(1, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? int{size.ws_col} : 80;
   };
   terminal.progress_in_place = isatty(2) != 0;
   char* here = realpath(".", nullptr);

@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <atomic>
 #include <format>
+#include <thread>
 
 #include "api/mlflow/routes.hpp"
 #include "api/native/routes.hpp"
+#include "api/v2/grpc_methods.hpp"
 #include "api/v2/routes.hpp"
 #include "app/page.hpp"
+#include "app/process_metrics.hpp"
 #include "app/sealing.hpp"
 #include "base/executor.hpp"
 #include "base/fault.hpp"
@@ -21,9 +24,11 @@
 #include "loop/log_records.hpp"
 #include "loop/notes.hpp"
 #include "meta/sqlite.hpp"
+#include "net/grpc.hpp"
 #include "net/limits.hpp"
 #include "net/server.hpp"
 #include "queue/local.hpp"
+#include "serve/statistics_text.hpp"
 #include "train/failure_text.hpp"
 #include "train/worker.hpp"
 
@@ -46,6 +51,7 @@ struct Server::Impl {
   std::unique_ptr<flow::Jobs> jobs;
   std::unique_ptr<loop::Service> service;
   std::unique_ptr<serve::PredictionLog> log;
+  std::unique_ptr<serve::BlobVersions> versions;
   std::unique_ptr<serve::Predictor> predictor;
   std::unique_ptr<train::Worker> worker;
   std::unique_ptr<loop::Controller> controller;
@@ -53,6 +59,7 @@ struct Server::Impl {
   std::unique_ptr<api::v2::Context> v2;
   std::unique_ptr<api::mlflow::Context> mlflow;
   std::unique_ptr<net::Server> server;
+  std::unique_ptr<net::GrpcServer> grpc;
   std::atomic<bool> stop_asked{false};
   std::string url;
   std::int64_t dataset_seen = 0;
@@ -91,8 +98,9 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
   }));
   TRY(impl->log, serve::PredictionLog::open(log, env));
   impl->service->use_log(*impl->log);
-  impl->predictor =
-      std::make_unique<serve::Predictor>(serve::Predictor::Config{}, env, *impl->service, *impl->blobs, *impl->log);
+  impl->versions = std::make_unique<serve::BlobVersions>(*impl->blobs);
+  impl->predictor = std::make_unique<serve::Predictor>(serve::Predictor::Config{}, env, *impl->service, *impl->versions,
+                                                       impl->log.get());
   train::Worker::Config worker;
   worker.data_dir = config.data_dir;
   worker.scratch_dir = paths.scratch_dir();
@@ -158,6 +166,9 @@ Result<std::string> Server::start() {
   config.io_threads = impl.config.cores;
   config.temp_dir = join_path(impl.config.data_dir, "tmp");
   config.auth.hosts = impl.config.hosts;
+  config.origins = impl.config.origins;
+  config.access_log = impl.config.access_log;
+  config.access_log_file = join_path(impl.config.data_dir, "access.log");
   TRY_VOID(net::set_limits(impl.config.http_limits, config));
   if (impl.config.files_open_max > 0) net::fit_open_files(impl.config.files_open_max, config);
   TRY_VOID(impl.env.fs.make_dirs(config.temp_dir));
@@ -176,8 +187,10 @@ Result<std::string> Server::start() {
     page.content_type = "text/html; charset=utf-8";
     return page;
   });
-  impl.server->fast("GET", "/metrics", [this](const net::Request&) {
+  impl.server->pooled("GET", "/metrics", [this](const net::Request&) {
+    std::size_t labelled = 0;
     for (const auto& state : impl_->predictor->states()) {
+      if (++labelled > serve::kLabelledModels_max) break;
       Labels labels = {{"model", state.name}};
       impl_->metrics.gauge({"millrace_serve_version", "Version that answers.", labels})
           .set(static_cast<double>(state.serving.value_or(-1)));
@@ -195,17 +208,31 @@ Result<std::string> Server::start() {
           .gauge({"millrace_serve_unseen_categories", "Values of categories that training had not seen.", labels})
           .set(static_cast<double>(state.unseen));
     }
-    auto text = net::text_response(impl_->metrics.render());
+    auto text = net::text_response(impl_->metrics.render() + serve::prometheus_text(impl_->predictor->statistics()) +
+                                   process_metrics_text());
     text.content_type = "text/plain; version=0.0.4";
     return text;
   });
+  if (!impl.config.grpc_host.empty()) {
+    net::GrpcConfig grpc{.host = impl.config.grpc_host, .port = impl.config.grpc_port, .auth = config.auth};
+    auto methods = api::v2::grpc_methods(*impl.v2, [server = impl.server.get()] { return server->ready(); });
+    TRY(impl.grpc, net::GrpcServer::open(std::move(grpc), std::move(methods), impl.env));
+  }
   TRY_VOID(impl.predictor->reconcile());
   TRY_VOID(impl.server->start());
+  if (impl.grpc) TRY_VOID(impl.grpc->start());
   const auto address = impl.server->addresses().front();
   // Of "all addresses" the one that every caller on this machine can use.
   impl.url = address.host == "0.0.0.0" ? std::format("http://127.0.0.1:{}", address.port)
              : address.host == "::"    ? std::format("http://[::1]:{}", address.port)
                                        : address.url;
+  // Before the other: who has seen that one finds this one too.
+  const auto grpc_file = join_path(impl.config.data_dir, "grpc_address");
+  if (impl.grpc) {
+    TRY_VOID(write_file(impl.env.fs, grpc_file, impl.grpc->address() + "\n"));
+  } else if (exists(impl.env.fs, grpc_file)) {
+    TRY_VOID(impl.env.fs.remove(grpc_file));  // of a server that was killed
+  }
   TRY_VOID(impl.env.faults.reach("app.address.before_write"));
   TRY_VOID(write_file(impl.env.fs, join_path(impl.config.data_dir, "address"), impl.url + "\n"));
   TRY_VOID(impl.env.faults.reach("app.address.after_write"));
@@ -215,18 +242,27 @@ Result<std::string> Server::start() {
   return impl.url;
 }
 
+std::string Server::grpc_address() const { return impl_->grpc ? impl_->grpc->address() : std::string(); }
+
 bool Server::stop_asked() const { return impl_->stop_asked; }
 
 void Server::stop(Duration patience) {
   auto& impl = *impl_;
   if (impl.server) {
+    // Both at once: while HTTP drains, readiness has fallen for both.
+    std::thread grpc([&] {
+      if (impl.grpc) (void)impl.grpc->stop(patience);
+    });
     (void)impl.server->stop(patience);
+    grpc.join();
     (void)impl.env.faults.reach("app.stop.before_address");
     (void)impl.env.fs.remove(join_path(impl.config.data_dir, "address"));
+    if (impl.grpc) (void)impl.env.fs.remove(join_path(impl.config.data_dir, "grpc_address"));
     (void)impl.env.faults.reach("app.stop.after_address");
   }
   if (impl.controller) impl.controller->stop();
   if (impl.worker) impl.worker->stop();
+  impl.grpc.reset();
   impl.server.reset();
 }
 

@@ -18,7 +18,11 @@ struct ServerConfig {
   std::string data_dir;
   std::string host = "127.0.0.1";
   int port = 7070;
+  std::string grpc_host;  // empty: no gRPC
+  int grpc_port = 0;
   std::vector<std::string> hosts;    // names besides localhost by which browsers may call
+  std::string access_log;            // which requests get a line in DATA_DIR/access.log
+  std::vector<std::string> origins;  // of pages of other sites that may ask for predictions
   std::string http_limits;           // as net::set_limits() reads them
   std::uint64_t files_open_max = 0;  // of this process; 0: not known
   int cores = 1;
@@ -38,6 +42,7 @@ class Server {
   Result<std::string> sealing();
   // Listens, loads models, begins to work. The address is then also in DATA_DIR/address.
   Result<std::string> start();
+  std::string grpc_address() const;  // "127.0.0.1:8001", also in DATA_DIR/grpc_address; empty without gRPC
   // Set by a shutdown request; the owner then calls stop().
   bool stop_asked() const;
   void stop(Duration patience);

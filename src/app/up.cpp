@@ -1,13 +1,11 @@
 // `up`: one server on this machine, from a project file or from a data file alone.
-#include <sys/resource.h>
-
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <cstdlib>
 #include <format>
 #include <thread>
 
+#include "app/listen.hpp"
 #include "app/local_commands.hpp"
 #include "app/once_free.hpp"
 #include "app/sealing.hpp"
@@ -20,28 +18,6 @@
 namespace millrace::app {
 
 namespace {
-
-struct Listen {
-  std::string host;
-  int port = 0;
-};
-
-Result<Listen> parse_listen(const std::string& text) {
-  auto colon = text.rfind(':');
-  int port = -1;
-  if (colon != std::string::npos) {
-    auto digits = std::string_view(text).substr(colon + 1);
-    auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-    if (error != std::errc() || end != digits.data() + digits.size()) port = -1;
-  }
-  if (port < 0 || port > 65535 || colon == 0) {
-    return fail(Code::invalid_argument, "cli.bad_listen",
-                std::format("--listen {}: write ADDRESS:PORT, as in 127.0.0.1:7070 (port 0: any free one)", text));
-  }
-  auto host = text.substr(0, colon);
-  if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-  return Listen{host, port};
-}
 
 // Of something that exists.
 void say(const std::string& text) {
@@ -58,15 +34,6 @@ struct EphemeralFolder {
   }
 };
 
-// Every connection is an open file, and what a process may have at first is often 1,024: up to what it may ask for.
-std::uint64_t raise_open_files() {
-  constexpr rlim_t enough = 65'536;
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 0;
-  const rlimit more{std::max(limit.rlim_cur, std::min(limit.rlim_max, enough)), limit.rlim_max};
-  return ::setrlimit(RLIMIT_NOFILE, &more) == 0 ? more.rlim_cur : limit.rlim_cur;
-}
-
 // Opens `url` in a browser where there is one; whether it could be tried.
 bool open_browser(const std::string& url) {
   const bool display = std::getenv("DISPLAY") || std::getenv("WAYLAND_DISPLAY");
@@ -75,9 +42,11 @@ bool open_browser(const std::string& url) {
 }
 
 // Where it is reached, and what commands in other terminals need to be told.
-void say_where(const std::string& url, const ServerConfig& config, bool found_by_itself, bool open) {
+void say_where(const std::string& url, const std::string& grpc, const ServerConfig& config, bool found_by_itself,
+               bool open) {
   say(std::format("console   {}     admin token: in {}\n", url, join_path(config.data_dir, "token")));
-  if (!net::is_loopback(config.host))
+  if (!grpc.empty()) say(std::format("grpc      {}\n", grpc));
+  if (!net::is_loopback(config.host) || (!grpc.empty() && !net::is_loopback(config.grpc_host)))
     say("          open to other machines: every request but the health checks needs the token\n");
   if (!found_by_itself)
     say(std::format("commands  need to be told: millrace --server-data {} status\n", config.data_dir));
@@ -138,6 +107,12 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
       options.data_dir.empty() ? join_path(config.project_dir, project.profile.data_dir) : options.data_dir;
   if (options.ephemeral) config.data_dir = temp_folder(env);
   TRY(auto listen, parse_listen(options.listen.empty() ? project.profile.listen : options.listen));
+  const auto& grpc = options.grpc.empty() ? project.profile.grpc : options.grpc;
+  if (!grpc.empty()) {
+    TRY(auto where, parse_listen(grpc, "--grpc"));
+    config.grpc_host = where.host;
+    config.grpc_port = where.port;
+  }
   const EphemeralFolder ephemeral{env, options.ephemeral ? config.data_dir : ""};
   TRY_VOID(env.fs.make_dirs(config.data_dir));
   config.data_dir = absolute(config.data_dir);
@@ -150,6 +125,8 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
   config.host = listen.host;
   config.port = listen.port;
   config.hosts = project.profile.hosts;
+  config.origins = project.serve.origins;
+  config.access_log = project.serve.access_log;
   if (const char* limits = std::getenv("MILLRACE_HTTP_LIMITS")) config.http_limits = limits;
   config.files_open_max = raise_open_files();
   config.worker = !options.no_worker;
@@ -166,7 +143,7 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
     TRY(auto url, server->start());
     // Commands look for .millrace here and in the folders above.
     bool found_by_itself = absolute(".millrace") == config.data_dir;
-    say_where(url, config, found_by_itself, options.open);
+    say_where(url, server->grpc_address(), config, found_by_itself, options.open);
     while (!interrupted() && !server->stop_asked()) {
       auto news = server->news();
       if (!news.empty()) say(news);

@@ -269,14 +269,27 @@ Result<std::unique_ptr<Process>> SystemProcesses::spawn(const ProcessSpec& spec)
   return std::make_unique<SystemProcess>(*pid, spec, std::move(group), std::move(limited_by), state_->clock);
 }
 
+namespace {
+
+const char* launcher() {
+  const char* path = ::getenv("MILLRACE_LAUNCHER");
+  return path != nullptr && *path != '\0' ? path : nullptr;
+}
+
+}  // namespace
+
 std::vector<std::string> self_program(std::string_view name) {
-  if (const char* launcher = ::getenv("MILLRACE_LAUNCHER"); launcher != nullptr && *launcher != '\0') {
-    return {launcher, std::string(name)};
-  }
+  if (const char* path = launcher()) return {path, std::string(name)};
+  return {beside_program(name)};
+}
+
+std::string beside_program(std::string_view name) {
+  // The launcher stands above the folder of the programs (tools/bundle.sh).
+  if (const char* path = launcher()) return join_path(join_path(parent_path(path), "bin"), name);
   std::string path(4'096, '\0');
   const auto length = ::readlink("/proc/self/exe", path.data(), path.size());
   path.resize(length > 0 ? static_cast<std::size_t>(length) : 0);
-  return {join_path(parent_path(path), name)};
+  return join_path(parent_path(path), name);
 }
 
 }  // namespace millrace

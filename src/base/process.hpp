@@ -114,5 +114,7 @@ Result<std::string> find_program(const std::string& name);
 // loader /proc/self/exe is the loader, so the launcher script that started us puts its own path into MILLRACE_LAUNCHER
 // and takes the program's name as first argument.
 std::vector<std::string> self_program(std::string_view name);
+// The path of a file in that folder.
+std::string beside_program(std::string_view name);
 
 }  // namespace millrace

@@ -122,6 +122,16 @@ void append_json_number(std::string& out, double value) {
   out.append(buffer, end);
 }
 
+void append_json_float(std::string& out, float value) {
+  if (!std::isfinite(value)) {
+    out += "null";
+    return;
+  }
+  char buffer[32];
+  const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value);
+  out.append(buffer, end);
+}
+
 std::string with_thousands(std::int64_t number) {
   auto digits = std::to_string(number);
   for (int at = static_cast<int>(digits.size()) - 3; at > (number < 0 ? 1 : 0); at -= 3)

@@ -23,6 +23,7 @@ std::string shell_word(std::string_view text);
 void append_json_text(std::string& out, std::string_view text);
 // Appends the shortest text that reads back as the same double; null where it is not finite: JSON has no NaN.
 void append_json_number(std::string& out, double value);
+void append_json_float(std::string& out, float value);  // the same of a float
 
 std::string with_thousands(std::int64_t number);  // 7,043
 

@@ -5,7 +5,10 @@
 
 #include "base/error_codes.hpp"
 #include "base/nearest.hpp"
+#include "cli/loadtest.hpp"
+#include "cli/options_internal.hpp"
 #include "cli/print.hpp"
+#include "cli/top.hpp"
 
 namespace millrace::cli {
 
@@ -37,6 +40,7 @@ class Program {
     data_commands();
     model_commands();
     use_commands();
+    test_commands();
     later_commands();
   }
 
@@ -200,16 +204,7 @@ class Program {
     auto* up = add(
         "up", "serve the project of this folder, or make one from a data file", [this] { return local_.up(up_); },
         "millrace up customers.csv --target churned");
-    up->add_option("file", up_.files, "data file to begin with (CSV or Parquet, plain or gzip)")->expected(0, 1);
-    up->add_option("--target", up_.target, "column to predict");
-    up->add_option("--project", up_.project_file, "project file")->capture_default_str();
-    up->add_option("--profile", up_.profile, "which [profile.*] of the project file");
-    up->add_option("--listen", up_.listen, "ADDRESS:PORT (default 127.0.0.1:7070; port 0: any free one)");
-    up->add_option("--data-dir", up_.data_dir, "data folder (default .millrace beside the project file)");
-    up->add_flag("--ephemeral", up_.ephemeral, "keep nothing: a data folder that is removed at the end");
-    up->add_flag("--open", up_.open, "open the status page in a browser");
-    up->add_flag("--no-worker", up_.no_worker, "run no jobs here: workers run apart (millrace worker)");
-    up->add_flag("--restart", up_.restart, "start again by itself when the process is killed");
+    add_up_options(*up, up_);
 
     auto* init = add(
         "init", "write a short millrace.toml for a data file and say what is odd",
@@ -218,10 +213,7 @@ class Program {
           return local_.init(init_);
         },
         "millrace init customers.csv --target churned");
-    init->add_option("file", init_.file, "data file")->required();
-    init->add_option("--target", init_.target, "column to predict");
-    init->add_option("--project", init_.project_file, "file to write")->capture_default_str();
-    init->add_flag("--force", init_.force, "replace an existing project file");
+    add_init_options(*init, init_);
 
     add("down", "stop the server of this folder", remote([this](Client& c) { return down(c, waiting()); }));
     add_at(add("status", "one screen: models, live quality, what runs, what waits and why",
@@ -308,17 +300,17 @@ class Program {
             });
     explain->add_flag("--loop", loop_, "the loop's steps: automatic, by approval or by hand");
     explain->add_option("--project", project_file_, "project file")->capture_default_str();
-    auto* demo = add(
-        "demo", "run the whole loop on real data and check it", [this] { return local_.demo(demo_); },
-        "millrace demo digits");
-    demo->add_option("name", demo_.name, "digits")->default_val("digits")->check(CLI::IsMember({"digits"}));
-    demo->add_option("--data", demo_.data, "digits.csv.gz (default: where the toolchain unpacked it)");
-    demo->add_option("--seed", demo_.seed, "of the order of labels and of the training")->capture_default_str();
-    demo->add_option("--rate", demo_.rate, "images a second")->capture_default_str()->check(CLI::Range(1.0, 1000.0));
-    demo->add_flag("--keep", demo_.keep, "leave the server up at the end");
+    add_demo_options(*add(
+                         "demo", "run the whole loop on real data and check it", [this] { return local_.demo(demo_); },
+                         "millrace demo digits"),
+                     demo_);
     auto* worker = add("worker", "run jobs of a server in this process",
                        [this] { return local_.worker(server_, server_data_, worker_name_); });
     worker->add_option("--name", worker_name_, "name in the records (default: host and process)");
+    add_predictor_options(*add(
+                              "predictor", "serve a folder of model files, with no project and no data folder",
+                              [this] { return local_.predictor(predictor_); }, predictor_example),
+                          predictor_);
     auto* help = add("help", "what a command does: millrace help models show", [this]() -> Result<Output> {
       const CLI::App* at = &app_;
       for (const auto& word : help_words_) {
@@ -447,9 +439,12 @@ class Program {
     }
 
     auto* models = add_family("models", "model versions: ls, show, diff, export, import, rebuild, gc");
-    add(*models, "ls", "versions with metrics and bytes",
-        remote([this](Client& c) { return models_ls(c, name_, json_); }), "millrace models ls churn")
-        ->add_option("model", name_, "only this one");
+    auto* models_ls_command =
+        add(*models, "ls", "versions with metrics and bytes",
+            remote([this](Client& c) { return models_ls(c, name_, static_cast<int>(rows_), json_); }),
+            "millrace models ls churn --max 5");
+    models_ls_command->add_option("model", name_, "only this one");
+    models_ls_command->add_option("--max", rows_, "at most, of the one that is named")->check(CLI::Range(1, 1000));
     auto* models_show_command =
         add_at(add(*models, "show", "gates, metrics, lineage of a version",
                    remote([this](Client& c) { return models_show(c, name_, at_, json_); }),
@@ -532,14 +527,8 @@ class Program {
                      "JSON: [{\"prediction\":ID,\"value\":..},..] or with \"key\" (default: standard input)")
         ->default_val("-");
     give->add_option("--model", name_, "needed when there are several");
-    give->add_option("--prediction", label_.prediction, "prediction's id");
-    give->add_option("--key", label_.key, "entity's key instead: its last prediction before --time");
+    add_label_options(*give, label_);
     give->add_option("--value", value_, "the true value");
-    give->add_option("--time", label_.time, "when it became true (default: now)");
-    give->add_option("--origin", label_.origin, "human, system or model")
-        ->capture_default_str()
-        ->check(CLI::IsMember({"human", "system", "model"}));
-    give->add_option("--author", label_.author, "who says so");
     give->add_option("--queue", queue_, "list predictions that are worth a label: so many, or what is left of today's")
         ->expected(0, 1)
         ->default_str("today");
@@ -548,11 +537,32 @@ class Program {
         ->required();
   }
 
+  void test_commands() {
+    group_ = "Watch";
+    auto* watch = add("top", "models, requests, latencies, memory and jobs of a server, second by second",
+                      remote([this](Client& c) {
+                        return top(c, top_, {env_, terminal_.out, terminal_.pause, terminal_.columns()}, json_);
+                      }),
+                      "millrace top\n  millrace top --once --json");
+    watch->add_flag("--once", top_.once, "one look, over --every, and no more");
+    watch->add_option("--every", top_.every, "how often")->capture_default_str();
+    group_ = "Test";
+    auto* load = add(
+        "loadtest", "requests at a set rate: throughput, latency, and what ran out first", remote([this](Client& c) {
+          return loadtest(c, loadtest_, {env_, terminal_.read_input, terminal_.interrupted, waiting().progress}, json_);
+        }),
+        loadtest_example);
+    add_loadtest_options(*load, loadtest_);
+    add_batch_options(*add("batch", "a model's answers for all rows of a file or a dataset version",
+                           remote([this](Client& c) { return batch(c, batch_, waiting(), json_); }),
+                           "millrace batch churn --in customers.parquet --out scores.parquet"),
+                      batch_);
+  }
+
   // Known commands of the product that this version does not have: said so, never "unknown".
   void later_commands() {
-    for (auto name : {"tune",  "replay", "approve",  "batch",    "top",    "drift", "alerts",    "cost",
-                      "audit", "test",   "loadtest", "simulate", "bench",  "admin", "predictor", "upgrade",
-                      "user",  "token",  "secret",   "adopt",    "export", "erase"}) {
+    for (auto name : {"tune", "replay", "approve", "drift", "alerts", "cost", "audit", "test", "simulate", "bench",
+                      "admin", "upgrade", "user", "token", "secret", "adopt", "export", "erase"}) {
       auto* command = add(name, "not available yet", [name]() -> Result<Output> {
         return fail(Code::unimplemented, "cli.not_available",
                     std::format("not available yet: millrace {}; what is built is listed in README.md", name));
@@ -579,11 +589,15 @@ class Program {
   std::string queue_;
   UpOptions up_;
   InitOptions init_;
+  PredictorOptions predictor_;
   DemoOptions demo_;
   DoctorOptions doctor_;
   BackupOptions backup_;
   RestoreOptions restore_;
+  LoadtestOptions loadtest_;
+  TopOptions top_;
   TrainOptions train_;
+  BatchOptions batch_;
   api::Label label_;
 };
 

@@ -18,11 +18,26 @@ struct UpOptions {
   std::string project_file = "millrace.toml";
   std::string profile;
   std::string listen;
+  std::string grpc;
   std::string data_dir;
   bool ephemeral = false;
   bool open = false;
   bool no_worker = false;  // jobs wait for workers of other processes
   bool restart = false;    // start again when it is killed
+};
+struct PredictorOptions {
+  std::string models;
+  std::string http = "127.0.0.1:8000";
+  std::string grpc;
+  std::string poll = "1s";
+  std::string memory;
+  std::vector<std::string> pins;
+  std::string cache;
+  std::string token_file;
+  std::string xgboost;      // path of another build of the library
+  std::string onnxruntime;  // the same
+  std::string log;
+  bool allow_upload = false;
 };
 struct InitOptions {
   std::string file;
@@ -81,6 +96,7 @@ struct LocalCommands {
   std::function<Result<Output>(const BackupOptions&)> backup;
   std::function<Result<Output>(const RestoreOptions&)> restore;
   std::function<Result<Output>(const std::string& server, const std::string& data_dir, const std::string& name)> worker;
+  std::function<Result<Output>(const PredictorOptions&)> predictor;
   std::function<Result<Output>()> faults;
 };
 
@@ -90,8 +106,10 @@ struct Terminal {
   std::function<std::optional<std::string>(const char*)> environment;
   std::function<Result<std::string>(const std::string& path)> read_input;  // a file, or standard input for "-"
   std::function<bool()> pause;                                             // between two looks; false: interrupted
-  bool progress_in_place = false;  // a terminal: one line rewritten; else plain lines
-  std::string folder;              // current one
+  std::function<bool()> interrupted;  // Ctrl-C was pressed; from now on it is caught
+  std::function<int()> columns;       // how wide standard output's terminal is; 0: it is none
+  bool progress_in_place = false;     // a terminal: one line rewritten; else plain lines
+  std::string folder;                 // current one
 };
 
 // The process's exit status.

@@ -55,6 +55,7 @@ class Client {
   Result<std::uint64_t> download(const std::string& path, const std::string& file, bool replace);
   void move_to(ServerAddress address) { address_ = std::move(address); }  // the server came back elsewhere
   const std::string& url() const { return address_.url; }
+  const ServerAddress& address() const { return address_; }
 
  private:
   Result<std::string> send(HttpRequest request);

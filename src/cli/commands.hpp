@@ -38,6 +38,10 @@ Result<Output> show_loop(Client& client, bool json);
 
 Result<Output> data_ls(Client& client, const std::string& dataset, bool json);
 // "customers@2"; without number: the newest.
+struct DatasetName {
+  std::string dataset, number;
+};
+Result<DatasetName> dataset_version(Client& client, const std::string& text, const std::string& at);
 Result<Output> data_show(Client& client, const std::string& version, const std::string& at, bool json);
 Result<Output> data_diff(Client& client, const std::string& one, const std::string& other, bool json);
 Result<Output> data_query(Client& client, const std::string& version, const std::string& sql, std::int64_t rows_max,
@@ -50,6 +54,14 @@ Result<Output> data_accept(Client& client, const std::string& version, const std
 Result<Output> ingest(Client& client, const std::string& source, const std::string& file, const Waiting& waiting,
                       bool json);
 
+struct BatchOptions {
+  std::string model;          // NAME: what takes traffic, or NAME:N; "" where there is one model
+  std::string file, dataset;  // one of them
+  std::string to;             // the ending says the format: .csv or .parquet
+  bool force = false;
+};
+Result<Output> batch(Client& client, const BatchOptions& options, const Waiting& waiting, bool json);
+
 struct TrainOptions {
   bool quick = false;
   bool shuffle_target = false;
@@ -61,7 +73,8 @@ Result<Output> runs_show(Client& client, const std::string& run, bool json);
 // With `follow.progress`: each line as it is printed, until the run is over; else what there is.
 Result<Output> runs_logs(Client& client, const std::string& run, const Waiting& follow);
 Result<Output> runs_cancel(Client& client, const std::string& run, bool json);
-Result<Output> models_ls(Client& client, const std::string& model, bool json);
+// `model` empty: of each the newest; else the newest `max` of that one.
+Result<Output> models_ls(Client& client, const std::string& model, int max, bool json);
 Result<Output> models_show(Client& client, const std::string& version, const std::string& at, bool json);
 Result<Output> models_rebuild(Client& client, const std::string& version, const Waiting& waiting, bool json);
 Result<Output> runs_diff(Client& client, const std::string& one, const std::string& other, bool json);

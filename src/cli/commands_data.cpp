@@ -9,11 +9,6 @@ namespace millrace::cli {
 
 namespace {
 
-struct DatasetName {
-  std::string dataset;
-  std::string number;  // "" for the newest
-};
-
 DatasetName split_version(const std::string& text) {
   auto at = text.rfind('@');
   if (at == std::string::npos) return {text, ""};
@@ -21,17 +16,9 @@ DatasetName split_version(const std::string& text) {
 }
 
 Result<std::string> version_path(Client& client, const std::string& text, const std::string& at = "") {
-  auto [dataset, number] = split_version(text);
-  if (number.empty()) {
-    TRY(auto list, client.get<api::DatasetList>("/api/v1/datasets/" + percent_encoded(dataset) + at_query(at)));
-    if (list.versions.empty()) {
-      return fail(Code::not_found, "cli.no_dataset",
-                  at.empty() ? "dataset '" + dataset + "' has no version yet; see: millrace data ls"
-                             : "dataset '" + dataset + "' had no version then (" + at + ")");
-    }
-    number = std::to_string(list.versions.front().number);
-  }
-  return "/api/v1/datasets/" + percent_encoded(dataset) + "/versions/" + percent_encoded(number) + at_query(at);
+  TRY(const auto name, dataset_version(client, text, at));
+  return "/api/v1/datasets/" + percent_encoded(name.dataset) + "/versions/" + percent_encoded(name.number) +
+         at_query(at);
 }
 
 std::string lines(const std::vector<std::string>& all, std::string_view before) {
@@ -199,6 +186,19 @@ Result<Output> data_query(Client& client, const std::string& version, const std:
     table.add(std::move(cells));
   }
   return Output{table.text() + (answer.more ? std::format("(the first {} rows; more with --rows)\n", rows_max) : "")};
+}
+
+Result<DatasetName> dataset_version(Client& client, const std::string& text, const std::string& at) {
+  auto name = split_version(text);
+  if (!name.number.empty()) return name;
+  TRY(auto list, client.get<api::DatasetList>("/api/v1/datasets/" + percent_encoded(name.dataset) + at_query(at)));
+  if (list.versions.empty()) {
+    return fail(Code::not_found, "cli.no_dataset",
+                at.empty() ? "dataset '" + name.dataset + "' has no version yet; see: millrace data ls"
+                           : "dataset '" + name.dataset + "' had no version then (" + at + ")");
+  }
+  name.number = std::to_string(list.versions.front().number);
+  return name;
 }
 
 Result<Output> data_checkout(Client& client, const std::string& version, const std::string& file, bool force,

@@ -135,12 +135,12 @@ Result<Output> train(Client& client, const TrainOptions& options, const Waiting&
   return runs_follow(client, job.run, waiting, {}, false);
 }
 
-Result<Output> models_ls(Client& client, const std::string& name, bool json) {
+Result<Output> models_ls(Client& client, const std::string& name, int max, bool json) {
   api::ModelList list;
   if (name.empty()) {
     TRY(list, client.get<api::ModelList>("/api/v1/models"));
   } else {
-    TRY(auto model, client.get<api::Model>("/api/v1/models/" + percent_encoded(name)));
+    TRY(auto model, client.get<api::Model>(std::format("/api/v1/models/{}?limit={}", percent_encoded(name), max)));
     list.models.push_back(std::move(model));
   }
   if (json) return Output{api::render(list) + "\n"};
@@ -152,7 +152,12 @@ Result<Output> models_ls(Client& client, const std::string& name, bool json) {
                  v.bytes_kept ? format_size(v.bytes) : "gone", short_time(v.created), metrics_text(v.metrics)});
     }
   }
-  return Output{table.empty() ? "no models yet; train one with: millrace train\n" : table.text()};
+  auto out = table.empty() ? "no models yet; train one with: millrace train\n" : table.text();
+  for (const auto& model : list.models) {
+    const auto older = model.version_count - static_cast<std::int64_t>(model.versions.size());
+    if (older > 0) out += std::format("{} older: millrace models ls {} --max 1000\n", older, model.name);
+  }
+  return Output{std::move(out)};
 }
 
 Result<Output> models_show(Client& client, const std::string& text, const std::string& at, bool json) {

@@ -1,12 +1,16 @@
 #include "loop/controller.hpp"
 
 #include "base/log.hpp"
+#include "base/memory.hpp"
 
 namespace millrace::loop {
 
 namespace {
 
 constexpr auto look_every = std::chrono::milliseconds(1000);
+// Each training and swap leaves holes in the heaps of the threads that took part, 0.1 to 0.2 MB of them, which nothing
+// but this gives back.
+constexpr auto give_memory_back_every = std::chrono::minutes(1);
 
 }  // namespace
 
@@ -108,6 +112,10 @@ void Controller::look() {
   }
   for (const auto& [what, act] : also_) attempt(what, act());
   look_at_garbage();
+  if (const auto now = env_.clock.steady(); now - gave_memory_back_ >= give_memory_back_every) {
+    gave_memory_back_ = now;
+    return_free_memory();
+  }
   {
     std::lock_guard lock(mutex_);
     troubles_.clear();

@@ -55,6 +55,7 @@ class Controller {
   std::thread thread_;
   std::atomic<bool> collecting_ = false;
   ThreadExecutor chores_{"chores", 4};
+  SteadyPoint gave_memory_back_{};
 };
 
 }  // namespace millrace::loop

@@ -30,6 +30,7 @@ Result<std::string> run_job(std::string_view kind, std::string_view input, JobCo
   if (kind == job_kind::assemble) return run_as<AssembleJob, AssembleResult>(input, context, run_assemble);
   if (kind == job_kind::live) return run_as<AssembleJob, LiveResult>(input, context, run_live);
   if (kind == job_kind::roll) return run_as<RollJob, RollResult>(input, context, run_roll);
+  if (kind == job_kind::batch) return run_as<BatchJob, BatchResult>(input, context, run_batch);
   if (kind == job_kind::train) return run_as<TrainJob, TrainResult>(input, context, run_train);
   if (kind == job_kind::rebuild) return run_as<RebuildJob, RebuildResult>(input, context, run_rebuild);
   if (kind == job_kind::evaluate) return run_as<EvaluateJob, EvaluateResult>(input, context, run_evaluate);

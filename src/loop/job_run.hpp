@@ -31,6 +31,9 @@ Result<RebuildResult> run_rebuild(const RebuildJob& job, JobContext& context);
 Result<EvaluateResult> run_evaluate(const EvaluateJob& job, JobContext& context);
 Result<AssembleResult> run_assemble(const AssembleJob& job, JobContext& context);
 Result<LiveResult> run_live(const AssembleJob& job, JobContext& context);
+// invalid_argument `model.missing_input`, `model.wrong_type` where the rows do not fit the model; those of
+// table::open_file.
+Result<BatchResult> run_batch(const BatchJob& job, JobContext& context);
 Result<RollResult> run_roll(const RollJob& job, JobContext& context);
 
 // Any of them by kind: input and result as JSON. invalid_argument `loop.unknown_job`.

@@ -28,6 +28,7 @@ inline constexpr std::string_view query = "query";        // data::QueryInput ->
 inline constexpr std::string_view checkout = "checkout";  // data::CheckoutInput -> data::CheckoutOutput
 inline constexpr std::string_view check = "check";        // data::CheckInput -> data::CheckReport
 inline constexpr std::string_view live = "live";          // live quality from the log and the labels
+inline constexpr std::string_view batch = "batch";        // a model's answers for all rows of a file or a version
 inline constexpr std::string_view roll = "roll";          // closed log segments become parts of a dataset
 }  // namespace job_kind
 std::vector<std::string> slow_kinds();   // may take hours
@@ -220,6 +221,27 @@ struct LiveResult {
   std::int64_t labels_seq = 0;
   std::int64_t labels_joined = 0;
   std::int64_t labels_unmatched = 0;
+};
+
+// kind "batch": the rows of a file or of a dataset version, and behind them what a model version answers.
+struct BatchJob {
+  std::string model;  // "churn:3", as the answers name it
+  BlobRef artifact;
+  std::string data;                       // as the answers name it: "customers@4", or the file's name and digest
+  BlobRef file;                           // digest "" for a dataset version
+  std::vector<data::Part> parts;          // of it
+  std::vector<data::ColumnField> schema;  // of it
+  std::vector<std::string> masked;        // these columns of it come out as text, masked
+  std::string format = "parquet";         // of the result; or csv
+  std::int64_t part_rows = 262'144;       // what is done again after a kill is less than that
+};
+struct BatchResult {
+  std::string model;
+  std::string data;
+  BlobRef output;
+  std::int64_t rows = 0;
+  std::int64_t unseen = 0;      // values of categories that training had not seen
+  std::int64_t resumed_at = 0;  // rows that earlier attempts had answered
 };
 
 struct RebuildJob {

@@ -3,7 +3,9 @@
 
 namespace millrace::loop {
 
-std::vector<std::string> slow_kinds() { return {std::string(job_kind::train), std::string(job_kind::rebuild)}; }
+std::vector<std::string> slow_kinds() {
+  return {std::string(job_kind::train), std::string(job_kind::rebuild), std::string(job_kind::batch)};
+}
 
 std::vector<std::string> quick_kinds() {
   return {std::string(job_kind::ingest),   std::string(job_kind::assemble), std::string(job_kind::evaluate),
@@ -35,6 +37,8 @@ MILLRACE_JOB(RollJob)
 MILLRACE_JOB(RollResult)
 MILLRACE_JOB(LogLayout)
 MILLRACE_JOB(std::vector<HourRows>)
+MILLRACE_JOB(BatchJob)
+MILLRACE_JOB(BatchResult)
 MILLRACE_JOB(RebuildJob)
 MILLRACE_JOB(RebuildResult)
 MILLRACE_JOB(RowSet)

@@ -231,6 +231,8 @@ void whole_file(Fields file, Project& project) {
   project.retention.models = models ? std::optional(static_cast<int>(*models)) : std::nullopt;
   retention.duration_or_all("predictions", project.retention.predictions);
   Fields serve = file.table("serve");
+  serve.texts("origins", project.serve.origins);
+  serve.text("access_log", project.serve.access_log);
   Fields log = serve.table("log");
   log.text("full", project.serve.log_full);
   log.number("share", project.serve.log_share);
@@ -239,6 +241,7 @@ void whole_file(Fields file, Project& project) {
 
 void profile(Fields fields, Profile& profile) {
   fields.text("listen", profile.listen);
+  fields.text("grpc", profile.grpc);
   fields.texts("hosts", profile.hosts);
   fields.text("data_dir", profile.data_dir);
   fields.text("seal", profile.seal);

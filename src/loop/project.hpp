@@ -187,9 +187,11 @@ struct RetentionConfig {
 
 // [serve]
 struct ServeConfig {
-  std::string log_full = "answer";  // refuse: no answer without a line in the prediction log
-  double log_share = 1;             // of the rows that get a line, 0 to 1
-  std::int64_t log_bytes = 0;       // on disk, of lines that are not rolled yet; 0: no bound
+  std::string access_log = "off";    // all, errors, or a share as "1%"
+  std::vector<std::string> origins;  // of pages that may ask for predictions; "*": of all
+  std::string log_full = "answer";   // refuse: no answer without a line in the prediction log
+  double log_share = 1;              // of the rows that get a line, 0 to 1
+  std::int64_t log_bytes = 0;        // on disk, of lines that are not rolled yet; 0: no bound
   bool operator==(const ServeConfig&) const = default;
 };
 
@@ -197,6 +199,7 @@ struct ServeConfig {
 struct Profile {
   std::string name = "default";
   std::string listen = "127.0.0.1:7070";
+  std::string grpc;                    // "127.0.0.1:8001": where gRPC listens too; "" nowhere
   std::vector<std::string> hosts;      // names besides localhost that a browser may call it by
   std::string data_dir = ".millrace";  // relative to the project file
   std::string seal;                    // "file:" and the path of the master key, relative to the project file; "" off

@@ -245,10 +245,49 @@ Verdict judge_listen(const Tree& value) {
   return good();
 }
 
+Verdict judge_grpc(const Tree& value) { return value.as_text().empty() ? good() : judge_listen(value); }
+
 Verdict judge_seal(const Tree& value) {
   const std::string_view text = value.as_text(), scheme = "file:";
   if (text.starts_with(scheme) && text.size() > scheme.size() && text.find('\n') == text.npos) return good();
   return bad("the file of a master key, such as \"file:master.key\"");
+}
+
+// As a browser writes it, because it is compared as text: no path, not the scheme's own port.
+Verdict judge_origin(const Tree& value) {
+  std::string_view text = value.as_text();
+  if (text == "*") return good();
+  const auto expected =
+      bad("an origin as browsers send it, such as \"https://app.example.com\" or \"http://localhost:3000\", or \"*\"");
+  const bool secure = text.starts_with("https://");
+  if (!secure && !text.starts_with("http://")) return expected;
+  text.remove_prefix(secure ? 8 : 7);
+  const auto bracket = text.starts_with('[') ? text.find(']') : 0;  // an IPv6 address
+  if (bracket == text.npos) return expected;
+  const auto colon = text.find(':', bracket);
+  const auto host = text.substr(0, colon);
+  const auto allowed = [&](unsigned char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_' ||
+           (bracket > 0 && (c == ':' || c == '[' || c == ']'));
+  };
+  if (host.empty() || !std::ranges::all_of(host, allowed)) return expected;
+  if (colon == text.npos) return good();
+  const auto port = text.substr(colon + 1);
+  int number = 0;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+  if (error != std::errc() || end != port.data() + port.size() || port.starts_with('0') || number < 1 || number > 65535)
+    return expected;
+  return number == (secure ? 443 : 80) ? bad("no port where it is the scheme's own: browsers leave it out") : good();
+}
+
+Verdict judge_access_log(const Tree& value) {
+  const std::string_view text = value.as_text();
+  if (text == "off" || text == "all" || text == "errors") return good();
+  double percent = 0;
+  const auto* end = text.data() + text.size() - (text.ends_with('%') ? 1 : 0);
+  const auto [stop, error] = std::from_chars(text.data(), end, percent);
+  if (text.ends_with('%') && error == std::errc() && stop == end && percent > 0 && percent <= 100) return good();
+  return bad("\"off\", \"all\", \"errors\" or a share such as \"1%\"");
 }
 
 Verdict judge_character(const Tree& value) {

@@ -150,6 +150,8 @@ constexpr Key all_keys[] = {
     {.path = "retention.predictions", .forms = text | duration, .fallback = "\"all\"", .words = "all", .min = 3600, .max = century, .help = "How long logged predictions are kept.", .example = "\"400d\""},
 
     {.path = "serve", .forms = table, .help = "How predictions are answered.", .example = "[serve.log]"},
+    {.path = "serve.origins", .forms = list, .items = text, .fallback = "[]", .judge = judge_origin, .effect = Effect::restart, .help = "Sites whose pages may ask for predictions from a browser: scheme, host and port, or \"*\" for all.", .example = "[\"https://app.example.com\"]"},
+    {.path = "serve.access_log", .forms = text, .fallback = "\"off\"", .judge = judge_access_log, .effect = Effect::restart, .help = "A line for each request in access.log of the data folder: all, errors, a share of them, or off.", .example = "\"1%\""},
     {.path = "serve.log", .forms = table, .help = "The log of predictions.", .example = "[serve.log]"},
     {.path = "serve.log.full", .forms = text, .fallback = "\"answer\"", .words = "answer|refuse", .help = "What happens to a request whose line the log can't keep, as on a full disk: answered with \"logged\": false, or refused.", .example = "\"refuse\""},
     {.path = "serve.log.share", .forms = number, .fallback = "1.0", .min = 0, .max = 1, .help = "Share of the rows that get a line, by a hash of the prediction's id; the others are answered with \"logged\": false, and labels can't join them.", .example = "0.1"},
@@ -195,6 +197,7 @@ constexpr Key all_keys[] = {
     {.path = "profile", .forms = table, .help = "Where and how the project runs; the only difference between laptop and production.", .example = "[profile.prod]"},
     {.path = "profile.*", .forms = table, .judge = judge_name, .help = "One way to run it, chosen by --profile.", .example = "[profile.prod]"},
     {.path = "profile.*.listen", .forms = text, .fallback = "\"127.0.0.1:7070\"", .judge = judge_listen, .effect = Effect::restart, .help = "Address and port; any but the local one demands a token.", .example = "\"0.0.0.0:7070\""},
+    {.path = "profile.*.grpc", .forms = text, .judge = judge_grpc, .effect = Effect::restart, .help = "Address and port for gRPC (the Open Inference Protocol); empty: none. Any but the local one demands a token.", .example = "\"127.0.0.1:8001\""},
     {.path = "profile.*.hosts", .forms = list, .items = text, .fallback = "[]", .judge = judge_not_empty, .effect = Effect::restart, .help = "Names, besides localhost, that a browser may call the server by.", .example = "[\"ml.example.com\"]"},
     {.path = "profile.*.data_dir", .forms = text, .fallback = "\".millrace\"", .judge = judge_not_empty, .effect = Effect::restart, .help = "Data folder, relative to this file.", .example = "\"/var/lib/millrace\""},
     {.path = "profile.*.seal", .forms = text, .judge = judge_seal, .effect = Effect::restart, .help = "Master key: a file with 64 hexadecimal digits, relative to this file. With it, new blobs are stored sealed.", .example = "\"file:master.key\""},

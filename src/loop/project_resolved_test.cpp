@@ -96,7 +96,7 @@ TEST(Diff, SaysWhatAChangeCauses) {
   }
   const auto changes = diff_projects(before, parsed(testing::everything));
   EXPECT_TRUE(std::ranges::all_of(changes, [](const Change& c) { return c.effect == Effect::restart; }));
-  EXPECT_EQ(changes.size(), 4u);  // listen, hosts, data_dir, seal
+  EXPECT_EQ(changes.size(), 5u);  // listen, grpc, hosts, data_dir, seal
 }
 
 TEST(Keys, SchemaAndExplainComeFromTheDeclarations) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <format>
 
 #include "base/rng.hpp"
 #include "loop/testing/project_examples.hpp"
@@ -77,6 +78,8 @@ TEST(Project, EverythingThatIsBuilt) {
   EXPECT_EQ(project->retrain.newest_rows, 100);
   EXPECT_FALSE(project->retrain.old_rows);
   EXPECT_EQ(project->retention.models, 3);
+  EXPECT_EQ(project->serve.origins, (std::vector<std::string>{"https://app.example.com", "http://localhost:3000"}));
+  EXPECT_EQ(project->serve.access_log, "1%");
   EXPECT_EQ(project->serve.log_full, "refuse");
   EXPECT_EQ(project->serve.log_share, 0.25);
   EXPECT_EQ(project->serve.log_bytes, 2'000'000'000);
@@ -86,6 +89,12 @@ TEST(Project, EverythingThatIsBuilt) {
   const std::string own_default = std::string(minimal) + "[profile.default]\nlisten = \"127.0.0.1:8080\"\n";
   EXPECT_EQ(parse_project(own_default)->profile.listen, "127.0.0.1:8080");
   EXPECT_EQ(parse_project(testing::everything, "staging").error().reason, "project.no_profile");
+}
+
+TEST(Project, OriginsAsBrowsersSendThem) {
+  for (const char* good : {"*", "https://app.example.com", "http://localhost:3000", "http://127.0.0.1:8080",
+                           "http://[::1]:3000", "http://[::1]", "https://a-b_c.org:8443", "http://a.org:443"})
+    EXPECT_TRUE(parse_project(std::format("{}[serve]\norigins = [\"{}\"]\n", minimal, good))) << good;
 }
 
 // Every key of the three examples is known; what is not built yet is named, each with its line, and nothing else is
@@ -193,9 +202,30 @@ TEST(Project, RefusesByNameAndPlace) {
       {"[source.\"a b\"]\nuri = \"upload\"", bad_value, "letters, digits"},
       {"[profile.prod]\nlisten = \"7070\"", bad_value, "address and port"},
       {"[profile.prod]\nlisten = \"0.0.0.0:99999\"", bad_value, "address and port"},
+      {"[profile.prod]\ngrpc = \"8001\"", bad_value, "address and port"},
       {"[profile.prod]\nseal = \"0123456789abcdef\"", bad_value, "master key"},
       {"[profile.prod]\nseal = \"file:\"", bad_value, "master key"},
+      {"[serve]\norigins = \"https://a.org\"", Problem::Kind::wrong_type, "list"},
+      {"[serve]\norigins = [\"a.org\"]", bad_value, "such as \"https://app.example.com\""},
+      {"[serve]\norigins = [\"https://\"]", bad_value, "origin"},
+      {"[serve]\norigins = [\"https://a.org/\"]", bad_value, "origin"},
+      {"[serve]\norigins = [\"https://a.org/path\"]", bad_value, "origin"},
+      {"[serve]\norigins = [\"https://*.a.org\"]", bad_value, "origin"},
+      {"[serve]\norigins = [\"https://A.org\"]", bad_value, "origin"},
+      {"[serve]\norigins = [\"https://a.org:443\"]", bad_value, "leave it out"},
+      {"[serve]\norigins = [\"http://a.org:80\"]", bad_value, "leave it out"},
+      {"[serve]\norigins = [\"http://a.org:0\"]", bad_value, "origin"},
+      {"[serve]\norigins = [\"http://[::1:80\"]", bad_value, "origin"},
+      {"[serve]\norigins = [\"ftp://a.org\"]", bad_value, "origin"},
+      {"[serve]\norigins = [\"null\"]", bad_value, "origin"},
+      {"[serve]\norigins = [\"\"]", bad_value, "origin"},
+      {"[serve]\naccess_log = \"some\"", bad_value, "a share such as"},
+      {"[serve]\naccess_log = \"0%\"", bad_value, "a share such as"},
+      {"[serve]\naccess_log = \"101%\"", bad_value, "a share such as"},
+      {"[serve]\naccess_log = \"1\"", bad_value, "a share such as"},
+      {"[serve]\naccess_log = true", Problem::Kind::wrong_type, "access_log"},
       {"[profile.prod]\nstore = \"s3://x\"", not_available, "profile.prod.store"},
+      {"[gates]\n\"loadtest.p99\" = \"<= 20ms\"", not_available, "millrace loadtest"},
       {"[edge.camera]\ntarget = \"linux-arm64\"", not_available, "[edge.camera]"},
       {"[drift]\nerror = \"adwin\"", not_available, "[drift]"},
       {"[drift]\nerorr = \"adwin\"\n", unknown_key, "did you mean error?"},

@@ -100,6 +100,16 @@ class Service final : public serve::WantedSource, public train::JobSource {
                             std::int64_t rows_max);
   Result<std::string> checkout(const std::string& dataset, std::int64_t version, const std::string& format);
   Result<std::string> check(const std::string& dataset, std::int64_t version);  // by the checks of now
+  // A version's answers for all rows of a dataset version, or of a file that is a blob already. `format`: csv or
+  // parquet. not_found where there is no such version; failed_precondition `registry.bytes_gone`.
+  struct BatchFile {
+    Digest blob;
+    std::string name;
+  };
+  Result<std::string> batch(const std::string& model, std::int64_t number, const BatchFile& file,
+                            const std::string& format);
+  Result<std::string> batch(const std::string& model, std::int64_t number, const std::string& dataset,
+                            std::int64_t version, const std::string& format);
 
   // ---- training
   // aborted `loop.run_under_way` with its id when one is; failed_precondition `loop.no_data`.
@@ -195,6 +205,9 @@ class Service final : public serve::WantedSource, public train::JobSource {
   Result<StoredLabels> store_labels(const Project& project);
   Result<std::string> ask(std::string_view kind, const std::string& dataset, std::int64_t version, Duration timeout,
                           const std::function<Result<std::string>(meta::Reader&, const data::DatasetVersion&)>& input);
+  Result<BatchJob> batch_of(meta::Reader& reader, const std::string& model, std::int64_t number,
+                            const std::string& format);
+  Result<std::string> enqueue_batch(meta::Tx& tx, const BatchJob& batch);
   data::IngestInput read_input(const SourceConfig& source, const Project& project) const;
   Result<std::vector<std::string>> notes_on(const Project& project, const std::vector<Change>& changes);
   Result<std::string> question_of(meta::Reader& reader, const std::string& source);

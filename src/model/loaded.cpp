@@ -99,6 +99,14 @@ Result<std::shared_ptr<const LoadedModel>> LoadedModel::load(std::string_view by
   return loaded;
 }
 
+// Each input is in the manifest, the encoder and the parser, and has an entry in a map of the last two.
+std::uint64_t LoadedModel::memory_bytes() const {
+  constexpr std::uint64_t kModel = 4'096, kInput = 3 * sizeof(Input) + 160, kCategory = 160;
+  std::uint64_t bytes = kModel + runtime_->memory_bytes();
+  for (const auto& input : manifest_.inputs) bytes += kInput + kCategory * input.categories.size();
+  return bytes;
+}
+
 Answer LoadedModel::answer(std::span<const float> outputs) const {
   Answer answer;
   const bool margins = runtime_->kind() == OutputKind::margin;
@@ -106,6 +114,7 @@ Answer LoadedModel::answer(std::span<const float> outputs) const {
     case TaskType::regression:
       answer.margin = outputs[0];
       answer.score = outputs[0];
+      if (outputs.size() > 1) answer.probabilities.assign(outputs.begin(), outputs.end());
       return answer;
     case TaskType::binary:
       answer.margin = outputs[0];

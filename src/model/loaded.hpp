@@ -20,7 +20,9 @@ struct Answer {
   float margin = 0;   // the engine's output behind the score: log-odds, the decision's logit, or the value
   int decision = -1;  // into Manifest::classes; -1 for regression
   std::string label;  // classes[decision]; "" for regression
-  std::vector<double> probabilities;  // multiclass: one per class; else empty (binary: score and 1 - score)
+  // Multiclass: one per class; a bare model's outputs where there are several; else empty (binary: score and 1 -
+  // score).
+  std::vector<double> probabilities;
   bool operator==(const Answer&) const = default;
 };
 
@@ -51,6 +53,7 @@ class LoadedModel {
   const RowParser& parser() const { return parser_; }
   const Runtime& runtime() const { return *runtime_; }
   std::uint64_t artifact_bytes() const { return artifact_bytes_; }
+  std::uint64_t memory_bytes() const;  // that it takes, about
 
   // One answer per row, in order. The three give bit-equal answers for equal rows.
   Result<std::vector<Answer>> predict(const std::vector<table::Row>& rows, EncodeStats& stats) const;

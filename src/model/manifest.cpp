@@ -184,6 +184,7 @@ table::Schema input_schema(const Manifest& manifest) {
 }
 
 int output_count(const Manifest& manifest) {
+  if (manifest.bare_outputs > 0) return manifest.bare_outputs;
   return manifest.task == TaskType::multiclass ? static_cast<int>(manifest.classes.size()) : 1;
 }
 

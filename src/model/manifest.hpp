@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "model/tensor.hpp"
 #include "table/value.hpp"
 
 namespace millrace::model {
@@ -122,6 +123,13 @@ struct Manifest {
   // Golden outputs must be equal bit by bit where the engine's version and build are those that trained it; elsewhere
   // within this much, absolute or relative to the expected output, whichever is larger.
   double golden_tolerance = 1e-4;
+  // Of a file that came without a manifest (bare.hpp; never written): above 0, and then answers are the engine's own
+  // outputs, so many floats a row. The task is `regression` and there are no classes.
+  int bare_outputs = 0;
+  // Of a file that came without a manifest and takes tensors of its own (bare_onnx.hpp; never written). `inputs` are
+  // then the columns of the rows that it takes besides (tensor_rows.hpp), or none.
+  TensorSignature tensors;
+  bool takes_tensors() const { return !tensors.outputs.empty(); }
   bool operator==(const Manifest&) const = default;
 };
 

@@ -89,10 +89,14 @@ Result<const OnnxLibrary*> OnnxLibrary::load(const std::string& path) {
   const auto get_base = reinterpret_cast<decltype(&::OrtGetApiBase)>(dlsym(handle, "OrtGetApiBase"));
   const OrtApiBase* base = get_base ? get_base() : nullptr;
   const OrtApi* api = base ? base->GetApi(ORT_API_VERSION) : nullptr;
+  if (!base) {
+    return fail(Code::failed_precondition, "model.engine_version",
+                path + " is no ONNX Runtime: it has no function OrtGetApiBase");
+  }
   if (!api) {
     return fail(Code::failed_precondition, "model.engine_version",
-                "this ONNX Runtime" + std::string(base ? " (" + std::string(base->GetVersionString()) + ")" : "") +
-                    " is too old; 1." + std::to_string(ORT_API_VERSION) + " is needed");
+                "this ONNX Runtime (" + std::string(base->GetVersionString()) + ") is too old; 1." +
+                    std::to_string(ORT_API_VERSION) + " is needed");
   }
   Ort::InitApi(api);
   try {

@@ -12,6 +12,7 @@ RowParser::RowParser(const Manifest& manifest) {
     required_.push_back(input.required);
   }
   inputs_ = names_.size();
+  arrays_ = manifest.bare_outputs > 0 || manifest.takes_tensors();
   const auto add = [&](const std::string& name) {
     for (std::size_t i = 0; i < names_.size(); ++i) {
       if (names_[i] == name) return static_cast<int>(i);

@@ -38,6 +38,8 @@ class RowParser {
   RowParser(const RowParser&) = delete;  // the map points into names_
   RowParser& operator=(const RowParser&) = delete;
 
+  // Rows of a bare model (Manifest::bare_outputs) may be arrays of its features in their order too, null missing:
+  // [[1,2],[3,4]] is two rows, [1,2] is one.
   // {"a":1,...} is one row; [{...},...], {"rows":[...]}, {"inputs":[...]} and {"instances":[...]} are many. Names are
   // exact, in any order. null is missing. Whole numbers may be written 5.0; numbers in quotes are text and refused.
   // All errors are invalid_argument but too_large: `model.bad_json` (with the byte), `model.unknown_column` (with the
@@ -62,7 +64,8 @@ class RowParser {
   std::vector<table::Type> types_;  // of the inputs
   std::vector<bool> required_;
   std::size_t inputs_ = 0;
-  int key_ = -1;  // its field, an input's when it is one
+  bool arrays_ = false;  // rows may be arrays
+  int key_ = -1;         // its field, an input's when it is one
   std::unordered_map<std::string_view, int> by_name_;
 };
 

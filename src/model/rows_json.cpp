@@ -67,7 +67,7 @@ class JsonReader {
     } else if (type == ondemand::json_type::array) {
       ondemand::array array;
       if (auto error = document.get_array().get(array)) return broken(error);
-      TRY_VOID(read_array(array));
+      TRY_VOID(read_array(array, true));
     } else {
       return complain_("model.bad_json", "", "an object or an array of objects", "a single value");
     }
@@ -96,11 +96,42 @@ class JsonReader {
                      "broken JSON (" + std::string(what.substr(0, what.find('.'))) + ")" + where);
   }
 
-  Result<void> read_array(ondemand::array& array) {
-    std::int64_t index = 0;
+  bool is_element(ondemand::json_type type) const {
+    return p_.arrays_ && (type == ondemand::json_type::number || type == ondemand::json_type::null);
+  }
+
+  // The next element of a row that is an array.
+  Result<void> read_element(ondemand::value& value, std::size_t at, std::int64_t index, table::Row& row) {
+    if (at >= p_.inputs_) return wrong_width(index, "more");
+    std::string key;
+    return read_value(value, static_cast<int>(at), index, row, key);
+  }
+  std::unexpected<Error> wrong_width(std::int64_t index, std::string got) const {
+    return complain_("model.wrong_width", index < 0 ? "" : "rows[" + std::to_string(index) + "]",
+                     std::to_string(p_.inputs_) + " numbers, one for each feature", std::move(got));
+  }
+  Result<void> end_elements(std::size_t count, std::int64_t index, table::Row row) {
+    if (count != p_.inputs_) return wrong_width(index, std::to_string(count));
+    out_.rows.push_back(std::move(row));
+    return {};
+  }
+  Result<void> read_row(ondemand::array& array, std::int64_t index) {
+    table::Row row(p_.inputs_);
+    std::size_t count = 0;
     for (auto item : array) {
       if (item.error()) return broken(item.error());
-      if (static_cast<std::size_t>(index) >= limits_.rows_max) {
+      ondemand::value value = item.value_unsafe();
+      TRY_VOID(read_element(value, count++, index, row));
+    }
+    return end_elements(count, index, std::move(row));
+  }
+  Result<void> read_array(ondemand::array& array, bool outermost) {
+    std::int64_t index = 0;
+    table::Row flat;  // an outermost array of numbers is one row
+    std::size_t elements = 0;
+    for (auto item : array) {
+      if (item.error()) return broken(item.error());
+      if (elements == 0 && static_cast<std::size_t>(index) >= limits_.rows_max) {
         return complain_("model.too_many_rows", "", "at most " + std::to_string(limits_.rows_max) + " rows", "more",
                          Code::resource_exhausted);
       }
@@ -108,6 +139,18 @@ class JsonReader {
       ondemand::json_type type;
       if (auto error = value.type().get(type)) return broken(error);
       if (type == ondemand::json_type::unknown) return broken(TAPE_ERROR);
+      if (outermost && index == 0 && is_element(type)) {
+        if (elements == 0) flat.resize(p_.inputs_);
+        TRY_VOID(read_element(value, elements++, -1, flat));
+        continue;
+      }
+      if (elements > 0) return wrong_width(-1, "a row within it");
+      if (p_.arrays_ && type == ondemand::json_type::array) {
+        ondemand::array row;
+        if (auto error = value.get_array().get(row)) return broken(error);
+        TRY_VOID(read_row(row, index++));
+        continue;
+      }
       if (type != ondemand::json_type::object) {
         return complain_("model.wrong_type", "rows[" + std::to_string(index) + "]", "an object with the inputs by name",
                          got_token(value.raw_json_token()));
@@ -117,7 +160,9 @@ class JsonReader {
       TRY_VOID(read_object(object, index));
       ++index;
     }
-    return {};
+    if (elements == 0) return {};
+    out_.single = true;
+    return end_elements(elements, -1, std::move(flat));
   }
 
   // `index` -1: the outermost object, which is a row or holds the rows.
@@ -140,7 +185,7 @@ class JsonReader {
         if (index < 0 && first && is_envelope(name) && !value.type().get(type) && type == ondemand::json_type::array) {
           ondemand::array rows;
           if (auto error = value.get_array().get(rows)) return broken(error);
-          TRY_VOID(read_array(rows));
+          TRY_VOID(read_array(rows, false));
           envelope = true;
           continue;
         }

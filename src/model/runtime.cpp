@@ -1,12 +1,20 @@
 #include "model/runtime.hpp"
 
+#include "model/onnx_tensors_internal.hpp"
 #include "model/runtime_internal.hpp"
+#include "model/xgboost_library.hpp"
 
 namespace millrace::model {
 
 std::unexpected<Error> bad_engine_file(const Manifest& manifest, std::string why) {
   return fail(Code::data_loss, "model.bad_engine_file",
               "the engine '" + manifest.engine.name + "' can't use " + manifest.engine.file + ": " + std::move(why));
+}
+
+Result<void> check_libraries(const Libraries& libraries) {
+  if (!libraries.xgboost.empty()) TRY_VOID(XgboostLibrary::open(libraries.xgboost));
+  if (!libraries.onnxruntime.empty()) TRY_VOID(check_onnx_library(libraries.onnxruntime));
+  return {};
 }
 
 Result<std::unique_ptr<Runtime>> open_runtime(const Manifest& manifest, std::string_view engine_file,

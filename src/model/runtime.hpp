@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -11,6 +12,7 @@
 
 #include "base/result.hpp"
 #include "model/manifest.hpp"
+#include "model/tensor.hpp"
 
 namespace millrace {
 class Log;
@@ -39,8 +41,11 @@ class Runtime {
   // where the engine can't say. Slow (a lock, many times a prediction): for `why`, not for traffic.
   virtual Result<void> contributions(std::span<const float> features, std::size_t rows,
                                      std::vector<float>& out) const = 0;
-  virtual bool explains() const { return true; }    // false: contributions() is unimplemented
+  virtual bool explains() const { return true; }            // false: contributions() is unimplemented
+  virtual std::uint64_t memory_bytes() const { return 0; }  // about; what does not count is small
   virtual bool own_trees() const { return false; }  // the trees are evaluated here, proven bit-equal to their engine
+  // A model whose inputs are tensors of its own: predict() refuses, this answers. nullptr: it takes rows of features.
+  virtual const TensorModel* tensors() const { return nullptr; }
 };
 
 // Where engines are; an empty path is the loader's own search.
@@ -49,6 +54,12 @@ struct Libraries {
   std::string onnxruntime;
 };
 
+// Opens those that have a path, for good. unavailable `model.engine_missing`,
+// failed_precondition `model.engine_version`, with the path and what is wrong with it.
+Result<void> check_libraries(const Libraries& libraries);
+
+class FlatCache;
+
 struct RuntimeOptions {
   Libraries libraries;
   int threads = 1;  // of one call. 1 for online; batches may use more, with equal answers
@@ -56,8 +67,9 @@ struct RuntimeOptions {
   // the engine itself.
   bool own_trees = true;
   bool explains = true;  // false: what only contributions() needs is let go (the engine, once its trees are proven)
-  Log* log = nullptr;    // where it says why an engine's trees are not served by our own evaluation
-  std::string name;      // of the model, for that line
+  FlatCache* cache = nullptr;  // where proven trees are kept and taken from; unused where `explains`
+  Log* log = nullptr;          // where it says why an engine's trees are not served by our own evaluation
+  std::string name;            // of the model, for that line
 };
 
 // Opens the engine that the manifest names (xgboost, constant, onnx) on its file. unimplemented `model.unknown_engine`;

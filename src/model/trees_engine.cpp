@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <span>
 #include <tuple>
 
 namespace millrace::model {
@@ -31,6 +32,9 @@ class FormBuilder {
     put_columns();
     for (const auto& tree : forest_.trees) TRY_VOID(put_tree(tree));
     if (form_.planes > kPlanesMax) return too_large(std::to_string(form_.planes) + " distinct questions");
+    const auto trim = [](auto&... values) { (values.shrink_to_fit(), ...); };
+    trim(form_.thresholds, form_.pivots, form_.columns, form_.memberships, form_.trees, form_.heap_nodes,
+         form_.heap_leaves, form_.linked_nodes, form_.linked_left, form_.linked_leaves);
     return std::move(form_);
   }
 
@@ -207,6 +211,15 @@ Result<TreesEngine> TreesEngine::build(const Forest& forest) {
   return TreesEngine(std::move(form));
 }
 
+std::uint64_t TreesEngine::memory_bytes() const {
+  const auto of = [](const auto& values) { return values.capacity() * sizeof values[0]; };
+  std::uint64_t sets = 0;
+  for (const auto& membership : form_.memberships) sets += of(membership.set);
+  return sets + of(form_.base) + of(form_.columns) + of(form_.memberships) + of(form_.thresholds) + of(form_.pivots) +
+         of(form_.trees) + of(form_.heap_nodes) + of(form_.heap_leaves) + of(form_.linked_nodes) +
+         of(form_.linked_left) + of(form_.linked_leaves);
+}
+
 void TreesEngine::predict(const float* features, std::size_t rows, float* out, const TreesKernels& kernels) const {
   const std::size_t outputs = form_.base.size();
   std::size_t row = 0;
@@ -225,9 +238,35 @@ void TreesEngine::predict(const float* features, std::size_t rows, float* out, c
   finish(out, rows * outputs);
 }
 
+// As XGBoost does it, operation by operation, in float: the proof compares bits.
 void TreesEngine::finish(float* out, std::size_t count) const {
-  if (form_.transform != Forest::Transform::exp) return;
-  for (std::size_t i = 0; i < count; ++i) out[i] = std::exp(out[i]);
+  switch (form_.transform) {
+    case Forest::Transform::none:
+      return;
+    case Forest::Transform::exp:
+      for (std::size_t i = 0; i < count; ++i) out[i] = std::exp(out[i]);
+      return;
+    case Forest::Transform::sigmoid:
+      for (std::size_t i = 0; i < count; ++i) {
+        const float denominator = std::exp(std::min(-out[i], 88.7f)) + 1.0f + 1e-16f;
+        out[i] = 1.0f / denominator;
+      }
+      return;
+    case Forest::Transform::softmax: {
+      const std::size_t width = form_.base.size();
+      for (std::size_t row = 0; row + width <= count; row += width) {
+        const auto mine = std::span(out + row, width);
+        float top = mine[0];
+        for (const float margin : mine) top = std::fmax(margin, top);
+        double sum = 0;
+        for (float& value : mine) {
+          value = std::exp(value - top);
+          sum += static_cast<double>(value);
+        }
+        for (float& value : mine) value /= static_cast<float>(sum);
+      }
+    }
+  }
 }
 
 }  // namespace millrace::model

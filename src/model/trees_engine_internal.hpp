@@ -87,6 +87,11 @@ class TreesEngine {
   void predict(const float* features, std::size_t rows, float* out,
                const TreesKernels& kernels = trees_kernels()) const;
 
+  // What build() made, written and read by flat.cpp.
+  const TreesForm& form() const { return form_; }
+  static TreesEngine of_form(TreesForm form) { return TreesEngine(std::move(form)); }
+
+  std::uint64_t memory_bytes() const;
   std::size_t features() const { return form_.features; }
   std::size_t outputs() const { return form_.base.size(); }
 

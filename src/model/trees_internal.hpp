@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -33,7 +34,7 @@ struct ForestTree {
 using CategorySet = std::vector<std::uint32_t>;
 
 struct Forest {
-  enum class Transform { none, exp };
+  enum class Transform { none, exp, sigmoid, softmax };
 
   std::uint32_t features = 0;
   std::string objective;
@@ -47,5 +48,8 @@ struct Forest {
 // `features`, thresholds are numbers, every leaf and weight too. unimplemented `model.no_flat_trees` with the reason
 // for anything that this form does not know, damaged files included. Memory: at most a small multiple of the file.
 Result<Forest> read_forest(std::string_view ubj);
+
+// What XGBoost's prediction (not its margin) is for this objective. nullopt: nothing that this form knows.
+std::optional<Forest::Transform> value_transform(std::string_view objective);
 
 }  // namespace millrace::model

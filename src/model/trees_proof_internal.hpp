@@ -22,6 +22,14 @@ Result<void> prove_trees(const Forest& forest, const TreesEngine& trees, const R
 // `engine` as it is, and one line `model_trees_refused` in `options.log` says why.
 std::unique_ptr<Runtime> with_own_trees(std::unique_ptr<Runtime> engine, std::string_view ubj,
                                         const RuntimeOptions& options);
+// Of a runtime that serves by our own trees: all of it as bytes, for this build of the program only. "" for others.
+std::string flat_of(const Runtime& runtime);
+// Back again; nothing where the bytes are no such thing.
+std::unique_ptr<Runtime> runtime_of_flat(std::string_view flat, std::size_t features, std::size_t outputs);
+
+// `engine` as it is, with that line.
+std::unique_ptr<Runtime> engine_after_all(std::unique_ptr<Runtime> engine, const Error& error,
+                                          const RuntimeOptions& options);
 // The second half of that: with a forest that was read, so that a test may hand in another one.
 std::unique_ptr<Runtime> with_own_trees(std::unique_ptr<Runtime> engine, const Forest& forest,
                                         const RuntimeOptions& options);

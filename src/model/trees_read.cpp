@@ -267,6 +267,15 @@ Result<void> put_base(const StoredModel& stored, Forest& forest) {
 
 }  // namespace
 
+std::optional<Forest::Transform> value_transform(std::string_view objective) {
+  if (objective == "binary:logistic" || objective == "reg:logistic") return Forest::Transform::sigmoid;
+  if (objective == "multi:softprob") return Forest::Transform::softmax;
+  if (objective == "multi:softmax") return std::nullopt;  // the class alone: another width
+  const auto known = std::ranges::find(kObjectives, objective, &Objective::name);
+  if (known == std::end(kObjectives)) return std::nullopt;
+  return known->transform;
+}
+
 Result<Forest> read_forest(std::string_view ubj) {
   ForestReader reader(ubj);
   const auto stored = reader.read();

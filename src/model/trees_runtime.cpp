@@ -1,4 +1,5 @@
 #include "base/log.hpp"
+#include "model/flat_internal.hpp"
 #include "model/trees_proof_internal.hpp"
 
 namespace millrace::model {
@@ -9,12 +10,21 @@ class TreesRuntime final : public Runtime {
  public:
   TreesRuntime(TreesEngine trees, const Runtime& engine)
       : trees_(std::move(trees)), kind_(engine.kind()), version_(engine.version()), build_(engine.build()) {}
+  explicit TreesRuntime(FlatTrees flat)
+      : trees_(TreesEngine::of_form(std::move(flat.form))),
+        kind_(flat.kind),
+        version_(std::move(flat.version)),
+        build_(std::move(flat.build)) {}
   void keep(std::unique_ptr<Runtime> engine) { engine_ = std::move(engine); }
+  std::string flat() const { return write_flat({kind_, version_, build_, trees_.form()}); }
 
   OutputKind kind() const override { return kind_; }
   const std::string& version() const override { return version_; }
   const std::string& build() const override { return build_; }
   bool own_trees() const override { return true; }
+  std::uint64_t memory_bytes() const override {
+    return trees_.memory_bytes() + sizeof *this + (engine_ ? engine_->memory_bytes() : 0);
+  }
 
   Result<void> predict(std::span<const float> features, std::size_t rows, std::vector<float>& out) const override {
     out.resize(rows * trees_.outputs());
@@ -43,7 +53,21 @@ Result<std::unique_ptr<TreesRuntime>> proven(const Forest& forest, const Runtime
   return std::make_unique<TreesRuntime>(std::move(trees), engine);
 }
 
-std::unique_ptr<Runtime> refused(std::unique_ptr<Runtime> engine, const Error& error, const RuntimeOptions& options) {
+}  // namespace
+
+std::string flat_of(const Runtime& runtime) {
+  const auto* trees = dynamic_cast<const TreesRuntime*>(&runtime);
+  return trees ? trees->flat() : "";
+}
+
+std::unique_ptr<Runtime> runtime_of_flat(std::string_view text, std::size_t features, std::size_t outputs) {
+  auto flat = read_flat(text);
+  if (!flat || flat->form.features != features || flat->form.base.size() != outputs) return nullptr;
+  return std::make_unique<TreesRuntime>(std::move(*flat));
+}
+
+std::unique_ptr<Runtime> engine_after_all(std::unique_ptr<Runtime> engine, const Error& error,
+                                          const RuntimeOptions& options) {
   if (options.log) {
     options.log->warn("model_trees_refused",
                       {{"model", options.name}, {"reason", error.reason}, {"message", error.message}});
@@ -51,12 +75,10 @@ std::unique_ptr<Runtime> refused(std::unique_ptr<Runtime> engine, const Error& e
   return engine;
 }
 
-}  // namespace
-
 std::unique_ptr<Runtime> with_own_trees(std::unique_ptr<Runtime> engine, const Forest& forest,
                                         const RuntimeOptions& options) {
   auto runtime = proven(forest, *engine);
-  if (!runtime) return refused(std::move(engine), runtime.error(), options);
+  if (!runtime) return engine_after_all(std::move(engine), runtime.error(), options);
   if (options.explains) (*runtime)->keep(std::move(engine));
   return std::move(*runtime);
 }
@@ -64,7 +86,7 @@ std::unique_ptr<Runtime> with_own_trees(std::unique_ptr<Runtime> engine, const F
 std::unique_ptr<Runtime> with_own_trees(std::unique_ptr<Runtime> engine, std::string_view ubj,
                                         const RuntimeOptions& options) {
   const auto forest = read_forest(ubj);
-  if (!forest) return refused(std::move(engine), forest.error(), options);
+  if (!forest) return engine_after_all(std::move(engine), forest.error(), options);
   return with_own_trees(std::move(engine), *forest, options);
 }
 

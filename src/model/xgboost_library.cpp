@@ -37,7 +37,9 @@ Result<std::shared_ptr<const XgboostLibrary>> XgboostLibrary::open(const std::st
   MILLRACE_XGBOOST_FUNCTIONS(MILLRACE_LOAD)
 #undef MILLRACE_LOAD
   if (!missing.empty()) {
-    return fail(Code::failed_precondition, "model.engine_version", "this XGBoost library has no function " + missing);
+    return fail(Code::failed_precondition, "model.engine_version",
+                (path.empty() ? "this XGBoost library" : path) +
+                    " is no XGBoost that this program knows: it has no function " + missing);
   }
   int major = 0, minor = 0, patch = 0;
   library->XGBoostVersion(&major, &minor, &patch);

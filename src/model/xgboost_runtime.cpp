@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <mutex>
 
+#include "base/digest.hpp"
+#include "model/flat_cache.hpp"
 #include "model/runtime_internal.hpp"
 #include "model/trees_proof_internal.hpp"
 #include "model/ubj_internal.hpp"
@@ -48,6 +50,8 @@ class XgboostRuntime final : public Runtime {
   OutputKind kind() const override { return regression_ ? OutputKind::value : OutputKind::margin; }
   const std::string& version() const override { return library_->version(); }
   const std::string& build() const override { return library_->build(); }
+  // The file is kept to explain; its booster was measured to take about as much twice.
+  std::uint64_t memory_bytes() const override { return file_.size() * 3; }
 
   Result<void> predict(std::span<const float> features, std::size_t rows, std::vector<float>& out) const override {
     out.resize(rows * outputs_);
@@ -124,10 +128,70 @@ Result<std::string> objective_of(const XgboostLibrary& library, const Booster& b
   return xgboost_objective(std::string_view(text, length));
 }
 
+// Floats per row of the prediction.
+Result<std::size_t> outputs_of(const XgboostLibrary& library, const Booster& booster, std::size_t features) {
+  const std::vector<float> zeros(features);
+  const bst_ulong* shape = nullptr;
+  bst_ulong dimensions = 0;
+  const float* result = nullptr;
+  TRY_VOID(
+      library.check(library.XGBoosterPredictFromDense(booster.get(), array_interface(zeros.data(), 1, features).c_str(),
+                                                      kValueConfig, nullptr, &shape, &dimensions, &result),
+                    "predicting"));
+  if (dimensions != 2 || shape[0] != 1 || shape[1] < 1 || shape[1] > 65'536)
+    return fail(Code::unimplemented, "model.odd_outputs", "its prediction for a row is no row of numbers");
+  return static_cast<std::size_t>(shape[1]);
+}
+
 }  // namespace
+
+Result<std::unique_ptr<Runtime>> open_bare_xgboost(Manifest& manifest, std::string_view ubj,
+                                                   const RuntimeOptions& options) {
+  TRY(auto library, XgboostLibrary::open(options.libraries.xgboost));
+  manifest.engine.version = library->version();
+  manifest.engine.build = library->build();
+  const auto features = manifest.inputs.size();
+  if (auto whole = check_ubj(ubj, features); !whole) return bad_engine_file(manifest, whole.error().message);
+  auto booster = load_booster(library, ubj, options.threads);
+  if (!booster) return bad_engine_file(manifest, booster.error().message);
+  const auto outputs = outputs_of(*library, *booster, features);
+  if (!outputs) return bad_engine_file(manifest, outputs.error().message);
+  manifest.bare_outputs = static_cast<int>(*outputs);
+  auto runtime = std::make_unique<XgboostRuntime>(library, std::move(*booster), std::string(ubj), TaskType::regression,
+                                                  features, *outputs);
+  if (!options.own_trees) return runtime;
+  auto forest = read_forest(ubj);
+  if (forest) {
+    if (const auto transform = value_transform(forest->objective)) {
+      forest->transform = *transform;
+      return with_own_trees(std::move(runtime), *forest, options);
+    }
+    forest = fail(Code::unimplemented, "model.no_flat_trees", "objective '" + forest->objective + "'");
+  }
+  return engine_after_all(std::move(runtime), forest.error(), options);
+}
+
+Result<std::string> xgboost_json_to_ubj(std::string_view json, const RuntimeOptions& options) {
+  TRY(auto library, XgboostLibrary::open(options.libraries.xgboost));
+  TRY(const auto booster, load_booster(library, json, options.threads));
+  return booster.save_ubj();
+}
 
 Result<std::unique_ptr<Runtime>> open_xgboost(const Manifest& manifest, std::string_view file,
                                               const RuntimeOptions& options) {
+  const bool cached = options.cache && options.own_trees && !options.explains && !manifest.engine.digest.empty();
+  const auto key = sha256(std::string(task_name(manifest.task)) + "\n" + manifest.engine.digest);
+  if (cached) {
+    if (const auto kept = options.cache->find(key)) {
+      if (auto runtime = runtime_of_flat(*kept, static_cast<std::size_t>(feature_count(manifest.inputs)),
+                                         static_cast<std::size_t>(output_count(manifest))))
+        return runtime;
+    }
+  }
+  const auto keep = [&](std::unique_ptr<Runtime> runtime) {
+    if (cached && runtime->own_trees()) options.cache->keep(key, flat_of(*runtime));
+    return runtime;
+  };
   TRY(auto library, XgboostLibrary::open(options.libraries.xgboost));
   if (file.size() < 2 || file.front() != '{') return bad_engine_file(manifest, "it is no XGBoost model in UBJ or JSON");
   const auto expected = static_cast<std::size_t>(feature_count(manifest.inputs));
@@ -153,9 +217,9 @@ Result<std::unique_ptr<Runtime>> open_xgboost(const Manifest& manifest, std::str
   std::vector<float> out;
   if (auto first = runtime->predict(zeros, 1, out); !first) return bad_engine_file(manifest, first.error().message);
   if (!options.own_trees) return runtime;
-  if (!json) return with_own_trees(std::move(runtime), file, options);
+  if (!json) return keep(with_own_trees(std::move(runtime), file, options));
   TRY(const auto ubj, runtime->save_ubj());
-  return with_own_trees(std::move(runtime), ubj, options);
+  return keep(with_own_trees(std::move(runtime), ubj, options));
 }
 
 }  // namespace millrace::model

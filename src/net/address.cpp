@@ -108,7 +108,7 @@ std::string port_holder(int port) {
   return {};
 }
 
-Result<Reservation> Reservation::make(const std::string& host, int port) {
+Result<Reservation> Reservation::make(const std::string& host, int port, const std::string& option) {
   TRY(auto resolved, resolve(host, port));
   auto& [ip, address] = resolved;
   // First without sharing: SO_REUSEPORT would let two servers of one user take the same port and half of the requests
@@ -123,11 +123,11 @@ Result<Reservation> Reservation::make(const std::string& host, int port) {
       auto holder = port_holder(port);
       return fail(Code::already_exists, "net.port_taken",
                   where + " is taken by " + (holder.empty() ? "another process" : holder) +
-                      "; stop it, or choose another port with --listen");
+                      "; stop it, or choose another port with " + option);
     }
     if (error == EACCES || error == EPERM)
       return fail(Code::permission_denied, "net.port_denied",
-                  "not allowed to listen on " + where + "; choose a port above 1023 with --listen");
+                  "not allowed to listen on " + where + "; choose a port above 1023 with " + option);
     return fail(Code::invalid_argument, "net.bad_address", "cannot listen on " + where + ": " + std::strerror(error));
   }
   SocketAddress real;

@@ -10,8 +10,8 @@ namespace millrace::net {
 // Holds a port by a socket that is bound but does not listen; sockets with SO_REUSEPORT may still bind it.
 class Reservation {
  public:
-  // `host` as in Config.host. Errors as in Server::start.
-  static Result<Reservation> make(const std::string& host, int port);
+  // `host` as in Config.host; `option` is the one that an error tells people to use. Errors as in Server::start.
+  static Result<Reservation> make(const std::string& host, int port, const std::string& option = "--listen");
   Reservation(Reservation&& other) noexcept;
   Reservation& operator=(Reservation&&) = delete;
   ~Reservation();

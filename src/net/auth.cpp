@@ -89,7 +89,7 @@ Result<void> authorize(const AuthFacts& facts, const AuthPolicy& policy) {
     return fail(Code::permission_denied, "net.foreign_host",
                 "without a token only requests to localhost are accepted, this one names the host '" +
                     std::string(facts.host) + "'; send the token, or add the name to `hosts` in the profile");
-  if (facts.access == Access::write) {
+  if (facts.access == Access::write && !facts.origin_allowed) {
     bool foreign_site =
         !facts.sec_fetch_site.empty() && facts.sec_fetch_site != "same-origin" && facts.sec_fetch_site != "none";
     bool foreign = facts.origin.empty() ? foreign_site : !same_origin(facts.origin, facts.host, policy);
@@ -97,7 +97,9 @@ Result<void> authorize(const AuthFacts& facts, const AuthPolicy& policy) {
       return fail(Code::permission_denied, "net.foreign_origin",
                   "a web page of another site (" +
                       std::string(facts.origin.empty() ? facts.sec_fetch_site : facts.origin) +
-                      ") sent this request; send the token, or add the page's host to `hosts` in the profile");
+                      ") sent this request; send the token, or add the page's host to `hosts` in the profile, or for "
+                      "predictions its "
+                      "origin to [serve] origins");
   }
   return ok();
 }

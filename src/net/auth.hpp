@@ -26,6 +26,7 @@ struct AuthFacts {
   std::string_view host;            // with or without a port
   std::string_view origin;          // "" when absent
   std::string_view sec_fetch_site;  // "" when absent
+  bool origin_allowed = false;      // the route may be called by pages of this origin
 };
 
 // Pure. In this order:
@@ -33,8 +34,8 @@ struct AuthFacts {
 //   Authorization present: "Bearer <token>", compared in constant time; else unauthenticated `net.bad_token`.
 //   token required: unauthenticated `net.token_needed`.
 //   Host is not localhost, 127.0.0.1, [::1] or one of `hosts`: permission_denied `net.foreign_host`.
-//   access write and Origin is not the Host itself or one of `hosts`, or Sec-Fetch-Site says that another site sent it:
-//   permission_denied `net.foreign_origin`.
+//   access write, the origin not allowed for this route, and Origin is not the Host itself or one of `hosts`, or
+//   Sec-Fetch-Site says that another site sent it: permission_denied `net.foreign_origin`.
 Result<void> authorize(const AuthFacts& facts, const AuthPolicy& policy);
 
 // True for 127.0.0.0/8, ::1 and "localhost".

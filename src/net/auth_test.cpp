@@ -76,6 +76,16 @@ TEST(Auth, DecidesAsTheTableSays) {
   }
 }
 
+TEST(Auth, AnAllowedOriginIsNoForeignOne) {
+  AuthFacts facts{
+      .access = W, .host = "localhost", .origin = "https://app.example.com", .sec_fetch_site = "cross-site"};
+  EXPECT_EQ(authorize(facts, {}).error().reason, "net.foreign_origin");
+  facts.origin_allowed = true;
+  EXPECT_TRUE(authorize(facts, {}));
+  facts.host = "evil.org";  // its name points here: it is not the page that we were told of
+  EXPECT_EQ(authorize(facts, {}).error().reason, "net.foreign_host");
+}
+
 TEST(Auth, NoTokenConfiguredMeansNoTokenIsRight) {
   for (std::string text : {"Bearer ", "Bearer", "Bearer x", ""}) {
     AuthPolicy policy{.token_required = true};

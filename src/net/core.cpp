@@ -6,6 +6,7 @@
 #include "base/rng.hpp"
 #include "net/core_internal.hpp"
 #include "net/inflate_internal.hpp"
+#include "net/origins.hpp"
 
 namespace millrace::net {
 
@@ -52,8 +53,10 @@ Core::Core(Config config_in, Env& env_in, Metrics& metrics)
                                                 .queued_max = static_cast<std::size_t>(config.uploads_max)})),
       id_salt_(env.rng.next()) {}
 
-Response Core::shaped(std::string_view path, Response response) const {
+Response Core::shaped(const Route* route, const Request& request, Response response) const {
+  if (route && route->options.cross_origin) add_origin_headers(response, request.header("Origin"), config.origins);
   if (!response.error) return response;
+  const auto path = request.path;
   for (const auto& [above, shape] : error_shapes) {
     if (!path.starts_with(above) || (path.size() > above.size() && path[above.size()] != '/')) continue;
     response.body = shape(*response.error);
@@ -68,7 +71,29 @@ std::uint64_t Core::body_bytes_max(const Route& route) const {
                                                                                 : route.options.body_bytes_max;
 }
 
+std::optional<Response> Core::preflight(Request& request) const {
+  const auto asked = request.header("Access-Control-Request-Method"), origin = request.header("Origin");
+  if (request.method != "OPTIONS" || asked.empty() || origin.empty()) return std::nullopt;
+  // What the browser would send; its answer then says the rest.
+  auto meant = request;
+  meant.method = asked;
+  const auto found = router.find(meant);
+  const auto* route = std::get_if<const Route*>(&found);
+  if (!route || !(*route)->options.cross_origin) return std::nullopt;
+  if (!origin_allowed(origin, config.origins)) {
+    auto refused = error_response({Code::permission_denied, "net.foreign_origin",
+                                   "pages of " + std::string(origin) + " may not call " + std::string(request.path)},
+                                  {.next = "add the page's origin to [serve] origins in the project file"});
+    add_origin_headers(refused, origin, config.origins);
+    return refused;
+  }
+  auto response = preflight_response(request, (*route)->method == "GET" ? "GET, HEAD" : (*route)->method);
+  add_origin_headers(response, origin, config.origins);
+  return response;
+}
+
 std::variant<const Route*, Response> Core::admit(Request& request) const {
+  if (auto answer = preflight(request)) return *std::move(answer);
   auto found = router.find(request);
   if (auto missing = std::get_if<Router::NotFound>(&found)) {
     return error_response({Code::not_found, "net.no_such_path", "there is nothing at " + std::string(request.path)},
@@ -86,13 +111,20 @@ std::variant<const Route*, Response> Core::admit(Request& request) const {
     return response;
   }
   const Route* route = std::get<const Route*>(found);
+  const bool page_allowed = route->options.cross_origin && origin_allowed(request.header("Origin"), config.origins);
   auto allowed = authorize({.access = route->access,
                             .authorization = request.header("Authorization"),
                             .host = request.header("Host"),
                             .origin = request.header("Origin"),
-                            .sec_fetch_site = request.header("Sec-Fetch-Site")},
+                            .sec_fetch_site = request.header("Sec-Fetch-Site"),
+                            .origin_allowed = page_allowed},
                            config.auth);
-  if (!allowed) return error_response(allowed.error());
+  // The page gets to read why.
+  const auto refuse = [&](Response response) {
+    if (route->options.cross_origin) add_origin_headers(response, request.header("Origin"), config.origins);
+    return response;
+  };
+  if (!allowed) return refuse(error_response(allowed.error()));
   // Only what a route asks for is inflated, within its bound. (The bytes of an upload are a file, whatever it holds.)
   const auto coding = request.header("Content-Encoding");
   const bool taken = route->kind == Route::Kind::upload || (route->options.inflate && can_inflate(coding));
@@ -101,7 +133,7 @@ std::variant<const Route*, Response> Core::admit(Request& request) const {
                                     "the body is compressed (Content-Encoding), which is not taken here"},
                                    {.next = "send it as it is"});
     response.status = 415;
-    return response;
+    return refuse(std::move(response));
   }
   request.query_parameters = parse_query(request.query_text);
   return route;
@@ -169,6 +201,19 @@ void Core::finished(const Route* route, int status, SteadyPoint since) {
     std::lock_guard lock(idle_mutex_);
     idle_.notify_all();
   }
+}
+
+void Core::note(const Route* route, const Request& request, int status, std::uint64_t bytes, SteadyPoint since) {
+  if (!access || !access->wants(status, request.id)) return;
+  access->add({.method = std::string(request.method),
+               .path = std::string(request.path),
+               .route = route ? route->pattern : "",
+               .status = status,
+               .bytes = bytes,
+               .took = env.clock.steady() - since,
+               .request = request.id,
+               .trace = std::string(trace_id(request.header("traceparent"))),
+               .remote = std::string(request.remote)});
 }
 
 bool Core::wait_idle(Duration time_max) {

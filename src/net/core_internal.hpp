@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <shared_mutex>
 #include <variant>
 
 #include "base/pool.hpp"
+#include "net/access_log.hpp"
 #include "net/probe.hpp"
 #include "net/server.hpp"
 
@@ -29,8 +31,9 @@ struct Core {
   Result<std::unique_ptr<Follower>> open_follow(const Route& route, const Request& request) const;
 
   Response overloaded();  // 503, counted
-  // An error in the shape that its path asks for.
-  Response shaped(std::string_view path, Response response) const;
+  // An error in the shape that its path asks for, and what a browser wants to know. `route` is null when there was
+  // none.
+  Response shaped(const Route* route, const Request& request, Response response) const;
 
   std::string new_id();  // 32 hex digits, unique in this process, hard to guess from outside
 
@@ -39,6 +42,8 @@ struct Core {
     probe.request_started();
   }
   void finished(const Route* route, int status, SteadyPoint since);
+  // A line for the access log, where it wants one.
+  void note(const Route* route, const Request& request, int status, std::uint64_t bytes, SteadyPoint since);
   // Waits for in_flight == 0, `until` or hurry(); whether it is 0.
   bool wait_idle(Duration time_max);
   void hurry();
@@ -57,6 +62,7 @@ struct Core {
   Probe probe;
   Router router;
   std::vector<std::pair<std::string, ErrorShape>> error_shapes;  // by path; filled before the server starts
+  std::unique_ptr<AccessLog> access;                             // null: off
   std::unique_ptr<Pool> io;
   std::unique_ptr<Pool> uploads;  // a thread for each that runs, so one stuck sink holds up no other
   std::atomic<int> uploads_running{0};
@@ -70,6 +76,9 @@ struct Core {
   std::atomic<bool> cutting{false};  // nothing waits for anything any more
 
  private:
+  // The answer to a browser that asks whether a page of another site may call; nothing: it was not that.
+  std::optional<Response> preflight(Request& request) const;
+
   std::uint64_t id_salt_;
   std::atomic<std::uint64_t> id_next_{1};
   std::mutex idle_mutex_;

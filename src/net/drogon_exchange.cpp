@@ -178,16 +178,27 @@ class Exchange final : public Ongoing,
 
   void run() {
     switch (route_->kind) {
-      case Route::Kind::fast:
-        return answer(core_->call_inflated(*route_, request_));
+      case Route::Kind::fast: {
+        const auto body = request_.body;  // compressed as it may be
+        request_.may_wait = false;
+        auto response = core_->call_inflated(*route_, request_);
+        const auto& wait = route_->options.pool_on;
+        if (wait.empty() || !response.error || response.error->reason != wait) return answer(std::move(response));
+        request_.body = body;
+        request_.may_wait = true;
+        return pool();
+      }
       case Route::Kind::follow:
         return begin_follow();
       default:
-        if (!core_->io->submit([self = shared_from_this()] {
-              self->answer(self->core_->call_inflated(*self->route_, self->request_));
-            }))
-          answer(core_->overloaded());
+        pool();
     }
+  }
+
+  void pool() {
+    if (!core_->io->submit(
+            [self = shared_from_this()] { self->answer(self->core_->call_inflated(*self->route_, self->request_)); }))
+      answer(core_->overloaded());
   }
 
   void begin_upload() {
@@ -249,9 +260,11 @@ class Exchange final : public Ongoing,
     } else if (file_bytes > 0) {
       with_loop([&] { follow_file(file_bytes); });
     }
-    auto rendered = render(core_->shaped(request_.path, std::move(response)), request_.id);
+    response = core_->shaped(route_, request_, std::move(response));
+    const std::uint64_t bytes = response.file ? response.file->length : response.body.size();
+    auto rendered = render(std::move(response), request_.id);
     with_loop([&] { reply_(rendered); });
-    finished(status);
+    finished(status, bytes);
   }
 
   // The kernel sends a file and nobody says when it is through: counted until as many bytes have gone, or the
@@ -286,7 +299,10 @@ class Exchange final : public Ongoing,
       core_->with_loops(use);
   }
 
-  void finished(int status) { core_->finished(route_, status, since_); }
+  void finished(int status, std::uint64_t bytes = 0) {
+    core_->note(route_, request_, status, bytes, since_);
+    core_->finished(route_, status, since_);
+  }
 
   const std::shared_ptr<Core> core_;
   HttpRequestPtr http_;

@@ -25,6 +25,7 @@ struct Request {
   std::vector<std::pair<std::string_view, std::string_view>> headers;  // names in any case
   std::string_view body;                                               // empty for uploads
   std::string_view remote;                                             // "127.0.0.1:53122"
+  bool may_wait = true;                                                // false: on an event loop
   std::string id;  // the trace id of `traceparent` where the client sent one, else drawn here; 32 hex digits
 
   // Filled by the router: {name} parts of the pattern, percent-decoded.

@@ -45,6 +45,7 @@ Server::~Server() {
   // Here and not in ~Core, which a request in a pool may outlive us to run.
   impl_->core->uploads = nullptr;
   impl_->core->io = nullptr;
+  impl_->core->access = nullptr;
 }
 
 Result<std::unique_ptr<Server>> Server::open(Config config, Env& env, Metrics* metrics) {
@@ -60,7 +61,15 @@ Result<std::unique_ptr<Server>> Server::open(Config config, Env& env, Metrics* m
                   "listening on " + config.host + " opens Millrace to other machines, so it needs a token");
     config.auth.token_required = true;
   }
-  return std::unique_ptr<Server>(new Server(std::make_unique<Impl>(std::move(config), env, metrics)));
+  TRY(const auto rule, parse_access_rule(config.access_log));
+  std::unique_ptr<Log> log;
+  if (rule.kind != AccessRule::Kind::off) {
+    if (config.access_log_file.empty()) return bad("the access log needs a file");
+    TRY(log, open_log({.json = true, .file = config.access_log_file}, env.clock));
+  }
+  auto impl = std::make_unique<Impl>(std::move(config), env, metrics);
+  if (log) impl->core->access = std::make_unique<AccessLog>(rule, std::move(log), metrics ? *metrics : impl->unseen);
+  return std::unique_ptr<Server>(new Server(std::move(impl)));
 }
 
 void Server::fast(std::string_view method, std::string_view pattern, Handler handler, RouteOptions options) {
@@ -124,10 +133,12 @@ void Server::error_shape(std::string path, ErrorShape shape) {
 
 namespace {
 
-Response dispatched(Core& core, Request request) {
+// Sets `known` to the route, where there is one.
+Response dispatched(Core& core, Request request, const Route*& known) {
   auto admitted = core.admit(request);
   if (auto refused = std::get_if<Response>(&admitted)) return std::move(*refused);
   const Route& route = *std::get<const Route*>(admitted);
+  known = &route;
   if (request.body.size() > core.body_bytes_max(route)) return too_large_response(core.body_bytes_max(route));
   if (route.kind == Route::Kind::upload) {
     auto body = request.body;
@@ -160,8 +171,9 @@ Response dispatched(Core& core, Request request) {
 Response Server::dispatch(Request request) const {
   auto& core = *impl_->core;
   if (request.id.empty()) request.id = core.new_id();
-  const auto path = request.path;
-  return core.shaped(path, dispatched(core, std::move(request)));
+  const Route* route = nullptr;
+  auto response = dispatched(core, request, route);
+  return core.shaped(route, request, std::move(response));
 }
 
 }  // namespace millrace::net

@@ -45,6 +45,9 @@ struct Config {
   std::uint64_t upload_bytes_max = 1ull << 40;   // app-wide: no body is larger
   std::uint64_t upload_buffer_bytes = 4u << 20;  // per upload: what may wait for a slow sink
   std::string temp_dir;                          // needed: the HTTP library makes folders below it
+  std::string access_log;                        // as parse_access_rule() reads it
+  std::string access_log_file;                   // needed with it: 16 MB, then NAME.1.log to NAME.3.log: 64 MB at most
+  std::vector<std::string> origins;              // of pages that may call what is cross_origin, as net/origins.hpp says
   AuthPolicy auth;                               // open() sets token_required for a non-loopback host
 };
 

@@ -27,6 +27,16 @@ TEST(Served, AnswersFastAndPooledOnOneConnection) {
   }
 }
 
+TEST(Served, AFastHandlerThatWouldWaitIsCalledAgainOnThePool) {
+  RawClient client(port());
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(client.send(post("/waits/x", "some body")));
+    EXPECT_EQ(client.receive().body, "waited with some body");
+    ASSERT_TRUE(client.send(post("/waits/no", "some body")));
+    EXPECT_EQ(client.receive().body, "did not wait");
+  }
+}
+
 TEST(Served, ErrorsHaveTheShapeOfTheirPath) {
   struct Case {
     std::string request;
@@ -64,6 +74,7 @@ TEST(Served, InflatesWhereTheRouteAsksForIt) {
   // "hi" as gzip
   const std::string hi("\x1f\x8b\x08\0\0\0\0\0\x02\x03\xcb\xc8\x04\0\xac\x2a\x93\xd8\x02\0\0\0", 22);
   EXPECT_EQ("POST x hi", sent("/shaped/x", "gzip", hi));
+  EXPECT_EQ("waited with hi", sent("/waits/x", "gzip", hi)) << "inflated once more on the pool";
   EXPECT_EQ("POST x hi", sent("/shaped/x", "GZIP", hi));
   EXPECT_EQ("<net.bad_compression>", sent("/shaped/x", "deflate", hi));
   EXPECT_EQ("<net.bad_compression>", sent("/shaped/x", "gzip", "hi"));

@@ -164,16 +164,24 @@ Result<ModelVersion> get_version(meta::Reader& reader, std::string_view model, s
           : std::format("model '{}' had no version {}{} (the newest was {})", model, number, then, newest->integer(0)));
 }
 
-Result<std::vector<ModelVersion>> list_versions(meta::Reader& reader, std::string_view model, TimePoint at) {
+Result<std::vector<ModelVersion>> list_versions(meta::Reader& reader, std::string_view model, TimePoint at,
+                                                const Page& page) {
   TRY(auto rows, reader.query("SELECT " + std::string(version_columns) +
-                                  " FROM registry_versions WHERE model = $1 AND created_us <= $2 ORDER BY number DESC",
-                              {std::string(model), meta::value(at)}));
+                                  " FROM registry_versions WHERE model = $1 AND created_us <= $2 "
+                                  "ORDER BY number DESC LIMIT $3 OFFSET $4",
+                              {std::string(model), meta::value(at), page.limit, page.offset}));
   std::vector<ModelVersion> versions;
   for (const auto& row : rows) {
     versions.push_back(version_from(row));
     TRY_VOID(take_back_override(reader, versions.back(), at));
   }
   return versions;
+}
+
+Result<std::int64_t> count_versions(meta::Reader& reader, std::string_view model, TimePoint at) {
+  TRY(auto rows, reader.query("SELECT count(*) FROM registry_versions WHERE model = $1 AND created_us <= $2",
+                              {std::string(model), meta::value(at)}));
+  return rows[0].integer(0);
 }
 
 Result<std::vector<ModelVersion>> list_heads(meta::Reader& reader, std::string_view model) {
@@ -202,10 +210,11 @@ Result<std::optional<AliasMove>> alias(meta::Reader& reader, std::string_view mo
   return move_from(*row);
 }
 
-Result<std::vector<AliasMove>> alias_history(meta::Reader& reader, std::string_view model, TimePoint at) {
+Result<std::vector<AliasMove>> alias_history(meta::Reader& reader, std::string_view model, TimePoint at,
+                                             const Page& page) {
   TRY(auto rows, reader.query("SELECT alias, version, moved_by, reason, since_us FROM registry_aliases WHERE model = "
-                              "$1 AND since_us <= $2 ORDER BY seq DESC",
-                              {std::string(model), meta::value(at)}));
+                              "$1 AND since_us <= $2 ORDER BY seq DESC LIMIT $3 OFFSET $4",
+                              {std::string(model), meta::value(at), page.limit, page.offset}));
   std::vector<AliasMove> moves;
   for (const auto& row : rows) moves.push_back(move_from(row));
   return moves;

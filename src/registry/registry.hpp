@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -64,8 +65,13 @@ Result<ModelVersion> add_version(meta::Tx& tx, ModelVersion version, bool baseli
 // not_found `registry.no_model` / `registry.no_version`, naming what exists.
 Result<ModelVersion> get_version(meta::Reader& reader, std::string_view model, std::int64_t number,
                                  TimePoint at = as_of_now);
-Result<std::vector<ModelVersion>> list_versions(meta::Reader& reader, std::string_view model,
-                                                TimePoint at = as_of_now);  // newest first
+// Newest first; `limit` of them after the first `offset`.
+struct Page {
+  std::int64_t limit = std::numeric_limits<std::int64_t>::max(), offset = 0;
+};
+Result<std::vector<ModelVersion>> list_versions(meta::Reader& reader, std::string_view model, TimePoint at = as_of_now,
+                                                const Page& page = {});
+Result<std::int64_t> count_versions(meta::Reader& reader, std::string_view model, TimePoint at = as_of_now);
 // The same without verdict lines, report and lineage: cheap, for whoever looks often.
 Result<std::vector<ModelVersion>> list_heads(meta::Reader& reader, std::string_view model);
 Result<std::vector<std::string>> list_models(meta::Reader& reader);
@@ -73,8 +79,8 @@ Result<std::vector<std::string>> list_models(meta::Reader& reader);
 // Where an alias points; nullopt when it points nowhere.
 Result<std::optional<AliasMove>> alias(meta::Reader& reader, std::string_view model, std::string_view alias,
                                        TimePoint at = as_of_now);
-Result<std::vector<AliasMove>> alias_history(meta::Reader& reader, std::string_view model,
-                                             TimePoint at = as_of_now);  // newest first, all aliases
+Result<std::vector<AliasMove>> alias_history(meta::Reader& reader, std::string_view model, TimePoint at = as_of_now,
+                                             const Page& page = {});  // newest first, all aliases
 
 struct Promotion {
   std::int64_t current = 0;

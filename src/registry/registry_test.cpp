@@ -166,6 +166,12 @@ TEST_F(RegistryTest, AsOfAMomentNothingOfWhatCameLater) {
     ASSERT_TRUE(store->read([&](meta::Reader& reader) -> Result<void> {
       std::string versions, aliases;
       TRY(const auto listed, list_versions(reader, "churn", at));
+      EXPECT_EQ(*count_versions(reader, "churn", at), static_cast<std::int64_t>(listed.size()));
+      TRY(const auto second, list_versions(reader, "churn", at, {.limit = 1, .offset = 1}));
+      EXPECT_EQ(second.size(), listed.size() > 1 ? 1u : 0u);
+      if (!second.empty()) EXPECT_EQ(second[0].number, listed[1].number);
+      TRY(const auto newest, alias_history(reader, "churn", at, {.limit = 1}));
+      EXPECT_LE(newest.size(), 1u);
       for (const auto& version : listed) {
         versions += std::format("{} {} ", version.number, verdict_name(version.verdict));
         TRY(const auto one, get_version(reader, "churn", version.number, at));

@@ -7,8 +7,20 @@ namespace millrace::serve {
 
 namespace {
 
+// A bare model's own outputs: a number, or a list of them.
+void put_floats(std::string& out, const model::Answer& answer) {
+  if (answer.probabilities.empty()) return append_json_float(out, static_cast<float>(answer.score));
+  out += '[';
+  for (std::size_t i = 0; i < answer.probabilities.size(); ++i) {
+    if (i) out += ',';
+    append_json_float(out, static_cast<float>(answer.probabilities[i]));
+  }
+  out += ']';
+}
+
 void put_answer(std::string& out, const model::Manifest& manifest, const model::Answer& answer) {
   out += "\"prediction\":";
+  if (manifest.bare_outputs > 0) return put_floats(out, answer);
   if (manifest.task == model::TaskType::regression) {
     append_json_number(out, answer.score);
     return;

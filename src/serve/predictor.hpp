@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -20,20 +21,29 @@
 #include "blob/blob.hpp"
 #include "model/loaded.hpp"
 #include "serve/prediction_log.hpp"
+#include "serve/statistics.hpp"
 #include "serve/swap.hpp"
 
 namespace millrace::serve {
 
+inline constexpr std::string_view kOnDisk = "serve.on_disk";  // see Predictor::hold()
+
+// One content of a version. Where a number gets other content (a folder's file was replaced) that is loaded beside what
+// answers, as another version would be.
 struct VersionRef {
   std::int64_t number = 0;
   Digest artifact;
+  bool operator==(const VersionRef&) const = default;
 };
 struct WantedModel {
   std::string name;
   std::optional<VersionRef> current;
   std::optional<VersionRef> previous;
-  bool refuse_unlogged = false;  // no answer without a line in the prediction log
-  double log_share = 1;          // of the rows that get a line there
+  bool refuse_unlogged = false;    // no answer without a line in the prediction log
+  double log_share = 1;            // of the rows that get a line there
+  std::vector<VersionRef> others;  // these answer by number, the best first
+  bool fall_back = false;          // see WantedVersions
+  bool pinned = false;             // never leaves memory for another model
 };
 
 class WantedSource {
@@ -42,13 +52,35 @@ class WantedSource {
   virtual Result<std::vector<WantedModel>> wanted() = 0;
 };
 
+// Makes versions into proven models.
+class VersionSource {
+ public:
+  virtual ~VersionSource() = default;
+  // From any thread, several at once. Any error: that version is not served, and its message is in states().
+  virtual Result<std::shared_ptr<const model::LoadedModel>> load(const std::string& model, const VersionRef& ref,
+                                                                 const model::RuntimeOptions& options) = 0;
+};
+// Out of artifacts that are blobs.
+class BlobVersions final : public VersionSource {
+ public:
+  explicit BlobVersions(blob::Store& blobs, std::uint64_t bytes_max = std::uint64_t{1} << 30)
+      : blobs_(blobs), bytes_max_(bytes_max) {}
+  Result<std::shared_ptr<const model::LoadedModel>> load(const std::string& model, const VersionRef& ref,
+                                                         const model::RuntimeOptions& options) override;
+
+ private:
+  blob::Store& blobs_;
+  std::uint64_t bytes_max_;
+};
+
 enum class RowFormat { json, csv };
 
 struct PredictRequest {
   std::string_view model;
   std::string_view body;
   RowFormat format = RowFormat::json;
-  std::optional<std::int64_t> version;  // current or previous by number; absent: what takes traffic
+  std::optional<std::int64_t> version;  // by number; absent: what takes traffic
+  bool may_wait = false;                // see hold()
 };
 
 // What is wrong with a request, for the answer's own fields; empty where the error is not about a place in the body.
@@ -61,11 +93,24 @@ struct Answered {
   std::vector<bool> unlogged;  // rows without a line: it could not be kept, or is outside of the share; empty: none
 };
 
+// Tensors answered, for a model that takes tensors (model::Manifest::tensors).
+struct AnsweredTensors {
+  model::TensorAnswer answer;
+  Id id;  // of the request
+};
+
 class Predictor {
  public:
   struct Config {
     model::RuntimeOptions runtime;
-    std::uint64_t artifact_bytes_max = std::uint64_t{1} << 30;
+    // Of loaded models, as they say themselves; 0: no bound. Above it the one that was asked for longest ago leaves
+    // memory, and comes back when it is asked for: hold() says how.
+    std::uint64_t memory_bytes_max = 0;
+    Duration wait_max = std::chrono::seconds(10);  // of a request for a model that is on its way into memory
+    int load_threads = 1;                          // of reconcile(), where several models are to be loaded
+    bool drop_unnamed = false;  // a model that wanted() names no more is let go; else it stays as it is
+    // Ready when each model answered or failed once and one answers; else when each answered once.
+    bool ready_with_failures = false;
   };
   struct ModelState {
     std::string name;
@@ -77,6 +122,14 @@ class Predictor {
     std::uint64_t unseen = 0;       // categories that training had not seen
     std::uint64_t not_logged = 0;   // rows answered whose line the prediction log could not keep
     std::uint64_t not_sampled = 0;  // rows outside of the share that gets lines
+    std::uint64_t loads = 0;        // into memory that succeeded
+    std::uint64_t bytes = 0;        // in memory now, all versions
+  };
+  struct Memory {
+    std::uint64_t bytes = 0;                // of loaded models
+    std::uint64_t loads = 0;                // that brought back a model that had left
+    std::uint64_t leaves = 0;               // models that left for others
+    std::size_t resident = 0, on_disk = 0;  // versions
   };
   // Of the newest row whose line could not be kept, whether it was answered or refused.
   struct Unlogged {
@@ -85,7 +138,8 @@ class Predictor {
     bool lasts = false;  // nothing was kept since
   };
 
-  Predictor(const Config& config, Env& env, WantedSource& wanted, blob::Store& blobs, PredictionLog& log);
+  Predictor(const Config& config, Env& env, WantedSource& wanted, VersionSource& versions, PredictionLog* log);
+  // `log` nullptr: no lines are kept, and no answer says that it has none.
   ~Predictor();
 
   // Looks what is wanted and does all of it that can be done now: fetch, verify, load, prove by golden rows, swap. The
@@ -99,12 +153,13 @@ class Predictor {
   // be, the one before it answers; whether a model that joins later answers is in states().
   bool ready() const;
   std::vector<ModelState> states() const;
+  Memory memory() const;
 
   // The answer's JSON text: one row:
   // {"prediction":..,"probability":..,"probabilities":{..},"model":"churn:3","id":"..", "took_ms":..}; several:
-  // {"predictions":[{.. "id":..},..],"model":..,"took_ms":..}. Logged before it is returned; a row outside of
-  // the share that gets lines has "logged":false; so has one whose line the disk does not take, and where its model
-  // wants no such answers the request is refused: unavailable `serve.not_logged`. No SQL, no queue, no system call.
+  // {"predictions":[{.. "id":..},..],"model":..,"took_ms":..}. Logged before it is returned; a row whose line the
+  // disk does not take, or that is outside of the share that gets lines, has "logged":false, and where its model wants
+  // no such answers the request is refused: unavailable `serve.not_logged`. No SQL, no queue, no system call.
   // Thread-safe. not_found `serve.no_model`, `serve.not_loaded`; unavailable `serve.not_ready`; the row errors of
   // model/rows.hpp, with `problem` filled.
   Result<std::string> predict(const PredictRequest& request, Problem* problem);
@@ -112,10 +167,29 @@ class Predictor {
   // The same in two steps, for protocols that read rows and write answers in their own way.
   class Held;
   // What takes traffic, or the version asked for. Errors as predict().
+  // A version that left memory: unavailable `serve.on_disk`; with `may_wait` it is loaded first, once however many
+  // wait, each at most Config::wait_max: then unavailable `serve.load_waits`.
   Result<Held> hold(std::string_view model, std::optional<std::int64_t> version) const;
+  Result<Held> hold(std::string_view model, std::optional<std::int64_t> version, bool may_wait);
   std::vector<std::string> names() const;  // of all models here, in order. No lock
   // Computes, logs, counts; row errors as predict(). `rows` are as the held model's own parser makes them.
-  Result<Answered> answer(const Held& held, const model::ParsedRows& rows);
+  Result<Answered> answer(const Held& held, const model::ParsedRows& rows, Measure& measure);
+  // The same for a model that takes tensors: `inputs` as model::check_tensors() gives them, `outputs` by their places
+  // in the signature. Counted as answer() counts; the prediction log holds rows, so no line is kept. Errors of
+  // model::TensorModel::run().
+  Result<AnsweredTensors> answer_tensors(const Held& held, std::span<const model::TensorView> inputs,
+                                         std::span<const std::size_t> outputs, Measure& measure);
+  // Rows of a model that takes tensors, and rows besides (model::row_inputs()): all outputs, of all rows at once, or of
+  // one after the other where the model takes one. invalid_argument `serve.not_by_row`: it takes no rows.
+  Result<std::vector<AnsweredTensors>> answer_tensor_rows(const Held& held, const model::ParsedRows& rows,
+                                                          Measure& measure);
+  // Whether a request to this model is too long for an event loop: it takes tensors, and the last ones took more than
+  // kOnLoopMax on average, or none was measured yet. The caller answers with the error, and is asked again on a pool.
+  Result<void> check_quick(const Held& held, bool may_wait) const;
+  static constexpr Duration kOnLoopMax = std::chrono::microseconds(500);
+  // For one request: made before its rows are read, told of the answer that is written. `held` outlives it.
+  Measure measure(const Held& held) const;
+  std::vector<ModelReport> statistics() const;  // by name. No lock
 
   std::optional<Unlogged> unlogged() const;
 
@@ -126,29 +200,42 @@ class Predictor {
 
  private:
   struct Served;   // one loaded version
-  struct Known;    // what is known of one model: loads, failures, counters
+  struct Entry;    // one version: its state, and the loaded version while it is in memory
+  struct Known;    // what is known of one model: its versions, failures, counters
   struct Routed;   // one model in it
   struct Routing;  // immutable snapshot that requests read
 
-  Result<std::shared_ptr<const Served>> load(const std::string& name, const VersionRef& ref, double log_share);
+  Result<std::shared_ptr<const Served>> load(const std::string& name, const VersionRef& ref, double log_share,
+                                             std::shared_ptr<VersionStatistics> statistics);
   void share_log(Known& known, double share);
   void act(Known& known, const WantedModel& wanted);
-  void publish();
+  void act_load(Known& known, const VersionRef& ref, std::int64_t key);
+  void let_go(Known& known, std::int64_t key);
+  void drop_unnamed(const std::vector<WantedModel>& wanted);
+  Result<void> bring(std::string_view name, std::optional<std::int64_t> version);
+  void make_room(std::uint64_t bytes, std::vector<std::shared_ptr<const Served>>& left);
+  void publish(Known& known);          // with mutex_
+  void unpublish(const Known& known);  // with mutex_
+  void put(std::string_view name, std::shared_ptr<const Routed> routed);
 
   Config config_;
   Env& env_;
   WantedSource& wanted_;
-  blob::Store& blobs_;
-  PredictionLog& log_;
+  VersionSource& versions_;
+  PredictionLog* log_;
   IdMaker ids_;
   std::atomic<std::shared_ptr<const Routing>> routing_;
-  mutable std::mutex mutex_;  // known_
-  std::map<std::string, std::unique_ptr<Known>, std::less<>> known_;
+  mutable std::mutex mutex_;  // known_, memory_, what is in them
+  std::condition_variable brought_;
+  std::map<std::string, std::shared_ptr<Known>, std::less<>> known_;
+  Memory memory_;
   std::atomic<bool> ready_ = false;
   std::atomic<bool> unlogged_lasts_ = false;
-  std::optional<Unlogged> unlogged_;  // guarded by mutex_
+  std::atomic<std::uint64_t> let_go_bytes_ = 0;  // since free memory was given back
+  std::optional<Unlogged> unlogged_;             // guarded by mutex_
   void line_missed(const std::string& model, const Error& why);
   void line_kept();
+  Result<std::string> predict_tensors(const Held& held, const PredictRequest& request, Problem* problem);
   std::mutex reconcile_mutex_;
 };
 
@@ -162,11 +249,10 @@ class Predictor::Held {
 
  private:
   friend class Predictor;
-  using Of = std::pair<const std::string, Routed>;
-  Held(std::shared_ptr<const Routing> routing, const Of* of, const Served* served)
+  Held(std::shared_ptr<const Routing> routing, const Routed* of, const Served* served)
       : routing_(std::move(routing)), of_(of), served_(served) {}
   std::shared_ptr<const Routing> routing_;
-  const Of* of_;  // the model in it
+  const Routed* of_;  // the model in it
   const Served* served_;
 };
 

@@ -26,6 +26,11 @@ struct PredictorTest : ::testing::Test {
     EXPECT_TRUE(writer->append(bytes));
     return {number, writer->commit()->digest};
   }
+  Result<Answered> answer(const model::ParsedRows& rows) {
+    const auto held = *predictor.hold("fare", std::nullopt);
+    auto measure = predictor.measure(held);
+    return predictor.answer(held, rows, measure);
+  }
   std::string ask(std::string_view model) {
     auto row = model::testing::json_row(model::testing::sample_inputs(), model::testing::sample_rows(1, 1).front());
     Problem problem;
@@ -37,7 +42,8 @@ struct PredictorTest : ::testing::Test {
   blob::MemoryStore blobs{t.clock};
   std::unique_ptr<PredictionLog> log = *PredictionLog::open({t.path("log"), 1 << 16}, t.env);
   Wishes wishes;
-  Predictor predictor{{}, t.env, wishes, blobs, *log};
+  BlobVersions blob_versions{blobs};
+  Predictor predictor{{}, t.env, wishes, blob_versions, log.get()};
 };
 
 TEST_F(PredictorTest, NothingWantedIsNotReady) {
@@ -58,7 +64,8 @@ TEST_F(PredictorTest, WhatIsHeldAnswersThoughItIsGone) {
   EXPECT_EQ("serve.not_loaded", predictor.hold("fare", 1).error().reason);
   EXPECT_EQ("serve.no_model", predictor.hold("fares", std::nullopt).error().reason);
   EXPECT_EQ("fare:3", predictor.hold("fare", std::nullopt)->name_and_version());
-  auto answered = *predictor.answer(held, {.rows = model::testing::sample_rows(1, 2), .keys = {"a", "b"}});
+  auto measure = predictor.measure(held);
+  auto answered = *predictor.answer(held, {.rows = model::testing::sample_rows(1, 2), .keys = {"a", "b"}}, measure);
   ASSERT_EQ(2u, answered.answers.size());
   EXPECT_EQ(7, answered.answers[1].score);
   EXPECT_EQ(2u, log->appended());
@@ -138,7 +145,7 @@ TEST_F(PredictorTest, AShareOfTheRowsGetsLines) {
   wishes.models = {{.name = "fare", .current = version(1, 7), .log_share = 0.25}};
   ASSERT_TRUE(predictor.reconcile());
   const std::vector<table::Row> rows = model::testing::sample_rows(1, 1000);
-  auto answered = *predictor.answer(*predictor.hold("fare", std::nullopt), {.rows = rows, .keys = {}});
+  auto answered = *answer({.rows = rows, .keys = {}});
   ASSERT_EQ(answered.answers.size(), rows.size());
   ASSERT_EQ(answered.unlogged.size(), rows.size());
   const auto without = static_cast<std::uint64_t>(std::ranges::count(answered.unlogged, true));
@@ -155,7 +162,7 @@ TEST_F(PredictorTest, AShareOfTheRowsGetsLines) {
   const auto before = predictor.loaded("fare", 1);
   ASSERT_TRUE(predictor.reconcile());
   EXPECT_EQ(predictor.loaded("fare", 1), before);
-  EXPECT_TRUE(predictor.answer(*predictor.hold("fare", std::nullopt), {.rows = rows, .keys = {}})->unlogged.empty());
+  EXPECT_TRUE(answer({.rows = rows, .keys = {}})->unlogged.empty());
   EXPECT_EQ(log->appended(), 2000 - without);
   // Nothing is wanted: no answer is refused for that.
   wishes.models[0].log_share = 0;

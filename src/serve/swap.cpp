@@ -28,11 +28,20 @@ std::optional<SwapAction> next_swap(std::span<const VersionState> versions, cons
       return SwapAction{Kind::load, *wanted.current};
     }
   }
-  if (wanted.previous && should_load(find(versions, *wanted.previous), now)) {
-    return SwapAction{Kind::load, *wanted.previous};
+  std::vector<std::int64_t> kept;  // besides current, the best first
+  if (wanted.previous) kept.push_back(*wanted.previous);
+  kept.insert(kept.end(), wanted.others.begin(), wanted.others.end());
+  const auto answers = std::ranges::find(versions, true, &VersionState::serving);
+  bool better = wanted.fall_back;  // than what answers, as far as it is among these
+  if (answers != versions.end() && std::ranges::find(kept, answers->version) == kept.end()) better = false;
+  for (const auto version : kept) {
+    const auto* state = find(versions, version);
+    if (state && state->serving) better = false;
+    if (better && state && state->loaded) return SwapAction{Kind::swap, version};
+    if (should_load(state, now)) return SwapAction{Kind::load, version};
   }
   for (const auto& state : versions) {
-    bool is_wanted = state.version == wanted.current || state.version == wanted.previous;
+    const bool is_wanted = state.version == wanted.current || std::ranges::find(kept, state.version) != kept.end();
     if (!is_wanted && !state.serving) return SwapAction{Kind::unload, state.version};
   }
   return std::nullopt;

@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/clock.hpp"
 
@@ -17,11 +18,16 @@ struct VersionState {
   bool serving = false;    // takes requests now
   int failures = 0;        // loads that failed in a row
   SteadyPoint retry_at{};  // not before this after a failure
+  std::string error;       // of the last of them; for people
 };
 
 struct WantedVersions {
   std::optional<std::int64_t> current;
   std::optional<std::int64_t> previous;  // kept loaded, so that going back is a swap
+  std::vector<std::int64_t> others;      // kept loaded to answer by number, the best first
+  // While current can't be loaded: what answers stays, but gives way to a better one of previous and the others; where
+  // nothing answers, the best of them does.
+  bool fall_back = false;
 };
 
 struct SwapAction {
@@ -30,8 +36,9 @@ struct SwapAction {
   bool operator==(const SwapAction&) const = default;
 };
 
-// Order: what takes traffic first (load current, then swap to it), then previous is made ready, then what nobody wants
-// is let go. The serving version is never unloaded, even when it is wanted no more: something always answers.
+// Order: what takes traffic first (load current, then swap to it), then previous and the others are made ready, then
+// what nobody wants is let go. The serving version is never unloaded, even when it is wanted no more: something always
+// answers.
 std::optional<SwapAction> next_swap(std::span<const VersionState> versions, const WantedVersions& wanted,
                                     SteadyPoint now);
 

@@ -361,6 +361,39 @@ Result<Batch> Batch::from_rows(const Schema& schema, const std::vector<Row>& row
   return finish_batch(arrow_schema(schema), columns, static_cast<std::int64_t>(rows.size()));
 }
 
+Result<Batch> with_columns(const Batch& batch, const std::vector<NewColumn>& columns) {
+  arrow::FieldVector fields;
+  arrow::ArrayVector arrays;
+  if (const auto& own = batch.arrow()) {
+    fields = own->schema()->fields();
+    arrays = own->columns();
+  }
+  for (const NewColumn& column : columns) {
+    const auto rows = std::visit([](const auto& values) { return std::ssize(values); }, column.values);
+    if (rows != batch.rows()) {
+      return fail(Code::invalid_argument, "table.bad_value",
+                  "column '" + column.name + "' has " + std::to_string(rows) + " values for " +
+                      std::to_string(batch.rows()) + " rows");
+    }
+    if (const auto* numbers = std::get_if<std::vector<double>>(&column.values)) {
+      arrow::DoubleBuilder builder;
+      if (auto done = builder.AppendValues(*numbers); !done.ok())
+        return fail(arrow_error(done, "adding a column", Code::internal, "table.arrow"));
+      ARROW_TRY(auto array, "adding a column", Code::internal, "table.arrow", builder.Finish());
+      fields.push_back(arrow::field(column.name, arrow::float64()));
+      arrays.push_back(std::move(array));
+    } else {
+      arrow::StringBuilder builder;
+      if (auto done = builder.AppendValues(std::get<std::vector<std::string>>(column.values)); !done.ok())
+        return fail(arrow_error(done, "adding a column", Code::internal, "table.arrow"));
+      ARROW_TRY(auto array, "adding a column", Code::internal, "table.arrow", builder.Finish());
+      fields.push_back(arrow::field(column.name, arrow::utf8()));
+      arrays.push_back(std::move(array));
+    }
+  }
+  return Batch::wrap(arrow::RecordBatch::Make(arrow::schema(std::move(fields)), batch.rows(), std::move(arrays)));
+}
+
 const Schema& Batch::schema() const {
   static const Schema none;
   return inner_ ? inner_->schema : none;

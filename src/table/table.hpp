@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "base/env.hpp"
@@ -60,6 +61,14 @@ class Batch {
   struct Inner;
   std::shared_ptr<const Inner> inner_;
 };
+
+// A column that somebody computed: a value for each row of a batch, none missing.
+struct NewColumn {
+  std::string name;
+  std::variant<std::vector<double>, std::vector<std::string>> values;
+};
+// These columns behind the batch's own. invalid_argument `table.bad_value`: not as many values as rows.
+Result<Batch> with_columns(const Batch& batch, const std::vector<NewColumn>& columns);
 
 // A stream of batches of one schema. One thread at a time.
 class BatchReader {

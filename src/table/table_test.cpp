@@ -68,6 +68,17 @@ TEST(Batch, RowsAndBack) {
   EXPECT_EQ(batch.take({}).rows(), 0);
 }
 
+TEST(Batch, WithColumnsBehind) {
+  const Batch batch = Batch::from_rows({{{"i", Type::int64}}}, {{Value{std::int64_t{1}}}, {Value{}}}).value();
+  const Batch more =
+      with_columns(batch, {{"n", std::vector{0.5, 1.5}}, {"t", std::vector<std::string>{"a", ""}}}).value();
+  EXPECT_EQ(more.schema().fields.size(), 3u);
+  EXPECT_EQ(more.row(0), (Row{Value{std::int64_t{1}}, Value{0.5}, Value{std::string("a")}}));
+  EXPECT_EQ(more.row(1), (Row{Value{}, Value{1.5}, Value{std::string()}}));
+  EXPECT_EQ(with_columns(batch.slice(1, 1), {{"n", std::vector{2.0}}})->row(0), (Row{Value{}, Value{2.0}}));
+  EXPECT_EQ(reason_of(with_columns(batch, {{"n", std::vector{0.5}}})), "table.bad_value");
+}
+
 TEST(Batch, RefusesOtherTypes) {
   EXPECT_EQ(reason_of(Batch::from_rows({{{"i", Type::int64}}}, {{Value{1.0}}})), "table.bad_value");
   EXPECT_EQ(reason_of(Batch::from_rows({{{"i", Type::int64}}}, {{Value{}, Value{}}})), "table.bad_value");

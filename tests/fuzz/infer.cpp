@@ -1,25 +1,16 @@
 // The body of an inference request (Open Inference Protocol), JSON alone or with binary tensors behind its last brace, for
-// a model with inputs of every type, or of numbers alone.
+// a model with inputs of every type, of numbers alone, or one that takes tensors.
 #include "api/v2/signature.hpp"
 #include "fuzz/models.hpp"
 
 using namespace millrace;
 
-namespace {
-
-model::Manifest numbers() {
-  auto m = fuzz::model_of_every_type();
-  m.inputs.resize(3);
-  return m;
-}
-
-}  // namespace
-
 int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const model::Manifest models[] = {fuzz::model_of_every_type(), numbers()};
+  static const model::Manifest models[] = {fuzz::model_of_every_type(), fuzz::model_of_numbers(),
+                                          fuzz::model_of_tensors()};
   auto text = fuzz::as_text(data, size);
   const auto choice = fuzz::take_choice(text);
-  const auto& described = models[choice & 1];
+  const auto& described = models[choice & 8 ? 2 : choice & 1];
   std::optional<std::size_t> json_bytes;
   if (choice & 2) json_bytes = text.rfind('}') + 1;  // npos + 1 is 0
   if (choice & 4) json_bytes = choice;
@@ -28,6 +19,12 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   limits.rows_max = 50;
   auto ask = api::v2::parse_infer(body, json_bytes, limits);
   if (!fuzz::answered(ask)) return 0;
+  if (described.takes_tensors()) {
+    if (!fuzz::answered(api::v2::check_outputs(described, ask->outputs))) return 0;
+    const auto asked = api::v2::tensors_asked(described, *ask);
+    if (fuzz::answered(asked)) fuzz::require_tensors(asked->inputs);
+    return 0;
+  }
   for (const auto& tensor : ask->inputs) {
     std::size_t count = 1;
     for (const auto each : tensor.shape) count *= static_cast<std::size_t>(each);

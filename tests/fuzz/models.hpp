@@ -24,6 +24,43 @@ inline model::Manifest model_of_every_type() {
   return m;
 }
 
+inline model::Manifest model_of_numbers() {
+  auto m = model_of_every_type();
+  m.inputs.resize(3);
+  return m;
+}
+
+inline model::Manifest model_of_tensors() {
+  using model::Datatype;
+  model::Manifest m;
+  m.name = "fuzzed";
+  m.tensors.inputs = {{.name = "age", .datatype = Datatype::fp32, .shape = {-1, 2}},
+                      {.name = "city", .datatype = Datatype::bytes, .shape = {-1}},
+                      {.name = "member", .datatype = Datatype::boolean, .shape = {-1, 1}},
+                      {.name = "n", .datatype = Datatype::int16, .shape = {}},
+                      {.name = "half", .datatype = Datatype::fp16, .shape = {1, -1, 2}}};
+  m.tensors.outputs = {{.name = "left", .datatype = Datatype::fp32, .shape = {-1}}};
+  return m;
+}
+
+// What the engine gets is as long as its shape says, every byte of it there to be read.
+inline void require_tensors(std::span<const model::TensorView> views) {
+  std::size_t sum = 0;
+  for (const auto& view : views) {
+    const auto count = model::elements_of(view.shape);
+    if (view.datatype == model::Datatype::bytes)
+      require(view.texts.size() == count, "as many texts as the shape says");
+    else
+      require(view.bytes.size() == count * model::element_bytes(view.datatype), "as many bytes as the shape says");
+    for (const char c : view.bytes) sum += static_cast<unsigned char>(c);
+    for (const auto text : view.texts) {
+      for (const char c : text) sum += static_cast<unsigned char>(c);
+    }
+  }
+  volatile std::size_t kept = sum;
+  (void)kept;
+}
+
 inline void require_rows_of(const model::Manifest& described, const std::vector<table::Row>& rows) {
   for (const auto& row : rows) {
     require(row.size() == described.inputs.size(), "a value for each input");

@@ -2,6 +2,7 @@
 """The fuzz targets (preset fuzz): each is given its corpus again, then new inputs for a while.
 
     run.py [--seconds 5] [--jobs 2] [TARGET...]     a table; exit 1 when a target crashed, leaked, hung or grew too large
+    run.py --idle                                   with the time that no other program wants
     run.py --seed N                                 the inputs that N gives, the same each time; without it, others in each run
     run.py --grow [--seconds 60] [TARGET...]        and inputs that reach new code are added to the corpus, as few as will do
     run.py --seeds                                  the seeds that the product makes are written anew (seeds.cpp)
@@ -10,6 +11,7 @@ An input that a target dies of is kept in build/fuzz/found; the command printed 
 put the input into the corpus."""
 import argparse
 import concurrent.futures
+import os
 import pathlib
 import random
 import re
@@ -89,6 +91,7 @@ def main():
     ask.add_argument("--seconds", type=int, default=5)
     ask.add_argument("--seed", type=int)
     ask.add_argument("--jobs", type=int, default=2)
+    ask.add_argument("--idle", action="store_true")
     ask.add_argument("--grow", action="store_true")
     ask.add_argument("--seeds", action="store_true")
     ask.add_argument("targets", nargs="*")
@@ -98,6 +101,8 @@ def main():
     unknown = set(args.targets) - set(targets())
     if unknown:
         sys.exit(f"no target {', '.join(sorted(unknown))}; there are: {' '.join(targets())}")
+    if args.idle:
+        os.nice(19)
     FOUND.mkdir(parents=True, exist_ok=True)
     seed = args.seed or random.randrange(1, 2**31)
     print(f"seed {seed}")

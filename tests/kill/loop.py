@@ -314,7 +314,7 @@ class Loop:
 
     def run(self):
         """Every step, then the outcome."""
-        for step in (self.first_version, self.predictions_and_labels, self.back_and_forth, self.copied, self.uploads, self.roll, self.changed_file,
+        for step in (self.first_version, self.predictions_and_labels, self.back_and_forth, self.whole_table, self.copied, self.uploads, self.roll, self.changed_file,
                      self.stopped_at_work, self.damage, self.long_after):
             self.step = step.__name__
             if self.step == self.armed_from:
@@ -348,6 +348,12 @@ class Loop:
         self.predict(3, 2000)
         self.ask("POST", "/api/v1/models/loop/promote", {"version": 2, "reason": "a test"})
         self.serves(2)
+
+    def whole_table(self):
+        """A version's answers for a dataset version; the same bytes whatever died on the way."""
+        job = self.ask("POST", "/api/v1/models/loop/versions/2/batch", {"dataset": "data", "version": 1, "format": "csv"}).json["job"]
+        made = self.job(job)
+        self.batch = {"rows": made["rows"], "data": made["data"], "digest": made["output"]["digest"]}
 
     def copied(self):
         """Backups beside the running server, the second lets the first go; what is restored of it is whole."""
@@ -531,6 +537,7 @@ class Loop:
             "data": data,
             "parts": sorted(self.rows("SELECT dataset, first_version, digest FROM data_parts WHERE dataset <> 'loop.predictions'")),
             "models": versions,
+            "batch": self.batch,
             "aliases": currents,
             "moves": self.rows("SELECT alias, version FROM registry_aliases ORDER BY seq"),
             "labels": [(place.get(p) if p else None, k, v) for p, k, v in labels],

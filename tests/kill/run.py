@@ -29,6 +29,8 @@ AT_ONCE = 3  # most of a run is waiting: for leases, pauses and the disk
 NOT_REACHED = {
     "queue.positions.before_write": "nothing in the server reads the queue yet, so no position is kept; src/queue/kill_test.cpp has it",
     "queue.positions.after_write": "as above",
+    "model.cache.before_write": "only millrace predictor keeps a cache; tests/scenario/test_predictor.py kills it there",
+    "model.cache.after_write": "as above",
 }
 
 # Reached only on the way back from another death: that one first, then this.

@@ -39,6 +39,8 @@ TABLE = {
     "address":               ["-",          "-",          "-",          "-",          "no kind"],
     "millrace.log":          ["-",          "-",          "-",          "-",          "no kind"],
     "millrace.#.log":        ["-",          "-",          "-",          "-",          "no kind"],
+    "access.log":            ["-",          "-",          "-",          "-",          "no kind"],
+    "access.#.log":          ["-",          "-",          "-",          "-",          "no kind"],
     "last_backup":           ["-",          "-",          "-",          "-",          "no kind"],
     # Its blobs need it, and the backup has the keys. (Nearly every blob of the loop is sealed: its project says so.)
     "keys":                  [AGAIN,        AGAIN,        AGAIN,        AGAIN,        "no kind"],
@@ -70,7 +72,7 @@ TABLE = {
 }
 # Kinds that a loop does not leave behind: made by hand, as their writers would.
 BY_HAND = {
-    "meta.db-journal": "meta.db-journal", "millrace.#.log": "millrace.1.log", "blobs/tmp/*.part": "blobs/tmp/01M81KQMTAEAQBKZHW55WBQ4N9.part",
+    "meta.db-journal": "meta.db-journal", "millrace.#.log": "millrace.1.log", "access.log": "access.log", "access.#.log": "access.1.log", "blobs/tmp/*.part": "blobs/tmp/01M81KQMTAEAQBKZHW55WBQ4N9.part",
     "blobs/trash/@": "blobs/trash/" + "a" * 64, "blobs/trash/@.pin": "blobs/trash/" + "b" * 64 + ".pin",
     "blobs/quarantine/@": "blobs/quarantine/" + "c" * 64, "blobs/quarantine/@.#": "blobs/quarantine/" + "c" * 64 + ".2",
     "blobs/quarantine/*.txt": "blobs/quarantine/" + "c" * 64 + ".txt", "scratch/**": "scratch/JOB-1/spec.json",

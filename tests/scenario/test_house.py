@@ -29,7 +29,7 @@ def test_the_two_hands_of_the_clock_are_not_mixed(tmp_path):
     # It can see: each of these is found, at its line.
     planted = (("flow/decide.cpp", "  for (const auto& job : running) {", "  if (env.clock.now() - job.heard_at < job.lease) return {};\n", "span of the calendar"),
                ("train/worker.cpp", "  auto now = env_.clock.steady();", "  auto today = env_.clock.now();\n  if (today > today + config_.look_every) return;\n", "span of the calendar"),
-               ("serve/predictor.cpp", "    auto action = next_swap(", "    auto stamp = env_.clock.steady();\n    line.us = stamp.time_since_epoch().count();\n", "steady moment"),
+               ("serve/predictor_load.cpp", "    auto action = next_swap(", "    auto stamp = env_.clock.steady();\n    line.us = stamp.time_since_epoch().count();\n", "steady moment"),
                ("blob/local_write.cpp", "#include", "const auto began = std::chrono::steady_clock::now();\n", "time is passed in"),
                ("loop/service_log.cpp", "Result<void> Service::look_at_log() {", "std::this_thread::sleep_for(pause);\n", "nothing sleeps"))
     for where, before, text, words in planted:

@@ -306,8 +306,71 @@ def test_the_repository(server):
     assert server.get("/v2/models/titanic/ready").status == 200
 
 
-def test_what_is_not_there_yet_says_so(server):
-    for path in ("/v2/models/stats", "/v2/models/titanic/stats", "/v2/models/titanic/versions/1/stats", "/v2/trace/setting",
-                 "/v2/models/titanic/trace/setting", "/v2/logging"):
+def counts_of(server, version="1"):
+    found = [each for each in server.get("/v2/models/titanic/stats").json["model_stats"] if each["version"] == version]
+    return found[0]
+
+
+def test_statistics(server, rows):
+    """Of each version, as perf_analyzer reads them: what was answered, what failed, and how long the parts took."""
+    before = counts_of(server)
+    assert infer(server, {"inputs": columns(server, rows[:3]), "parameters": {"null_is_missing": True}}).status == 200
+    assert server.post("/predict/titanic", rows[:2]).status == 200
+    assert infer(server, {"inputs": []}).status == 400
+    assert infer(server, b"{").status == 400
+    after = counts_of(server)
+    def spent(what, kind):
+        return after["inference_stats"][what][kind] - before["inference_stats"][what][kind]
+    assert (after["inference_count"] - before["inference_count"], after["execution_count"] - before["execution_count"]) == (5, 2)
+    assert (spent("success", "count"), spent("fail", "count")) == (2, 2)
+    assert spent("success", "ns") > 0 and spent("compute_infer", "ns") > 0
+    assert spent("success", "ns") == sum(spent(part, "ns") for part in ("queue", "compute_input", "compute_infer", "compute_output"))
+    assert all(spent(part, "count") == 2 for part in ("queue", "compute_input", "compute_infer", "compute_output"))
+    assert after["last_inference"] > before["last_inference"] and after["last_inference"] > 1_700_000_000_000
+    assert server.get("/v2/models/titanic/versions/1/stats").json["model_stats"] == [after] == server.get("/v2/models/stats").json["model_stats"]
+    for path in ("/v2/models/titanik/stats", "/v2/models/titanic/versions/9/stats", "/v2/models/titanic/versions/x/stats"):
         answer = server.get(path)
-        assert answer.status == 501 and "not available yet" in answer.json["error"], (path, answer.body)
+        assert answer.status == 404 and set(answer.json) == {"error"}, (path, answer.body)
+
+
+def test_metrics_under_the_names_that_dashboards_know(server, rows):
+    def metrics():
+        lines = [line for line in server.get("/metrics").body.decode().splitlines() if not line.startswith("#")]
+        return {line.rsplit(" ", 1)[0]: float(line.rsplit(" ", 1)[1]) for line in lines}
+    before = metrics()
+    for _ in range(10):
+        assert server.post("/predict/titanic", rows[:2]).status == 200
+    assert infer(server, b"{").status == 400
+    after = metrics()
+    one = '{model="titanic",version="1"}'
+    def risen(name):
+        return after[name] - before[name]
+    assert (risen("nv_inference_request_success" + one), risen("nv_inference_request_failure" + one)) == (10, 1)
+    assert (risen("nv_inference_count" + one), risen("nv_inference_exec_count" + one)) == (20, 10)
+    assert after["nv_inference_pending_request_count" + one] == after["nv_inference_queue_duration_us" + one] == 0
+    parts = sum(risen(f"nv_inference_compute_{part}_duration_us" + one) for part in ("input", "infer", "output"))
+    assert risen("nv_inference_request_duration_us" + one) == parts > 0
+    for phase in ("input", "infer", "output", "whole"):
+        series = [(name, value) for name, value in after.items() if name.startswith(f'millrace_request_seconds_bucket{{model="titanic",phase="{phase}"')]
+        assert len(series) == 19 and series[-1][0].endswith('le="+Inf"}')
+        values = [value for _, value in series]
+        assert values == sorted(values) and values[-1] == after[f'millrace_request_seconds_count{{model="titanic",phase="{phase}"}}']
+        assert risen(f'millrace_request_seconds_count{{model="titanic",phase="{phase}"}}') == 10
+    whole = '{model="titanic",phase="whole"}'
+    assert abs(risen("millrace_request_seconds_sum" + whole) * 1e6 - risen("nv_inference_request_duration_us" + one)) < 1
+
+
+def test_settings(server):
+    """They say what is; what can't be set is refused by name, what is so already is not."""
+    trace, logging = server.get("/v2/trace/setting"), server.get("/v2/logging")
+    assert trace.json["trace_level"] == ["OFF"] and server.get("/v2/models/titanic/trace/setting").json == trace.json
+    assert logging.json["log_error"] is True and logging.json["log_verbose_level"] == 0
+    assert server.get("/v2/models/titanik/trace/setting").status == 404
+    for path, same, other in (("/v2/trace/setting", {"trace_level": ["OFF"], "trace_rate": None}, {"trace_level": ["TIMESTAMPS"]}),
+                              ("/v2/logging", {"log_info": True, "log_verbose_level": 0}, {"log_verbose_level": 1})):
+        assert server.post(path, same).json == server.get(path).json
+        for body, name in ((other, list(other)[0]), ({"trace_levl": 1, "log_infoo": 1}, "trace_levl")):
+            answer = server.post(path, body)
+            assert answer.status == 400 and name in answer.json["error"], (path, answer.body)
+        for broken in (b"[]", b"{", b'{"log_info":{}}', b"\xff"):
+            assert server.request("POST", path, broken).status == 400, broken

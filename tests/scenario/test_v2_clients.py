@@ -183,14 +183,23 @@ def test_the_repository(client):
         with pytest.raises(InferenceServerException, match="millrace") as told:
             call("titanic")
         assert told.value.status() == "409"
-    with pytest.raises(InferenceServerException, match="not available yet") as told:
-        client.get_inference_statistics("titanic")
-    assert told.value.status() == "501"
+
+
+def test_statistics_and_settings(client, rows):
+    before = client.get_inference_statistics("titanic")["model_stats"][0]
+    client.infer("titanic", tensors(rows[:3], True), parameters=MISSING)
+    after = client.get_inference_statistics("titanic", "1")["model_stats"][0]
+    assert (after["inference_count"] - before["inference_count"], after["execution_count"] - before["execution_count"]) == (3, 1)
+    assert client.get_trace_settings()["trace_level"] == ["OFF"] and client.update_trace_settings("titanic", {"trace_level": ["OFF"]})
+    assert client.update_log_settings({"log_info": True}) == client.get_log_settings()
+    with pytest.raises(InferenceServerException, match="log_verbose_level") as told:
+        client.update_log_settings({"log_verbose_level": 3})
+    assert told.value.status() == "400"
 
 
 def test_the_guides_examples_run(server):
     text = (TOP / "docs" / "guide" / "inference_protocol.md").read_text().replace("localhost:7070", server.url.removeprefix("http://"))
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    code = re.findall(r"```python\n(.*?)```", text, re.S)[0]  # the other: test_v2_grpc.py
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": "/python" if os.path.isdir("/python") else ""},
                           capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

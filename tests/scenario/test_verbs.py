@@ -191,6 +191,13 @@ def test_export_and_import(served):
     assert made["artifact"] == version["artifact"] and made["lineage"]["imported"] == "one.zip"
     assert made["gates"] and made["metrics"]["auc"] == version["metrics"]["auc"], "measured on the same test rows"
     assert served.get(f"/api/v1/runs/{made['run']}").json["cause"].startswith("imported by mia: ")
+    whole = served.get("/api/v1/models/verbs").json
+    page = served.get("/api/v1/models/verbs?limit=1&offset=1").json
+    assert page["versions"] == whole["versions"][1:2] and page["version_count"] == whole["version_count"] == len(whole["versions"])
+    assert served.get("/api/v1/models/verbs?limit=1001").status == 400
+    listed = served.cli("models", "ls", "verbs", "--max", "1").stdout
+    assert f"verbs:{number}" in listed and f"verbs:{number - 1} " not in listed
+    assert f"{number} older: millrace models ls verbs --max 1000" in listed, "the baseline is one of them"
     failed(served.cli("models", "rebuild", f"verbs:{number}", expect=1), 1, "imported")
     failed(served.cli("runs", "repeat", made["run"], expect=1), 1, "no training")
 

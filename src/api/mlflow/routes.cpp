@@ -3,6 +3,8 @@
 #include <format>
 
 #include "api/mlflow/scoring.hpp"
+#include "api/mlflow/tensors.hpp"
+#include "api/v2/signature.hpp"
 
 namespace millrace::api::mlflow {
 
@@ -26,9 +28,47 @@ Result<std::string> model_of(const Context& c, const Request& request) {
   return fail(Code::invalid_argument, "mlflow.which_model", "there are several models: post to " + paths);
 }
 
+// A model that takes tensors: tensors, or rows where it takes such.
+Result<Response> invoke_tensors(const Context& c, const Request& request, const serve::Predictor::Held& held) {
+  TRY_VOID(c.predictor.check_quick(held, request.may_wait));
+  auto measure = c.predictor.measure(held);
+  const auto& manifest = held.model().manifest();
+  const auto& parser = held.model().parser();
+  const bool csv = request.header("Content-Type").starts_with("text/csv");
+  std::optional<std::vector<v2::Tensor>> tensors;
+  if (!csv) {
+    TRY(tensors, tensors_of(request.body, manifest.tensors));
+  }
+  if (tensors) {
+    v2::InferRequest ask{.inputs = *std::move(tensors)};
+    TRY(const auto asked, v2::tensors_asked(manifest, ask));
+    TRY(const auto answered, c.predictor.answer_tensors(held, asked.inputs, asked.outputs, measure));
+    TRY(auto text, render_tensors(manifest.tensors, answered, held.name_and_version()));
+    measure.succeeded();
+    return net::json_response(std::move(text));
+  }
+  if (manifest.inputs.empty()) {
+    return fail(Code::invalid_argument, "mlflow.bad_form",
+                "this model takes tensors and no rows: send 'inputs' or 'instances'");
+  }
+  model::ParsedRows rows;
+  if (csv) {
+    TRY(rows, parser.parse_csv(request.body, kLimits));
+  } else {
+    TRY(const auto text, rows_of(request.body, manifest, kLimits));
+    TRY(rows, parser.parse_json(text, kLimits));
+  }
+  TRY(const auto answers, c.predictor.answer_tensor_rows(held, rows, measure));
+  TRY(auto text, render_tensor_rows(manifest.tensors, answers, rows.rows.size(), held.name_and_version()));
+  measure.succeeded();
+  return net::json_response(std::move(text));
+}
+
 Result<Response> invoke(const Context& c, const Request& request) {
   TRY(const auto name, model_of(c, request));
-  TRY(const auto held, c.predictor.hold(name, std::nullopt));
+  TRY(const auto held, c.predictor.hold(name, std::nullopt, request.may_wait));
+  if (held.model().manifest().takes_tensors()) return invoke_tensors(c, request, held);
+  auto measure = c.predictor.measure(held);
   const auto& loaded = held.model();
   model::ParsedRows rows;
   if (request.header("Content-Type").starts_with("text/csv")) {
@@ -37,8 +77,10 @@ Result<Response> invoke(const Context& c, const Request& request) {
     TRY(const auto text, rows_of(request.body, loaded.manifest(), kLimits));
     TRY(rows, loaded.parser().parse_json(text, kLimits));
   }
-  TRY(const auto answered, c.predictor.answer(held, rows));
-  return net::json_response(render_answer(loaded.manifest(), answered, held.name_and_version()));
+  TRY(const auto answered, c.predictor.answer(held, rows, measure));
+  auto text = render_answer(loaded.manifest(), answered, held.name_and_version());
+  measure.succeeded();
+  return net::json_response(std::move(text));
 }
 
 }  // namespace
@@ -46,7 +88,7 @@ Result<Response> invoke(const Context& c, const Request& request) {
 void add_routes(net::Server& server, Context& c) {
   server.error_shape("/invocations", render_error);
   const net::RouteOptions open{.access = net::Access::open};
-  const net::RouteOptions rows{.body_bytes_max = kBodyMax};
+  const net::RouteOptions rows{.body_bytes_max = kBodyMax, .cross_origin = true, .pool_on = serve::kOnDisk};
   const auto handler = [&c](const Request& request) {
     auto response = invoke(c, request);
     if (response) return *std::move(response);

@@ -223,7 +223,13 @@ std::string render_answer(const model::Manifest& manifest, const serve::Answered
   std::string out = "{\"predictions\":[";
   for (std::size_t i = 0; i < answered.answers.size(); ++i) {
     if (i) out += ',';
-    if (manifest.task == model::TaskType::regression) {
+    if (const auto& many = answered.answers[i].probabilities; manifest.bare_outputs > 0 && !many.empty()) {
+      for (std::size_t k = 0; k < many.size(); ++k) {
+        out += k ? ',' : '[';
+        append_json_float(out, static_cast<float>(many[k]));
+      }
+      out += ']';
+    } else if (manifest.task == model::TaskType::regression) {
       append_json_number(out, answered.answers[i].score);
     } else {
       append_json_text(out, answered.answers[i].label);

@@ -52,12 +52,22 @@ constexpr auto operations = std::to_array<Operation>({
     {"get", "/api/v1/runs/{run}/follow", "Its progress until it ends: a RunProgress per line", "", ""},
     {"get", "/api/v1/runs/{run}/logs/follow", "What it prints, until it ends", "", ""},
     {"get", "/api/v1/models", "Registered models", "", "ModelList"},
-    {"get", "/api/v1/models/{model}", "One model with its versions and alias history, as of `at`", "", "Model"},
+    {"get", "/api/v1/models/{model}",
+     "One model with its versions and alias history, newest first, `limit` of each after `offset`, as of `at`", "",
+     "Model"},
+    {"get", "/api/v1/models/{model}/examples",
+     "Rows to try it with, made up: what its answers are proven on at each load", "", "ModelExamples"},
     {"get", "/api/v1/models/{model}/versions/{version}", "Gates, metrics, lineage; verdict and aliases as of `at`", "",
      "ModelVersion"},
     {"get", "/api/v1/models/{model}/versions/{version}/diff", "What differs from version `with`", "", "Difference"},
     {"get", "/api/v1/models/{model}/versions/{version}/export",
      "Its archive, or with `format` ubj or xgboost-json the engine's file", "", ""},
+    {"post", "/api/v1/models/{model}/versions/{version}/batch",
+     "Its answers for all rows of a dataset version, as a job; the result is a BatchAnswer", "BatchRequest",
+     "JobAnswer", 202},
+    {"post", "/api/v1/models/{model}/versions/{version}/batch/upload",
+     "The same for a file: CSV, Parquet or Arrow, plain or gzip, called `name`; `format` csv or parquet", "bytes",
+     "JobAnswer", 202},
     {"post", "/api/v1/models/{model}/import", "A candidate from an archive: proven, measured and judged, as a run",
      "bytes", "JobAnswer", 202},
     {"post", "/api/v1/models/{model}/promote", "Let a version answer", "PromoteRequest", "MoveAnswer"},
@@ -96,6 +106,8 @@ std::map<std::string, std::string> schemas() {
   MILLRACE_SCHEMA(QueryRequest);
   MILLRACE_SCHEMA(QueryAnswer);
   MILLRACE_SCHEMA(DiffAnswer);
+  MILLRACE_SCHEMA(BatchRequest);
+  MILLRACE_SCHEMA(BatchAnswer);
   MILLRACE_SCHEMA(CheckoutRequest);
   MILLRACE_SCHEMA(CheckoutAnswer);
   MILLRACE_SCHEMA(CheckAnswer);
@@ -112,6 +124,7 @@ std::map<std::string, std::string> schemas() {
   MILLRACE_SCHEMA(ModelVersion);
   MILLRACE_SCHEMA(Model);
   MILLRACE_SCHEMA(ModelList);
+  MILLRACE_SCHEMA(ModelExamples);
   MILLRACE_SCHEMA(PromoteRequest);
   MILLRACE_SCHEMA(MoveAnswer);
   MILLRACE_SCHEMA(RebuildAnswer);

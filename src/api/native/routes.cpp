@@ -6,6 +6,7 @@
 
 #include "api/native/moment.hpp"
 #include "api/native/routes_internal.hpp"
+#include "api/native/routes_predict.hpp"
 
 namespace millrace::api {
 
@@ -60,44 +61,11 @@ Result<std::vector<Label>> parse_labels(std::string_view body) {
                   labels.error().message);
 }
 
-Response predict(Context& c, const Request& request, std::optional<std::int64_t> version) {
-  auto type = request.header("Content-Type");
-  serve::PredictRequest ask{request.path_parameter("model"), request.body,
-                            type.starts_with("text/csv") ? serve::RowFormat::csv : serve::RowFormat::json, version};
-  model::Problem problem;
-  auto body = c.predictor.predict(ask, &problem);
-  if (!body) {
-    net::ErrorDetail detail;
-    detail.field = problem.path;
-    detail.expected = problem.expected;
-    detail.got = problem.got;
-    if (body.error().code == Code::unavailable) detail.retry_after_seconds = 1;
-    return net::error_response(body.error(), detail);
-  }
-  return net::json_response(*std::move(body));
-}
-
 }  // namespace
 
 void add_routes(net::Server& server, Context& c) {
-  net::RouteOptions open{.access = net::Access::open};
-  server.fast("GET", "/healthz", [](const Request&) { return net::text_response("ok\n"); }, open);
-  auto ready = [&](const Request&) {
-    return server.ready() && c.predictor.ready()
-               ? net::text_response("ready\n")
-               : net::error_response({Code::unavailable, "api.not_ready", "no model answers yet; see: millrace status"},
-                                     {.retry_after_seconds = 1});
-  };
-  server.fast("GET", "/readyz", ready, open);
-  net::RouteOptions rows{.body_bytes_max = 16u << 20};
-  server.fast("POST", "/predict/{model}", [&c](const Request& r) { return predict(c, r, std::nullopt); }, rows);
-  server.fast(
-      "POST", "/predict/{model}/versions/{version}",
-      [&c](const Request& r) {
-        auto version = number_of(r.path_parameter("version"), "version");
-        return version ? predict(c, r, *version) : net::error_response(version.error());
-      },
-      rows);
+  add_predict_routes(server, c.predictor);
+  const net::RouteOptions rows{.body_bytes_max = 16u << 20};
   server.pooled(
       "POST", "/labels/{model}",
       [&c](const Request& r) {
@@ -112,6 +80,7 @@ void add_routes(net::Server& server, Context& c) {
   add_data_routes(server, c);
   add_run_routes(server, c);
   add_model_routes(server, c);
+  add_batch_routes(server, c);
   add_worker_routes(server, c);
 }
 

@@ -23,12 +23,23 @@ Result<std::map<std::string, std::vector<LiveQuality>>> live_of(meta::Reader& re
   return out;
 }
 
-Result<Model> model_of(Context& c, const std::string& name, bool whole, TimePoint at = registry::as_of_now) {
+constexpr registry::Page kListed{.limit = 20};  // of each model, in the list of all
+
+Result<registry::Page> page_of(const Request& r) {
+  registry::Page page;
+  TRY(page.limit, query_number(r, "limit", 100, 1000));
+  TRY(page.offset, query_number(r, "offset", 0, std::int64_t{1} << 40));
+  return page;
+}
+
+Result<Model> model_of(Context& c, const std::string& name, bool whole, const registry::Page& page,
+                       TimePoint at = registry::as_of_now) {
   return c.service.store().read([&](meta::Reader& reader) -> Result<Model> {
     Model model;
     model.name = name;
-    TRY(auto versions, registry::list_versions(reader, name, at));
-    if (versions.empty()) {
+    TRY(auto versions, registry::list_versions(reader, name, at, page));
+    TRY(model.version_count, registry::count_versions(reader, name, at));
+    if (model.version_count == 0) {
       TRY(auto missing, registry::get_version(reader, name, 0, at));  // says what there is
       (void)missing;
     }
@@ -45,7 +56,7 @@ Result<Model> model_of(Context& c, const std::string& name, bool whole, TimePoin
       model.versions.push_back(std::move(wire));
     }
     if (whole) {
-      TRY(auto moves, registry::alias_history(reader, name, at));
+      TRY(auto moves, registry::alias_history(reader, name, at, page));
       for (const auto& move : moves) model.aliases.push_back(to_wire(move));
     }
     return model;
@@ -94,6 +105,17 @@ Result<Response> export_of(Context& c, const Request& r) {
   return response;
 }
 
+// Of the version that answers.
+Result<ModelExamples> examples_of(Context& c, const std::string& model) {
+  TRY(const auto held, c.predictor.hold(model, std::nullopt));
+  const auto& manifest = held.model().manifest();
+  ModelExamples out{model, held.version(), {}, {}};
+  for (const auto& input : manifest.inputs)
+    out.inputs.push_back({input.name, std::string(table::type_name(input.type))});
+  for (const auto& row : manifest.golden) out.rows.push_back(row.inputs);
+  return out;
+}
+
 Result<MoveAnswer> move(Context& c, const std::string& model, const std::function<Result<registry::Promotion>()>& act) {
   auto began = c.service.env().clock.steady();
   TRY(auto done, act());
@@ -117,7 +139,7 @@ void add_model_routes(net::Server& server, Context& c) {
       ModelList out;
       TRY(auto names, c.service.store().read([](meta::Reader& reader) { return registry::list_models(reader); }));
       for (const auto& name : names) {
-        TRY(auto model, model_of(c, name, false));
+        TRY(auto model, model_of(c, name, false, kListed));
         out.models.push_back(std::move(model));
       }
       return out;
@@ -125,9 +147,15 @@ void add_model_routes(net::Server& server, Context& c) {
     return answer(list());
   });
   server.pooled("GET", "/api/v1/models/{model}", [&c](const Request& r) {
-    auto at = moment_of(c, r);
-    return at ? answer(model_of(c, r.path_parameter("model"), true, *at)) : net::error_response(at.error());
+    auto show = [&]() -> Result<Model> {
+      TRY(const auto at, moment_of(c, r));
+      TRY(const auto page, page_of(r));
+      return model_of(c, r.path_parameter("model"), true, page, at);
+    };
+    return answer(show());
   });
+  server.pooled("GET", "/api/v1/models/{model}/examples",
+                [&c](const Request& r) { return answer(examples_of(c, r.path_parameter("model"))); });
   server.pooled("GET", "/api/v1/models/{model}/versions/{version}", [&c](const Request& r) {
     auto at = moment_of(c, r);
     if (!at) return net::error_response(at.error());

@@ -47,7 +47,7 @@ Result<ModelStatus> recorded(meta::Reader& reader, const std::string& name, cons
     }
   }
   if (previous) model.previous = previous->version;
-  TRY(auto versions, registry::list_versions(reader, name, at));
+  TRY(auto versions, registry::list_versions(reader, name, at, {.limit = 1}));
   if (!versions.empty() && versions.front().number > 0 && versions.front().verdict == registry::VerdictState::failed) {
     TRY(auto result, loop::parse_job<loop::EvaluateResult>(versions.front().report));
     model.notes.push_back(std::format("{}:{} was refused: {}; see: millrace models show {}:{}", name,

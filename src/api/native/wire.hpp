@@ -160,6 +160,23 @@ struct QueryAnswer {
   std::vector<std::vector<std::optional<std::string>>> rows;
   bool more = false;
 };
+struct BatchRequest {  // rows of a dataset version
+  std::string dataset;
+  std::int64_t version = 0;
+  std::string format = "parquet";  // or csv
+};
+struct BatchFile {
+  std::string digest;
+  std::int64_t bytes = 0;
+};
+struct BatchAnswer {  // the result of a batch's job
+  std::string model;
+  std::string data;
+  BatchFile output;  // a blob
+  std::int64_t rows = 0;
+  std::int64_t unseen = 0;      // values of categories that training had not seen
+  std::int64_t resumed_at = 0;  // rows that attempts before the last had answered
+};
 struct CheckoutRequest {
   std::string format = "parquet";  // or "csv"
 };
@@ -357,11 +374,22 @@ struct Model {
   std::string name;
   std::optional<std::int64_t> current;
   std::optional<std::int64_t> previous;
-  std::vector<ModelVersion> versions;  // newest first
-  std::vector<AliasMove> aliases;      // newest first
+  std::int64_t version_count = 0;      // of all, without regard to `limit` and `offset`
+  std::vector<ModelVersion> versions;  // newest first, `limit` of them (100; at most 1000) after `offset`
+  std::vector<AliasMove> aliases;      // newest first, as many
 };
 struct ModelList {
-  std::vector<Model> models;  // without aliases; versions without gates, reports and lineage
+  std::vector<Model> models;  // without aliases; the newest 20 versions, without gates, reports and lineage
+};
+struct ExampleInput {
+  std::string name;
+  std::string type;  // boolean, int64, float64, text, date, timestamp
+};
+struct ModelExamples {
+  std::string model;
+  std::int64_t version = 0;
+  std::vector<ExampleInput> inputs;
+  std::vector<std::vector<std::optional<std::string>>> rows;  // in the order of the inputs; null is missing
 };
 struct PromoteRequest {
   std::int64_t version = 0;

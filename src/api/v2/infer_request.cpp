@@ -2,23 +2,16 @@
 
 #include <simdjson.h>
 
+#include <algorithm>
 #include <charconv>
 #include <format>
-#include <map>
 
 #include "api/json_reader_internal.hpp"
+#include "api/v2/infer_checks_internal.hpp"
 
 namespace millrace::api::v2 {
 
 namespace {
-
-using Parameters = std::map<std::string, table::Value>;  // null: of a kind that no parameter has
-
-std::unexpected<Error> bad(std::string_view reason, std::string message) {
-  return fail(Code::invalid_argument, reason, std::move(message));
-}
-
-constexpr std::size_t kParametersMax = 100;  // a body of nothing else would take ten times its size
 
 Result<Parameters> read_parameters(JsonReader& json) {
   Parameters out;
@@ -50,66 +43,37 @@ Result<Parameters> read_parameters(JsonReader& json) {
   return out;
 }
 
-// A parameter of the kind T, if it is there.
-template <class T>
-Result<std::optional<T>> take(const Parameters& parameters, const std::string& name, std::string_view kind) {
-  const auto found = parameters.find(name);
-  if (found == parameters.end()) return std::optional<T>();
-  if (const auto* value = std::get_if<T>(&found->second)) return std::optional<T>(*value);
-  return bad("v2.bad_request", std::format("the parameter '{}' is {}", name, kind));
-}
-
-Result<void> no_shared_memory(const Parameters& parameters) {
-  if (!parameters.contains("shared_memory_region")) return {};
-  return bad("v2.not_offered", "shared memory is not offered here; send the tensor as JSON or binary data");
-}
-
-Result<MissingRule> missing_rule(const Parameters& parameters, MissingRule rule) {
-  TRY(const auto null, take<bool>(parameters, "null_is_missing", "true or false"));
-  TRY(const auto text, take<std::string>(parameters, "missing_text", "a text"));
-  if (null) rule.null = *null;
-  if (text) rule.text = *text;
-  return rule;
-}
-
 // An input as it stands: its data can only be read when all of it, and the request's parameters, are known.
-struct Written {
-  std::string name;
-  std::optional<std::string> datatype;
-  std::optional<std::vector<std::int64_t>> shape;
+struct JsonInput : WrittenInput {
   std::optional<std::string_view> data;
-  Parameters parameters;
 };
 
-Result<std::vector<std::int64_t>> read_shape(JsonReader& json, std::string_view input) {
+Result<std::vector<std::int64_t>> read_shape(JsonReader& json, std::string_view input, const InferLimits& limits) {
   std::vector<std::int64_t> shape;
   TRY_VOID(json.array([&]() -> Result<void> {
-    if (json.peek() != JsonReader::Kind::number || shape.size() == 2) {
-      if (shape.size() < 2) return json.wrong("a whole number, of a shape");
-      return bad("v2.bad_shape", std::format("input '{}': a shape has one or two numbers here", input));
-    }
+    if (json.peek() != JsonReader::Kind::number && shape.size() < limits.axes_max)
+      return json.wrong("a whole number, of a shape");
+    TRY_VOID(check_size(input, limits, shape.size(), "", 0));
     TRY(const auto text, json.number());
     std::int64_t size = 0;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
-    if (error != std::errc() || end != text.data() + text.size() || size < 0) {
-      return bad("v2.bad_shape",
-                 std::format("input '{}': {} in its shape; a request gives sizes of 0 or more", input, text));
-    }
+    const bool whole = error == std::errc() && end == text.data() + text.size();
+    TRY_VOID(check_size(input, limits, shape.size(), text, whole ? std::optional(size) : std::nullopt));
     shape.push_back(size);
     return {};
   }));
   return shape;
 }
 
-Result<Written> read_input(JsonReader& json) {
-  Written out;
+Result<JsonInput> read_input(JsonReader& json, const InferLimits& limits) {
+  JsonInput out;
   TRY_VOID(json.object([&](const std::string& member) -> Result<void> {
     if (member == "name") {
       TRY(out.name, json.string());
     } else if (member == "datatype") {
       TRY(out.datatype, json.string());
     } else if (member == "shape") {
-      TRY(out.shape, read_shape(json, out.name));
+      TRY(out.shape, read_shape(json, out.name, limits));
     } else if (member == "parameters") {
       TRY(out.parameters, read_parameters(json));
     } else if (member == "data") {
@@ -122,11 +86,6 @@ Result<Written> read_input(JsonReader& json) {
   }));
   return out;
 }
-
-struct WrittenOutput {
-  std::string name;
-  Parameters parameters;
-};
 
 Result<WrittenOutput> read_output(JsonReader& json) {
   WrittenOutput out;
@@ -143,17 +102,15 @@ Result<WrittenOutput> read_output(JsonReader& json) {
   return out;
 }
 
-struct WrittenRequest {
+struct JsonRequest {
   std::string id;
   Parameters parameters;
-  std::vector<Written> inputs;
+  std::vector<JsonInput> inputs;
   std::vector<WrittenOutput> outputs;
 };
 
-constexpr std::size_t kOutputsMax = 100;
-
-Result<WrittenRequest> read_request(std::string_view text, const InferLimits& limits) {
-  WrittenRequest out;
+Result<JsonRequest> read_json_request(std::string_view text, const InferLimits& limits) {
+  JsonRequest out;
   JsonReader json(text);
   TRY_VOID(json.object([&](const std::string& member) -> Result<void> {
     if (member == "id") {
@@ -163,16 +120,10 @@ Result<WrittenRequest> read_request(std::string_view text, const InferLimits& li
       TRY(out.parameters, read_parameters(json));
     } else if (member == "inputs") {
       return json.array([&]() -> Result<void> {
-        if (out.inputs.size() >= limits.inputs_max) {
-          return bad("v2.too_many_inputs",
-                     std::format("more inputs than the {} that this model could take", limits.inputs_max));
-        }
-        TRY(auto input, read_input(json));
-        if (input.name.empty()) return bad("v2.bad_request", "an input has no name");
-        for (const auto& other : out.inputs) {
-          if (other.name == input.name)
-            return bad("v2.bad_request", std::format("the input '{}' is there twice", input.name));
-        }
+        TRY_VOID(check_more_inputs(out.inputs.size(), limits));
+        TRY(auto input, read_input(json, limits));
+        TRY_VOID(
+            check_name(input.name, std::ranges::find(out.inputs, input.name, &JsonInput::name) != out.inputs.end()));
         out.inputs.push_back(std::move(input));
         return {};
       });
@@ -193,33 +144,6 @@ Result<WrittenRequest> read_request(std::string_view text, const InferLimits& li
   return out;
 }
 
-// All but the elements.
-Result<Tensor> head_of(const Written& input, const InferLimits& limits) {
-  if (!input.datatype || !input.shape) {
-    return bad("v2.bad_request",
-               std::format("input '{}' has no '{}'", input.name, input.datatype ? "shape" : "datatype"));
-  }
-  const auto datatype = datatype_of(*input.datatype);
-  if (!datatype) {
-    return bad("v2.bad_datatype", std::format("input '{}': '{}' is no datatype of the protocol; BOOL, INT8 to INT64, "
-                                              "UINT8 to UINT64, FP16, FP32, FP64, BF16 and BYTES are",
-                                              input.name, table::excerpt(*input.datatype, 40)));
-  }
-  const auto& shape = *input.shape;
-  if (shape.empty())
-    return bad("v2.bad_shape", std::format("input '{}': its shape is [rows] or [rows, columns]", input.name));
-  if (shape[0] == 0) return bad("v2.no_rows", std::format("input '{}' has no rows", input.name));
-  if (shape[0] > limits.rows_max) {
-    return bad("v2.too_many_rows",
-               std::format("input '{}': {} rows; at most {} in one request", input.name, shape[0], limits.rows_max));
-  }
-  if (shape.size() == 2 && (shape[1] < 1 || shape[1] > limits.columns_max)) {
-    return bad("v2.bad_shape",
-               std::format("input '{}': {} columns are none or more than the model has", input.name, shape[1]));
-  }
-  return Tensor{.name = input.name, .datatype = *datatype, .shape = shape};
-}
-
 }  // namespace
 
 Result<InferRequest> parse_infer(std::string_view body, std::optional<std::size_t> json_bytes,
@@ -231,12 +155,11 @@ Result<InferRequest> parse_infer(std::string_view body, std::optional<std::size_
   const auto text = body.substr(0, json_bytes.value_or(body.size()));
   auto binary = body.substr(text.size());
   if (!simdjson::validate_utf8(text)) return bad("api.bad_json", "the JSON is no UTF-8 text");
-  TRY(const auto written, read_request(text, limits));
+  TRY(const auto written, read_json_request(text, limits));
 
   InferRequest out{.id = written.id};
   TRY(const auto missing, missing_rule(written.parameters, {}));
   for (const auto& input : written.inputs) {
-    TRY_VOID(no_shared_memory(input.parameters));
     TRY(auto tensor, head_of(input, limits));
     TRY(const auto rule, missing_rule(input.parameters, missing));
     TRY(const auto bytes, take<std::int64_t>(input.parameters, "binary_data_size", "a number of bytes"));
@@ -247,14 +170,15 @@ Result<InferRequest> parse_infer(std::string_view body, std::optional<std::size_
                                                     "'binary_data_size' would tell of)"));
     }
     if (input.data) {
-      TRY_VOID(read_json(*input.data, rule, tensor));
+      TRY_VOID(limits.raw ? pack_json(*input.data, rule, tensor) : read_json(*input.data, rule, tensor));
     } else {
       if (*bytes < 0 || static_cast<std::uint64_t>(*bytes) > binary.size()) {
         return bad("v2.bad_data",
                    std::format("input '{}': binary_data_size is {}, but {} bytes are left after the JSON", input.name,
                                *bytes, binary.size()));
       }
-      TRY_VOID(read_binary(binary.substr(0, static_cast<std::size_t>(*bytes)), rule, tensor));
+      const auto mine = binary.substr(0, static_cast<std::size_t>(*bytes));
+      TRY_VOID(limits.raw ? view_binary(mine, tensor) : read_binary(mine, rule, tensor));
       binary.remove_prefix(static_cast<std::size_t>(*bytes));
     }
     out.inputs.push_back(std::move(tensor));
@@ -262,18 +186,10 @@ Result<InferRequest> parse_infer(std::string_view body, std::optional<std::size_
   if (!binary.empty())
     return bad("v2.bad_data", std::format("{} bytes of binary data belong to no input", binary.size()));
 
-  TRY(const auto all_binary, take<bool>(written.parameters, "binary_data_output", "true or false"));
-  out.binary_outputs = all_binary.value_or(false);
+  TRY(out.binary_outputs, binary_outputs(written.parameters, false));
   for (const auto& output : written.outputs) {
-    TRY_VOID(no_shared_memory(output.parameters));
-    TRY(const auto own, take<bool>(output.parameters, "binary_data", "true or false"));
-    TRY(const auto classes, take<std::int64_t>(output.parameters, "classification", "a number of classes"));
-    if (classes.value_or(0) != 0) {
-      return bad("v2.not_offered",
-                 "the classification extension is not offered here; ask for 'probabilities', whose "
-                 "classes the model's metadata names");
-    }
-    out.outputs.push_back({output.name, own.value_or(out.binary_outputs)});
+    TRY(auto wanted, wanted_output(output, out.binary_outputs));
+    out.outputs.push_back(std::move(wanted));
   }
   return out;
 }

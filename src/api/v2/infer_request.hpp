@@ -31,6 +31,11 @@ struct InferLimits {
   std::int64_t rows_max = 10'000;
   std::int64_t columns_max = 1;  // of a tensor of rank 2
   std::size_t inputs_max = 1;
+  // A model that takes tensors: they are not rows, have up to axes_max axes, and stay as they are (Tensor::bytes). The
+  // elements are held against the shape, and are no more than the body has room for.
+  bool raw = false;
+  std::size_t axes_max = 2;
+  static constexpr std::int64_t kElementsMax = std::int64_t{1} << 40;
 };
 
 // `json_bytes`: of the Inference-Header-Content-Length header; the rest of the body is binary data. Absent: all of the

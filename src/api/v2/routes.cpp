@@ -29,30 +29,37 @@ Result<std::optional<std::size_t>> header_length(const Request& request) {
   return std::optional<std::size_t>(value);
 }
 
-// The model of the path, in the version of the path where it names one.
-Result<serve::Predictor::Held> held_by(const Context& c, const Request& request) {
-  const auto& model = request.path_parameter("model");
-  const auto& text = request.path_parameter("version");
-  if (text.empty()) return c.predictor.hold(model, std::nullopt);
-  std::int64_t version = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
-  if (error != std::errc() || end != text.data() + text.size()) {
-    return fail(
-        Code::not_found, "v2.no_version",
-        std::format("model '{}' has no version '{}': versions are whole numbers", model, table::excerpt(text, 40)));
-  }
-  return c.predictor.hold(model, version);
+Result<serve::Predictor::Held> held_by(const Context& c, const Request& request, bool may_wait) {
+  return hold(c, request.path_parameter("model"), request.path_parameter("version"), may_wait);
+}
+
+Result<InferAnswer> infer_tensors(const Context& c, const Request& request, const serve::Predictor::Held& held,
+                                  const InferRequest& ask, serve::Measure& measure) {
+  const auto& manifest = held.model().manifest();
+  TRY(const auto tensors, tensors_asked(manifest, ask));
+  TRY(const auto answered, c.predictor.answer_tensors(held, tensors.inputs, tensors.outputs, measure));
+  return render_tensors(request.path_parameter("model"), held.version(), manifest, ask, tensors.outputs, answered);
+}
+
+Result<InferAnswer> infer_rows(const Context& c, const Request& request, const serve::Predictor::Held& held,
+                               InferRequest& ask, serve::Measure& measure) {
+  const auto& manifest = held.model().manifest();
+  TRY(const auto rows, rows_of(manifest, std::exchange(ask.inputs, {})));
+  TRY(const auto answered, c.predictor.answer(held, rows, measure));
+  return render_infer(request.path_parameter("model"), held.version(), manifest, ask, answered);
 }
 
 Result<Response> infer(const Context& c, const Request& request) {
-  TRY(const auto held, held_by(c, request));
+  TRY(const auto held, held_by(c, request, request.may_wait));
+  TRY_VOID(c.predictor.check_quick(held, request.may_wait));
   const auto& manifest = held.model().manifest();
+  auto measure = c.predictor.measure(held);
   TRY(const auto json_bytes, header_length(request));
   TRY(auto ask, parse_infer(request.body, json_bytes, limits_of(manifest)));
   TRY_VOID(check_outputs(manifest, ask.outputs));
-  TRY(const auto rows, rows_of(manifest, std::exchange(ask.inputs, {})));
-  TRY(const auto answered, c.predictor.answer(held, rows));
-  auto answer = render_infer(request.path_parameter("model"), held.version(), manifest, ask, answered);
+  TRY(auto answer, manifest.takes_tensors() ? infer_tensors(c, request, held, ask, measure)
+                                            : infer_rows(c, request, held, ask, measure));
+  measure.succeeded();
   auto response = net::json_response(std::move(answer.body));
   if (answer.json_bytes < response.body.size()) {
     response.content_type = "application/octet-stream";
@@ -62,7 +69,7 @@ Result<Response> infer(const Context& c, const Request& request) {
 }
 
 void add_health(net::Server& server, Context& c) {
-  const net::RouteOptions open{.access = net::Access::open};
+  const net::RouteOptions open{.access = net::Access::open, .cross_origin = true};
   server.fast("GET", "/v2/health/live", [](const Request&) { return net::json_response("{\"live\":true}"); }, open);
   server.fast("GET", "/v2/health/ready", handler([&server, &c](const Request&) -> Result<Response> {
                 if (server.ready() && c.predictor.ready()) return net::json_response("{\"ready\":true}");
@@ -72,26 +79,46 @@ void add_health(net::Server& server, Context& c) {
 }
 
 void add_models(net::Server& server, Context& c) {
-  const net::RouteOptions rows{.body_bytes_max = 16u << 20, .inflate = true};
+  const net::RouteOptions rows{
+      .body_bytes_max = 16u << 20, .cross_origin = true, .pool_on = serve::kOnDisk, .inflate = true};
+  const net::RouteOptions about{.cross_origin = true, .pool_on = serve::kOnDisk};
+  const net::RouteOptions look{.pool_on = serve::kOnDisk};
   for (const std::string model : {"/v2/models/{model}", "/v2/models/{model}/versions/{version}"}) {
     server.fast("GET", model, handler([&c](const Request& request) -> Result<Response> {
-                  TRY(const auto held, held_by(c, request));
+                  TRY(const auto held, held_by(c, request, request.may_wait));
                   return net::json_response(
                       render_model(request.path_parameter("model"), held.model().manifest(), held.versions()));
-                }));
+                }),
+                about);
     server.fast("GET", model + "/ready", handler([&c](const Request& request) -> Result<Response> {
-                  TRY_VOID(held_by(c, request));
+                  // Ready is also what comes back from the disk when it is asked.
+                  if (const auto held = held_by(c, request, false); !held && held.error().reason != serve::kOnDisk)
+                    return fail(held.error());
                   return net::json_response(render_ready(request.path_parameter("model")));
-                }));
+                }),
+                about);
     server.fast("GET", model + "/config", handler([&c](const Request& request) -> Result<Response> {
-                  TRY(const auto held, held_by(c, request));
+                  TRY(const auto held, held_by(c, request, request.may_wait));
                   return net::json_response(render_config(request.path_parameter("model"), held.model().manifest()));
-                }));
+                }),
+                look);
     server.fast("POST", model + "/infer", handler([&c](const Request& request) { return infer(c, request); }), rows);
   }
 }
 
 }  // namespace
+
+Result<serve::Predictor::Held> hold(const Context& c, std::string_view model, std::string_view text, bool may_wait) {
+  if (text.empty()) return c.predictor.hold(model, std::nullopt, may_wait);
+  std::int64_t version = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
+  if (error != std::errc() || end != text.data() + text.size()) {
+    return fail(
+        Code::not_found, "v2.no_version",
+        std::format("model '{}' has no version '{}': versions are whole numbers", model, table::excerpt(text, 40)));
+  }
+  return c.predictor.hold(model, version, may_wait);
+}
 
 void add_routes(net::Server& server, Context& c) {
   server.error_shape("/v2", render_error);
@@ -99,7 +126,8 @@ void add_routes(net::Server& server, Context& c) {
   add_health(server, c);
   add_models(server, c);
   add_repository_routes(server, c);
-  add_unavailable_routes(server);
+  add_statistics_routes(server, c);
+  add_settings_routes(server, c);
 }
 
 }  // namespace millrace::api::v2

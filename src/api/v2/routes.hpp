@@ -2,6 +2,7 @@
 // translate.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "net/server.hpp"
@@ -12,6 +13,9 @@ namespace millrace::api::v2 {
 struct Context {
   serve::Predictor& predictor;
   std::string version;  // of the program
+  // Takes a model of a folder in (a look at once, and it answers or the error says why not) or out. Empty: a project
+  // decides what is served, and clients are refused.
+  std::function<Result<void>(const std::string& model, bool load)> repository;
 };
 
 // Adds every route of /v2, and the protocol's own shape of errors for all that is below it. `context` outlives the

@@ -169,6 +169,9 @@ class RowsBuilder {
 }  // namespace
 
 std::vector<TensorInfo> inputs_of(const model::Manifest& manifest) {
+  if (manifest.takes_tensors()) return manifest.tensors.inputs;
+  if (manifest.bare_outputs > 0)
+    return {{std::string(kMatrixInput), Datatype::fp32, {-1, static_cast<std::int64_t>(manifest.inputs.size())}}};
   std::vector<TensorInfo> out;
   for (const auto& input : manifest.inputs)
     out.push_back({input.name, datatype_for(input.type), {-1}, !input.required});
@@ -176,6 +179,8 @@ std::vector<TensorInfo> inputs_of(const model::Manifest& manifest) {
 }
 
 std::vector<TensorInfo> outputs_of(const model::Manifest& manifest) {
+  if (manifest.takes_tensors()) return manifest.tensors.outputs;
+  if (manifest.bare_outputs > 0) return {{std::string(kBareOutput), Datatype::fp32, {-1, manifest.bare_outputs}}};
   if (manifest.task == model::TaskType::regression) return {{"prediction", Datatype::fp64, {-1}}};
   return {{"prediction", Datatype::bytes, {-1}},
           {"probability", Datatype::fp64, {-1}},
@@ -183,12 +188,15 @@ std::vector<TensorInfo> outputs_of(const model::Manifest& manifest) {
 }
 
 bool takes_matrix(const model::Manifest& manifest) {
-  return !manifest.inputs.empty() &&
+  return !manifest.takes_tensors() && !manifest.inputs.empty() &&
          std::ranges::all_of(manifest.inputs, [](const auto& input) { return is_numeric(input.type); }) &&
          std::ranges::find(manifest.inputs, kMatrixInput, &model::Input::name) == manifest.inputs.end();
 }
 
 InferLimits limits_of(const model::Manifest& manifest) {
+  constexpr std::size_t kAxesMax = 16;
+  if (manifest.takes_tensors())
+    return {.inputs_max = manifest.tensors.inputs.size() + 1, .raw = true, .axes_max = kAxesMax};
   return {.columns_max = takes_matrix(manifest) ? static_cast<std::int64_t>(manifest.inputs.size()) : 1,
           .inputs_max = manifest.inputs.size() + manifest.ignored.size() + 2};
 }
@@ -197,11 +205,32 @@ Result<model::ParsedRows> rows_of(const model::Manifest& manifest, std::vector<T
   return RowsBuilder(manifest).build(std::move(inputs));
 }
 
+Result<TensorsAsked> tensors_asked(const model::Manifest& manifest, const InferRequest& request) {
+  std::vector<model::TensorView> views;
+  for (const auto& input : request.inputs) {
+    views.push_back({.name = input.name,
+                     .datatype = input.datatype,
+                     .shape = input.shape,
+                     .bytes = input.bytes,
+                     .texts = input.texts});
+  }
+  TensorsAsked out;
+  TRY(out.inputs, model::check_tensors(manifest.tensors, views));
+  const auto& outputs = manifest.tensors.outputs;
+  if (request.outputs.empty()) out.outputs = manifest.tensors.plain_outputs();
+  for (const auto& wanted : request.outputs) {
+    const auto at = std::ranges::find(outputs, wanted.name, &TensorInfo::name);
+    out.outputs.push_back(static_cast<std::size_t>(at - outputs.begin()));
+  }
+  return out;
+}
+
 Result<void> check_outputs(const model::Manifest& manifest, std::span<const WantedOutput> wanted) {
   const auto known = outputs_of(manifest);
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     const auto& name = wanted[i].name;
-    if (name != kIdOutput && std::ranges::find(known, name, &TensorInfo::name) == known.end()) {
+    if ((name != kIdOutput || manifest.takes_tensors()) &&
+        std::ranges::find(known, name, &TensorInfo::name) == known.end()) {
       return misfit("v2.unknown_output",
                     std::format("the model has no output '{}'; its metadata lists them", table::excerpt(name, 60)));
     }

@@ -177,12 +177,38 @@ TEST(Render, Index) {
   churn.versions[0].version = 3;
   churn.versions[0].loaded = true;
   churn.versions[1].version = 4;
+  churn.versions[1].error = churn.error;
   const serve::Predictor::ModelState all[] = {churn, {.name = "fare"}};
   EXPECT_EQ(R"([{"name":"churn","version":"3","state":"READY","reason":""},)"
             R"({"name":"churn","version":"4","state":"UNAVAILABLE","reason":"churn:4 can't be loaded: \"x\""},)"
             R"({"name":"fare","version":"","state":"UNAVAILABLE","reason":"no version is to be served yet"}])",
-            render_index(all, false));
-  EXPECT_EQ(R"([{"name":"churn","version":"3","state":"READY","reason":""}])", render_index(all, true));
+            render_index(index_of(all, false)));
+  EXPECT_EQ(R"([{"name":"churn","version":"3","state":"READY","reason":""}])", render_index(index_of(all, true)));
+}
+
+TEST(Signature, ABareModelHasOneMatrixInAndOneOut) {
+  model::Manifest bare;
+  bare.inputs = {{"f0"}, {"f1"}};
+  bare.task = model::TaskType::regression;
+  bare.bare_outputs = 3;
+  ASSERT_EQ(1u, inputs_of(bare).size());
+  EXPECT_EQ("input-0", inputs_of(bare)[0].name);
+  EXPECT_EQ(Datatype::fp32, inputs_of(bare)[0].datatype);
+  EXPECT_EQ((std::vector<std::int64_t>{-1, 2}), inputs_of(bare)[0].shape);
+  ASSERT_EQ(1u, outputs_of(bare).size());
+  EXPECT_EQ("predict", outputs_of(bare)[0].name);
+  EXPECT_EQ(Datatype::fp32, outputs_of(bare)[0].datatype);
+  EXPECT_EQ((std::vector<std::int64_t>{-1, 3}), outputs_of(bare)[0].shape);
+  serve::Answered answered;
+  model::Answer answer;
+  answer.probabilities = {static_cast<double>(0.1f), 0.5, 2};
+  answered.answers = {answer};
+  answered.ids.resize(1);
+  const auto text = render_infer("m", 1, bare, {}, answered).body;
+  EXPECT_NE(std::string::npos, text.find(R"({"name":"predict","datatype":"FP32","shape":[1,3],"data":[0.1,0.5,2]})"))
+      << text;
+  const auto binary = render_infer("m", 1, bare, {.binary_outputs = true}, answered);
+  EXPECT_EQ(12u, binary.body.size() - binary.json_bytes);
 }
 
 }  // namespace

@@ -2,12 +2,13 @@
 
 #include <simdjson.h>
 
-#include <array>
+#include <algorithm>
 #include <bit>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <format>
 #include <limits>
 
@@ -17,28 +18,7 @@ namespace millrace::api::v2 {
 
 namespace {
 
-struct DatatypeInfo {
-  std::string_view name;
-  std::size_t bytes;
-};
-constexpr std::array<DatatypeInfo, 14> kDatatypes = {{{"BOOL", 1},
-                                                      {"UINT8", 1},
-                                                      {"UINT16", 2},
-                                                      {"UINT32", 4},
-                                                      {"UINT64", 8},
-                                                      {"INT8", 1},
-                                                      {"INT16", 2},
-                                                      {"INT32", 4},
-                                                      {"INT64", 8},
-                                                      {"FP16", 2},
-                                                      {"FP32", 4},
-                                                      {"FP64", 8},
-                                                      {"BF16", 2},
-                                                      {"BYTES", 0}}};
-
-bool is_float(Datatype type) {
-  return type == Datatype::fp16 || type == Datatype::fp32 || type == Datatype::fp64 || type == Datatype::bf16;
-}
+using model::is_float;
 
 std::unexpected<Error> bad_data(const Tensor& tensor, std::string what) {
   return fail(Code::invalid_argument, "v2.bad_data", std::format("input '{}': {}", tensor.name, what));
@@ -50,13 +30,6 @@ std::size_t count_of(const Tensor& tensor) {
   return count;
 }
 
-// The nearest number of `mantissa` bits behind the point and exponents from `least` on.
-double round_bits(double x, int mantissa, int least) {
-  if (x == 0) return x;
-  const int unit = std::max(std::ilogb(x), least) - mantissa;
-  return std::ldexp(std::nearbyint(std::ldexp(x, -unit)), unit);
-}
-
 Result<table::Value> take_float(const Tensor& tensor, double x, std::size_t index) {
   if (std::isnan(x)) return table::Value();
   if (!std::isfinite(x)) {
@@ -65,28 +38,67 @@ Result<table::Value> take_float(const Tensor& tensor, double x, std::size_t inde
   return table::Value(x);
 }
 
-// Elements of `data` in JSON, one after the other.
-class ElementReader {
+// Walks `data` in JSON, flat or nested as the shape is.
+class DataReader {
  public:
-  ElementReader(std::string_view data, const MissingRule& missing, Tensor& tensor)
+  DataReader(std::string_view data, const MissingRule& missing, Tensor& tensor)
       : json_(data), missing_(missing), tensor_(tensor), count_(count_of(tensor)) {}
+  virtual ~DataReader() = default;
 
   Result<void> read() {
-    tensor_.elements.clear();
-    tensor_.elements.reserve(count_);
     TRY_VOID(level(0));
-    if (tensor_.elements.size() != count_) {
-      return bad_data(tensor_, std::format("{} elements, but its shape wants {}", tensor_.elements.size(), count_));
-    }
+    if (read_ != count_) return bad_data(tensor_, std::format("{} elements, but its shape wants {}", read_, count_));
     return {};
   }
 
+ protected:
+  using Kind = JsonReader::Kind;
+  virtual Result<void> element(Kind kind) = 0;
+
+  std::size_t at() const { return read_; }  // the place of the element that is read
+  std::unexpected<Error> mistyped(std::string_view got) {
+    return bad_data(tensor_,
+                    std::format("element {}: expected {}, got {}", read_, datatype_name(tensor_.datatype), got));
+  }
+  std::unexpected<Error> missing_here() {
+    return mistyped(
+        "null; a missing number is NaN in an FP tensor, or declare nulls with the parameter \"null_is_missing\": true");
+  }
+  Result<void> other(Kind kind) {
+    if (kind == Kind::broken || kind == Kind::end) return json_.wrong("a value");
+    TRY(const auto text, json_.raw());
+    return mistyped(table::excerpt(text, 40));
+  }
+  // NaN, an infinity.
+  static double special(std::string_view text) {
+    if (text == "NaN") return std::nan("");
+    return text.starts_with('-') ? -std::numeric_limits<double>::infinity() : std::numeric_limits<double>::infinity();
+  }
+  static double parse_double(std::string_view text) {
+    double x = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), x);
+    if (error != std::errc()) x = std::strtod(std::string(text).c_str(), nullptr);  // too large, or all but 0
+    return x;
+  }
+
+  JsonReader json_;
+  const MissingRule& missing_;
+  Tensor& tensor_;
+  const std::size_t count_;
+
  private:
+  Result<void> counted() {
+    if (read_ >= count_) return bad_data(tensor_, std::format("more than the {} elements of its shape", count_));
+    TRY_VOID(element(json_.peek()));
+    ++read_;
+    return {};
+  }
+
   // An array of the given depth. Of the outermost, the first item says whether it is flat or nested.
   Result<void> level(std::size_t depth) {
     std::size_t items = 0;
     bool nested = false;
-    const bool innermost = depth + 1 == tensor_.shape.size();
+    const bool innermost = depth + 1 >= tensor_.shape.size();
     const auto wrong_length = [&] {
       return bad_data(tensor_,
                       std::format("a list in its data is not of the length {} of its shape", tensor_.shape[depth]));
@@ -99,7 +111,7 @@ class ElementReader {
       }
       if (array) return level(depth + 1);
       if (depth > 0 && items > static_cast<std::size_t>(tensor_.shape[depth])) return wrong_length();
-      return element();
+      return counted();
     });
     if (!walked) return walked;
     const bool flat = depth == 0 && !nested;
@@ -107,23 +119,22 @@ class ElementReader {
     return {};
   }
 
-  std::unexpected<Error> mistyped(std::string_view got) {
-    return bad_data(tensor_, std::format("element {}: expected {}, got {}", tensor_.elements.size(),
-                                         datatype_name(tensor_.datatype), got));
+  std::size_t read_ = 0;
+};
+
+// Into values.
+class ElementReader final : public DataReader {
+ public:
+  ElementReader(std::string_view data, const MissingRule& missing, Tensor& tensor) : DataReader(data, missing, tensor) {
+    tensor_.elements.clear();
+    tensor_.elements.reserve(count_);
   }
 
-  Result<void> element() {
-    using Kind = JsonReader::Kind;
-    if (tensor_.elements.size() >= count_)
-      return bad_data(tensor_, std::format("more than the {} elements of its shape", count_));
-    const auto kind = json_.peek();
+ private:
+  Result<void> element(Kind kind) override {
     if (kind == Kind::null) {
       TRY_VOID(json_.null());
-      if (!missing_.null) {
-        return mistyped(
-            "null; a missing number is NaN in an FP tensor, or declare nulls with the parameter "
-            "\"null_is_missing\": true");
-      }
+      if (!missing_.null) return missing_here();
       tensor_.elements.emplace_back();
       return {};
     }
@@ -148,20 +159,13 @@ class ElementReader {
     }
     if (kind == Kind::nan && is_float(tensor_.datatype)) {
       TRY(const auto text, json_.nan());
-      TRY(auto value, take_float(tensor_, text == "NaN" ? std::nan("") : std::numeric_limits<double>::infinity(),
-                                 tensor_.elements.size()));
+      TRY(auto value, take_float(tensor_, special(text), at()));
       tensor_.elements.push_back(std::move(value));
       return {};
     }
     if (kind != Kind::number) return other(kind);
     TRY(const auto text, json_.number());
     return number(text);
-  }
-
-  Result<void> other(JsonReader::Kind kind) {
-    if (kind == JsonReader::Kind::broken || kind == JsonReader::Kind::end) return json_.wrong("a value");
-    TRY(const auto text, json_.raw());
-    return mistyped(table::excerpt(text, 40));
   }
 
   Result<void> number(std::string_view text) {
@@ -172,11 +176,9 @@ class ElementReader {
       tensor_.elements.emplace_back(whole);
       return {};
     }
-    double x = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), x);
-    if (error != std::errc()) x = std::strtod(std::string(text).c_str(), nullptr);  // too large, or all but 0
+    const double x = parse_double(text);
     if (is_float(tensor_.datatype)) {
-      const auto rounded = round_to(tensor_.datatype, x);
+      const auto rounded = model::round_to(tensor_.datatype, x);
       if (!rounded || !std::isfinite(*rounded)) return mistyped(text);
       tensor_.elements.emplace_back(*rounded);
       return {};
@@ -210,11 +212,78 @@ class ElementReader {
     return is_signed ? x >= -std::ldexp(1.0, bits - 1) && x < std::ldexp(1.0, bits - 1)
                      : x >= 0 && x < std::ldexp(1.0, bits);
   }
+};
 
-  JsonReader json_;
-  const MissingRule& missing_;
-  Tensor& tensor_;
-  std::size_t count_;
+// Into the engine's own form.
+class PackReader final : public DataReader {
+ public:
+  PackReader(std::string_view data, const MissingRule& missing, Tensor& tensor)
+      : DataReader(data, missing, tensor), room_(std::make_shared<Room>()) {
+    // A shape may promise more than the text can hold.
+    constexpr std::size_t kShortest = 2;
+    room_->bytes.reserve(std::min(count_, data.size() / kShortest + 1) * element_bytes(tensor.datatype));
+  }
+
+  Result<void> pack() {
+    TRY_VOID(read());
+    tensor_.bytes = room_->bytes;
+    tensor_.texts.assign(room_->texts.begin(), room_->texts.end());
+    tensor_.memory = std::move(room_);
+    return {};
+  }
+
+ private:
+  struct Room {
+    std::string bytes;
+    std::deque<std::string> texts;
+  };
+
+  Result<void> element(Kind kind) override {
+    const auto type = tensor_.datatype;
+    if (type == Datatype::bytes) {
+      if (kind != Kind::string) return other(kind);
+      TRY(auto text, json_.string());
+      room_->texts.push_back(std::move(text));
+      return {};
+    }
+    if (type == Datatype::boolean) {
+      if (kind != Kind::boolean) return other(kind);
+      TRY(const bool flag, json_.boolean());
+      room_->bytes += flag ? '\1' : '\0';
+      return {};
+    }
+    if (kind == Kind::null) {
+      TRY_VOID(json_.null());
+      if (!missing_.null || !is_float(type)) return missing_here();
+      model::pack_number(type, std::nan(""), room_->bytes);
+      return {};
+    }
+    if (kind == Kind::nan && is_float(type)) {
+      TRY(const auto text, json_.nan());
+      model::pack_number(type, special(text), room_->bytes);
+      return {};
+    }
+    if (kind != Kind::number) return other(kind);
+    TRY(const auto text, json_.number());
+    if (!number(type, text)) return mistyped(table::excerpt(text, 40));
+    return {};
+  }
+
+  bool number(Datatype type, std::string_view text) {
+    if (!is_float(type)) {
+      std::int64_t whole = 0;
+      std::uint64_t natural = 0;
+      const auto* const last = text.data() + text.size();
+      if (const auto [end, error] = std::from_chars(text.data(), last, whole); error == std::errc() && end == last)
+        return model::pack_whole(type, whole, room_->bytes);
+      if (const auto [end, error] = std::from_chars(text.data(), last, natural); error == std::errc() && end == last)
+        return model::pack_natural(type, natural, room_->bytes);
+    }
+    const double x = parse_double(text);
+    return std::isfinite(x) && model::pack_number(type, x, room_->bytes);
+  }
+
+  std::shared_ptr<Room> room_;
 };
 
 template <class T>
@@ -254,11 +323,9 @@ Result<table::Value> element_at(std::string_view data, std::size_t i, const Tens
     case Datatype::int64:
       return whole(load<std::int64_t>(data, i));
     case Datatype::fp16:
-      return take_float(tensor, from_half(load<std::uint16_t>(data, i)), i);
+      return take_float(tensor, model::from_half(load<std::uint16_t>(data, i)), i);
     case Datatype::bf16:
-      return take_float(
-          tensor,
-          static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(load<std::uint16_t>(data, i)) << 16)), i);
+      return take_float(tensor, model::from_bfloat(load<std::uint16_t>(data, i)), i);
     case Datatype::fp32:
       return take_float(tensor, static_cast<double>(load<float>(data, i)), i);
     default:
@@ -266,60 +333,39 @@ Result<table::Value> element_at(std::string_view data, std::size_t i, const Tens
   }
 }
 
-Result<void> read_texts(std::string_view data, const MissingRule& missing, Tensor& tensor, std::size_t count) {
+template <class Take>
+Result<void> each_text(std::string_view data, const Tensor& tensor, std::size_t count, Take take) {
   for (std::size_t i = 0; i < count; ++i) {
     if (data.size() < 4) return bad_data(tensor, std::format("its binary data ends before element {}", i));
     const std::size_t length = load<std::uint32_t>(data, 0);
     data.remove_prefix(4);
     if (data.size() < length) return bad_data(tensor, std::format("its binary data ends within element {}", i));
-    const auto text = data.substr(0, length);
+    TRY_VOID(take(i, data.substr(0, length)));
     data.remove_prefix(length);
-    if (!simdjson::validate_utf8(text)) return bad_data(tensor, std::format("element {} is no UTF-8 text", i));
-    if (missing.text && text == *missing.text)
-      tensor.elements.emplace_back();
-    else
-      tensor.elements.emplace_back(std::string(text));
   }
   if (!data.empty()) return bad_data(tensor, std::format("{} bytes follow its {} elements", data.size(), count));
   return {};
 }
 
+Result<void> read_texts(std::string_view data, const MissingRule& missing, Tensor& tensor, std::size_t count) {
+  return each_text(data, tensor, count, [&](std::size_t i, std::string_view text) -> Result<void> {
+    if (!simdjson::validate_utf8(text)) return bad_data(tensor, std::format("element {} is no UTF-8 text", i));
+    if (missing.text && text == *missing.text)
+      tensor.elements.emplace_back();
+    else
+      tensor.elements.emplace_back(std::string(text));
+    return {};
+  });
+}
+
+Result<void> check_binary_size(std::string_view data, const Tensor& tensor, std::size_t count) {
+  const auto wanted = count * element_bytes(tensor.datatype);
+  if (data.size() == wanted) return {};
+  return bad_data(tensor, std::format("{} bytes of binary data; {} elements of {} are {} bytes", data.size(), count,
+                                      datatype_name(tensor.datatype), wanted));
+}
+
 }  // namespace
-
-std::string_view datatype_name(Datatype type) { return kDatatypes[static_cast<std::size_t>(type)].name; }
-
-std::optional<Datatype> datatype_of(std::string_view name) {
-  for (std::size_t i = 0; i < kDatatypes.size(); ++i) {
-    if (kDatatypes[i].name == name) return static_cast<Datatype>(i);
-  }
-  return std::nullopt;
-}
-
-std::size_t element_bytes(Datatype type) { return kDatatypes[static_cast<std::size_t>(type)].bytes; }
-
-double from_half(std::uint16_t bits) {
-  const int exponent = (bits >> 10) & 0x1F, mantissa = bits & 0x3FF;
-  const double sign = bits & 0x8000 ? -1 : 1;
-  if (exponent == 31) return mantissa ? std::nan("") : sign * std::numeric_limits<double>::infinity();
-  if (exponent == 0) return sign * std::ldexp(mantissa, -24);
-  return sign * std::ldexp(1024 + mantissa, exponent - 25);
-}
-
-std::optional<double> round_to(Datatype type, double x) {
-  const auto within = [](double rounded, double max) {
-    return std::fabs(rounded) <= max ? std::optional(rounded) : std::nullopt;
-  };
-  switch (type) {
-    case Datatype::fp16:
-      return within(round_bits(x, 10, -14), 65504);
-    case Datatype::bf16:
-      return within(round_bits(x, 7, -126), 0x1.FEp127);
-    case Datatype::fp32:
-      return within(round_bits(x, 23, -126), static_cast<double>(std::numeric_limits<float>::max()));
-    default:
-      return x;
-  }
-}
 
 Result<void> read_json(std::string_view data, const MissingRule& missing, Tensor& tensor) {
   return ElementReader(data, missing, tensor).read();
@@ -330,16 +376,33 @@ Result<void> read_binary(std::string_view data, const MissingRule& missing, Tens
   tensor.elements.clear();
   tensor.elements.reserve(count);
   if (tensor.datatype == Datatype::bytes) return read_texts(data, missing, tensor, count);
-  const auto wanted = count * element_bytes(tensor.datatype);
-  if (data.size() != wanted) {
-    return bad_data(tensor, std::format("{} bytes of binary data; {} elements of {} are {} bytes", data.size(), count,
-                                        datatype_name(tensor.datatype), wanted));
-  }
+  TRY_VOID(check_binary_size(data, tensor, count));
   for (std::size_t i = 0; i < count; ++i) {
     TRY(auto value, element_at(data, i, tensor));
     tensor.elements.push_back(std::move(value));
   }
   return {};
+}
+
+Result<void> pack_json(std::string_view data, const MissingRule& missing, Tensor& tensor) {
+  return PackReader(data, missing, tensor).pack();
+}
+
+Result<void> view_binary(std::string_view data, Tensor& tensor) {
+  const auto count = count_of(tensor);
+  if (tensor.datatype != Datatype::bytes) {
+    TRY_VOID(check_binary_size(data, tensor, count));
+    tensor.bytes = data;
+    if (tensor.datatype != Datatype::boolean) return {};
+    const auto at = std::ranges::find_if(data, [](char c) { return static_cast<unsigned char>(c) > 1; });
+    if (at == data.end()) return {};
+    return bad_data(tensor, std::format("element {} is no BOOL: its byte is {}", at - data.begin(),
+                                        static_cast<int>(static_cast<unsigned char>(*at))));
+  }
+  return each_text(data, tensor, count, [&](std::size_t, std::string_view text) -> Result<void> {
+    tensor.texts.push_back(text);
+    return {};
+  });
 }
 
 }  // namespace millrace::api::v2

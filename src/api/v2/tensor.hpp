@@ -4,43 +4,36 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.hpp"
+#include "model/tensor_values.hpp"
 #include "table/value.hpp"
 
 namespace millrace::api::v2 {
 
-enum class Datatype {
-  boolean,
-  uint8,
-  uint16,
-  uint32,
-  uint64,
-  int8,
-  int16,
-  int32,
-  int64,
-  fp16,
-  fp32,
-  fp64,
-  bf16,
-  bytes
-};
-std::string_view datatype_name(Datatype type);  // "BOOL", "FP64", ...
-std::optional<Datatype> datatype_of(std::string_view name);
-std::size_t element_bytes(Datatype type);  // 0: BYTES, whose elements have their own length
+using model::Datatype;
+using model::datatype_name;
+using model::datatype_of;
+using model::element_bytes;
 
 // Elements in row-major order: bool for BOOL; int64 for whole numbers, double for those that int64 does not hold;
 // double for FP*; text for BYTES; null is missing (a NaN, or what the request declares as missing).
+//
+// Of a model that takes tensors (InferLimits::raw) they stay as the engine wants them, without values of ours: `bytes`,
+// or `texts` of BYTES, which are views into the request's body or into `memory`.
 struct Tensor {
   std::string name;
   Datatype datatype = Datatype::fp64;
   std::vector<std::int64_t> shape;
   std::vector<table::Value> elements;
+  std::string_view bytes;
+  std::vector<std::string_view> texts;
+  std::shared_ptr<const void> memory;
 };
 
 // How a request says that a value is missing, beside NaN in FP*.
@@ -57,8 +50,9 @@ Result<void> read_json(std::string_view data, const MissingRule& missing, Tensor
 // Binary: little-endian; of BYTES each element is its length in 4 bytes, then itself, UTF-8. `data` is used up whole.
 Result<void> read_binary(std::string_view data, const MissingRule& missing, Tensor& tensor);
 
-// `x` rounded to the nearest that the datatype holds, ties to even; nullopt beyond its largest.
-std::optional<double> round_to(Datatype type, double x);
-double from_half(std::uint16_t bits);
+// The same for `bytes` and `texts`. A missing number is NaN in FP*, anything else that is missing is refused; infinite
+// numbers are taken, and texts of any bytes. Binary `data` is not copied and outlives the tensor.
+Result<void> pack_json(std::string_view data, const MissingRule& missing, Tensor& tensor);
+Result<void> view_binary(std::string_view data, Tensor& tensor);
 
 }  // namespace millrace::api::v2

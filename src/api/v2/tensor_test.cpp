@@ -9,6 +9,9 @@
 namespace millrace::api::v2 {
 namespace {
 
+using model::from_half;
+using model::round_to;
+
 Tensor tensor(Datatype type, std::vector<std::int64_t> shape) {
   return {.name = "x", .datatype = type, .shape = std::move(shape)};
 }

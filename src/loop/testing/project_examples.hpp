@@ -284,6 +284,9 @@ queue = { per_day = 10, pick = "random", random_share = 0.5 }
 models = 3
 predictions = "400d"
 
+[serve]
+origins = ["https://app.example.com", "http://localhost:3000"]
+access_log = "1%"
 [serve.log]
 full = "refuse"
 share = 0.25
@@ -291,6 +294,7 @@ bytes = "2GB"
 
 [profile.prod]
 listen = "0.0.0.0:7070"
+grpc = "0.0.0.0:8001"
 hosts = ["ml.example.com"]
 data_dir = "/var/lib/millrace"
 seal = "file:/etc/millrace/master.key"

@@ -97,6 +97,13 @@ Serving::Serving() {
   server->pooled("POST", "/pooled/{name}", echo, {.body_bytes_max = 4u << 20});
   server->error_shape("/shaped", [](const Error& error) { return "<" + error.reason + ">"; });
   server->fast("POST", "/shaped/{name}", echo, {.body_bytes_max = 1000, .inflate = true});
+  server->fast("POST", "/waits/{name}",
+               [](const Request& request) {
+                 if (request.path_parameter("name") == "no") return text_response("did not wait");
+                 if (!request.may_wait) return error_response({Code::unavailable, "test.would_wait", "on a loop"});
+                 return text_response("waited with " + std::string(request.body));
+               },
+               {.pool_on = "test.would_wait", .inflate = true});
   server->pooled("GET", "/throws", [](const Request&) -> Response { throw std::runtime_error("boom"); });
   server->fast("GET", "/id", [](const Request& request) { return text_response(request.id); });
   server->pooled("GET", "/file/{name}", [this](const Request& request) {

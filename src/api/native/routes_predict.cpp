@@ -1,0 +1,70 @@
+#include "api/native/routes_predict.hpp"
+
+#include <charconv>
+#include <format>
+
+namespace millrace::api {
+
+namespace {
+
+net::Response predict(serve::Predictor& predictor, const net::Request& request, std::optional<std::int64_t> version) {
+  auto type = request.header("Content-Type");
+  serve::PredictRequest ask{request.path_parameter("model"), request.body,
+                            type.starts_with("text/csv") ? serve::RowFormat::csv : serve::RowFormat::json, version,
+                            request.may_wait};
+  model::Problem problem;
+  auto body = predictor.predict(ask, &problem);
+  if (!body) {
+    net::ErrorDetail detail;
+    detail.field = problem.path;
+    detail.expected = problem.expected;
+    detail.got = problem.got;
+    if (body.error().code == Code::unavailable) detail.retry_after_seconds = 1;
+    return net::error_response(body.error(), detail);
+  }
+  return net::json_response(*std::move(body));
+}
+
+Result<std::int64_t> version_of(const net::Request& request) {
+  const auto& text = request.path_parameter("version");
+  std::int64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error == std::errc() && end == text.data() + text.size() && value >= 0) return value;
+  return fail(Code::invalid_argument, "api.bad_number", std::format("version '{}' is not a whole number", text));
+}
+
+}  // namespace
+
+void add_predict_routes(net::Server& server, serve::Predictor& predictor) {
+  net::RouteOptions open{.access = net::Access::open};
+  server.fast("GET", "/healthz", [](const net::Request&) { return net::text_response("ok\n"); }, open);
+  const auto ready = [&](const net::Request&) {
+    return server.ready() && predictor.ready()
+               ? net::text_response("ready\n")
+               : net::error_response({Code::unavailable, "api.not_ready", "no model answers yet; see: millrace status"},
+                                     {.retry_after_seconds = 1});
+  };
+  server.fast("GET", "/readyz", ready, open);
+  server.fast(
+      "GET", "/readyz/{model}",
+      [&](const net::Request& request) {
+        const auto held = predictor.hold(request.path_parameter("model"), std::nullopt);
+        // What left memory comes back when it is asked.
+        if (!held && held.error().reason != serve::kOnDisk) return net::error_response(held.error());
+        return net::text_response("ready\n");
+      },
+      open);
+  net::RouteOptions rows{.body_bytes_max = 16u << 20, .cross_origin = true, .pool_on = serve::kOnDisk};
+  server.fast(
+      "POST", "/predict/{model}", [&predictor](const net::Request& r) { return predict(predictor, r, std::nullopt); },
+      rows);
+  server.fast(
+      "POST", "/predict/{model}/versions/{version}",
+      [&predictor](const net::Request& r) {
+        const auto version = version_of(r);
+        return version ? predict(predictor, r, *version) : net::error_response(version.error());
+      },
+      rows);
+}
+
+}  // namespace millrace::api

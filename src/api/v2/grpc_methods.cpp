@@ -1,0 +1,181 @@
+#include "api/v2/grpc_methods.hpp"
+
+#include <format>
+
+#include "api/v2/grpc_render.hpp"
+#include "api/v2/grpc_request.hpp"
+#include "api/v2/routes_internal.hpp"
+#include "api/v2/signature.hpp"
+
+namespace millrace::api::v2 {
+
+namespace {
+
+using net::Access;
+using Message = std::string_view;
+
+// ModelInfer; in a stream the request's id is for its error.
+Result<std::string> infer(const Context& c, Message message, bool stream, std::string* id) {
+  TRY(const auto asked, parse_model_asked(message));
+  TRY(const auto held, hold(c, asked.name, asked.version, true));
+  auto measure = c.predictor.measure(held);
+  const auto& manifest = held.model().manifest();
+  TRY(auto ask, parse_grpc_infer(message, limits_of(manifest)));
+  if (id) *id = ask.request.id;
+  TRY_VOID(check_outputs(manifest, ask.request.outputs));
+  if (manifest.takes_tensors()) {
+    TRY(const auto tensors, tensors_asked(manifest, ask.request));
+    TRY(const auto answered, c.predictor.answer_tensors(held, tensors.inputs, tensors.outputs, measure));
+    auto answer = grpc_infer_tensors(asked.name, held.version(), manifest, ask.request, ask.raw, tensors.outputs,
+                                     answered, stream);
+    measure.succeeded();
+    return answer;
+  }
+  TRY(const auto rows, rows_of(manifest, std::exchange(ask.request.inputs, {})));
+  TRY(const auto answered, c.predictor.answer(held, rows, measure));
+  auto answer = grpc_infer(asked.name, held.version(), manifest, ask.request, ask.raw, answered, stream);
+  measure.succeeded();
+  return answer;
+}
+
+Result<std::string> infer_in_stream(const Context& c, Message message) {
+  std::string id;
+  auto answer = infer(c, message, true, &id);
+  return answer ? grpc_stream_answer(*answer) : grpc_stream_error(answer.error(), id);
+}
+
+// Of requests that name a model, and perhaps a version.
+template <class F>
+net::GrpcHandler with_model(Context& c, F answer) {
+  return [&c, answer](Message message) -> Result<std::string> {
+    TRY(const auto asked, parse_model_asked(message));
+    TRY(const auto held, hold(c, asked.name, asked.version, true));
+    return answer(asked.name, held);
+  };
+}
+
+net::GrpcHandler not_offered(std::string_view what) {
+  return [what](Message) -> Result<std::string> {
+    return fail(Code::unimplemented, "v2.not_offered", std::format("{}", what));
+  };
+}
+
+Result<std::string> nothing(Message) { return std::string(); }
+
+class Service {
+ public:
+  void add(std::string_view name, net::GrpcHandler handler, Access access = Access::read, bool stream = false) {
+    add_path(std::format("/inference.GRPCInferenceService/{}", name), std::move(handler), access, stream);
+  }
+  void add_path(std::string path, net::GrpcHandler handler, Access access, bool stream = false) {
+    methods_.push_back({std::move(path), std::move(handler), stream, access});
+  }
+  std::vector<net::GrpcMethod> take() { return std::move(methods_); }
+
+ private:
+  std::vector<net::GrpcMethod> methods_;
+};
+
+// grpc.health.v1.Health/Check, which load balancers and Kubernetes ask: of the server as a whole, or of our service.
+Result<std::string> health(Message message, bool ready) {
+  TRY(const auto asked, parse_model_asked(message));  // its field 1 is the service's name
+  if (!asked.name.empty() && asked.name != "inference.GRPCInferenceService") {
+    return fail(Code::not_found, "v2.no_service",
+                std::format("there is no service '{}' here", table::excerpt(asked.name, 60)));
+  }
+  return grpc_health(ready);
+}
+
+void add_health(Service& service, Context& c, std::function<bool()> taking) {
+  service.add_path(
+      "/grpc.health.v1.Health/Check",
+      [&c, taking](Message message) { return health(message, taking() && c.predictor.ready()); }, Access::open);
+  service.add("ServerLive", [](Message) -> Result<std::string> { return grpc_flag(true); }, Access::open);
+  service.add(
+      "ServerReady",
+      [&c, taking](Message) -> Result<std::string> { return grpc_flag(taking() && c.predictor.ready()); },
+      Access::open);
+  service.add("ModelReady", [&c](Message message) -> Result<std::string> {
+    TRY(const auto asked, parse_model_asked(message));
+    const auto held = hold(c, asked.name, asked.version, false);
+    return grpc_flag(held || held.error().reason == serve::kOnDisk);  // it comes back when it is asked
+  });
+}
+
+void add_repository(Service& service, Context& c) {
+  service.add("RepositoryIndex", [&c](Message message) -> Result<std::string> {
+    TRY(const bool only, parse_index_request(message));
+    return grpc_index(index_of(c.predictor.states(), only));
+  });
+  for (const bool load : {true, false}) {
+    service.add(
+        load ? "RepositoryModelLoad" : "RepositoryModelUnload",
+        [&c, load](Message message) -> Result<std::string> {
+          TRY(const auto name, parse_repository_model(message));
+          TRY_VOID(c.repository ? c.repository(name, load) : managed(c, name, load));
+          return std::string();
+        },
+        Access::write);
+  }
+}
+
+// None is ever registered, so there is nothing to list and nothing to let go.
+void add_shared_memory(Service& service) {
+  for (const std::string kind : {"System", "Cuda"}) {
+    service.add(kind + "SharedMemoryStatus", nothing);
+    service.add(kind + "SharedMemoryRegister",
+                not_offered("shared memory is not offered here; send tensors as raw_input_contents"), Access::write);
+    service.add(kind + "SharedMemoryUnregister", nothing, Access::write);
+  }
+}
+
+void add_settings(Service& service, Context& c) {
+  service.add(
+      "TraceSetting",
+      [&c](Message message) -> Result<std::string> {
+        TRY(const auto request, parse_settings(message));
+        if (!request.model.empty()) TRY_VOID(c.predictor.hold(request.model, std::nullopt));
+        TRY_VOID(check_settings(trace_settings(), request.asked));
+        return grpc_trace_settings(trace_settings());
+      },
+      Access::write);
+  service.add(
+      "LogSettings",
+      [](Message message) -> Result<std::string> {
+        TRY(const auto request, parse_settings(message));
+        TRY_VOID(check_settings(log_settings(), request.asked));
+        return grpc_log_settings(log_settings());
+      },
+      Access::write);
+}
+
+}  // namespace
+
+std::vector<net::GrpcMethod> grpc_methods(Context& c, std::function<bool()> taking) {
+  Service service;
+  add_health(service, c, std::move(taking));
+  service.add("ServerMetadata", [&c](Message) -> Result<std::string> { return grpc_server(c.version); });
+  service.add("ModelMetadata", with_model(c, [](const std::string& name, const auto& held) {
+                return grpc_model(name, held.model().manifest(), held.versions());
+              }));
+  service.add("ModelConfig", with_model(c, [](const std::string& name, const auto& held) {
+                return grpc_config(name, held.model().manifest());
+              }));
+  service.add(
+      "ModelInfer", [&c](Message message) -> Result<std::string> { return infer(c, message, false, nullptr); },
+      Access::write);
+  service.add(
+      "ModelStreamInfer", [&c](Message message) -> Result<std::string> { return infer_in_stream(c, message); },
+      Access::write, true);
+  add_repository(service, c);
+  add_shared_memory(service);
+  service.add("ModelStatistics", [&c](Message message) -> Result<std::string> {
+    TRY(const auto asked, parse_model_asked(message));
+    TRY(const auto found, statistics_of(c, asked.name, asked.version));
+    return grpc_statistics(found);
+  });
+  add_settings(service, c);
+  return service.take();
+}
+
+}  // namespace millrace::api::v2

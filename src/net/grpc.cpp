@@ -1,0 +1,95 @@
+#include "net/grpc.hpp"
+
+#include <dlfcn.h>
+
+#include <format>
+#include <optional>
+
+#include "base/process.hpp"
+#include "net/address_internal.hpp"
+#include "net/grpc_library_internal.hpp"
+#include "net/inflate_internal.hpp"
+
+namespace millrace::net {
+
+namespace {
+
+// Never closed: the library's threads outlive every server.
+Result<GrpcLibraryFunction> open_library(const std::string& path) {
+  void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  void* function = handle ? dlsym(handle, kGrpcLibraryFunction) : nullptr;
+  if (!function) {
+    const char* why = dlerror();
+    return fail(
+        Code::unavailable, "net.grpc_missing",
+        std::format("gRPC can't be opened: {}; put {} and the libraries it needs (libgrpc++) there, or leave the "
+                    "gRPC address out",
+                    why ? why : "unknown reason", path));
+  }
+  return reinterpret_cast<GrpcLibraryFunction>(function);
+}
+
+}  // namespace
+
+struct GrpcServer::Impl {
+  GrpcConfig config;
+  std::vector<GrpcMethod> methods;
+  Env& env;
+  std::optional<Reservation> port;
+  std::unique_ptr<GrpcWiring> wiring;
+  std::unique_ptr<GrpcLibrary> library;
+  std::string address;
+};
+
+GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+GrpcServer::~GrpcServer() { stop(Duration(0)); }
+
+Result<std::unique_ptr<GrpcServer>> GrpcServer::open(GrpcConfig config, std::vector<GrpcMethod> methods, Env& env) {
+  if (!is_loopback(config.host)) {
+    if (config.auth.token.empty()) {
+      return fail(Code::failed_precondition, "net.token_needed",
+                  "listening on " + config.host + " opens Millrace to other machines, so it needs a token");
+    }
+    config.auth.token_required = true;
+  }
+  if (config.library.empty()) config.library = beside_program("millrace-grpc.so");
+  return std::unique_ptr<GrpcServer>(
+      new GrpcServer(std::make_unique<Impl>(Impl{std::move(config), std::move(methods), env, {}, {}, {}, {}})));
+}
+
+Result<void> GrpcServer::start() {
+  auto& impl = *impl_;
+  TRY(auto held, Reservation::make(impl.config.host, impl.config.port, "--grpc"));
+  impl.port.emplace(std::move(held));
+  TRY(const auto function, open_library(impl.config.library));
+  const auto& where = *impl.port;
+  impl.address = std::format("{}:{}", where.is_v6() ? "[" + where.ip() + "]" : where.ip(), where.port());
+  // A browser sends no gRPC, so what a web page could do is no question here: who calls is on this machine or has the
+  // token.
+  const auto authorized = [&auth = impl.config.auth](Access access, std::string_view authorization) {
+    return net::authorize({.access = access, .authorization = authorization, .host = "localhost"}, auth);
+  };
+  const auto inflated = [&bytes_max = impl.config.message_bytes_max](std::string_view message,
+                                                                     std::string_view coding) {
+    auto out = inflate_body(message, coding, bytes_max, [](std::uint64_t) { return true; });
+    // The code that the library itself gives a message that is too large.
+    if (!out && out.error().code == Code::out_of_range) out.error().code = Code::resource_exhausted;
+    return out;
+  };
+  impl.wiring = std::make_unique<GrpcWiring>(
+      GrpcWiring{impl.config, impl.methods, impl.address, authorized, inflated, impl.env.clock});
+  impl.library.reset(function(*impl.wiring));
+  return impl.library->start();
+}
+
+std::string GrpcServer::address() const { return impl_->address; }
+
+bool GrpcServer::stop(Duration deadline) {
+  if (!impl_->library) return true;
+  const bool whole = impl_->library->stop(deadline);
+  impl_->library.reset();
+  impl_->port.reset();
+  return whole;
+}
+
+}  // namespace millrace::net

@@ -1,0 +1,91 @@
+// What the two halves of the predictor share: requests read Routing, loading changes Known.
+#pragma once
+
+#include <array>
+#include <functional>
+
+#include "serve/predictor.hpp"
+
+namespace millrace::serve {
+
+struct Predictor::Served {
+  std::int64_t version = 0;
+  std::string name_and_version;
+  std::shared_ptr<const model::LoadedModel> model;
+  PredictionLog::Handle log;
+  double log_share = 1;
+  std::shared_ptr<VersionStatistics> statistics;  // of the version, which may leave memory and come back
+  std::uint64_t bytes = 0;
+
+  // Of a share of its rows: the lines of requests that begin from now on.
+  void log_to(PredictionLog& to, const std::string& name, double share) {
+    const auto& manifest = model->manifest();
+    log = to.schema({name, version, model::input_schema(manifest).fields, manifest.classes, share});
+    log_share = share;
+  }
+};
+
+// Requests add to them without a lock.
+struct Counters {
+  std::atomic<std::uint64_t> requests{0};
+  std::atomic<std::uint64_t> rows{0};
+  std::atomic<std::uint64_t> unseen{0};
+  std::atomic<std::uint64_t> not_logged{0};
+  std::atomic<std::uint64_t> not_sampled{0};
+  PhaseHistograms phases;
+  std::atomic<Duration::rep> tensors_us{-1};  // what a request to a tensor model takes about; -1: not known
+  std::atomic<std::int64_t> used{0};          // when it was asked last: the calendar's microseconds
+};
+
+struct Predictor::Entry {
+  VersionRef ref;
+  VersionState state;                    // its `version` is the key, not the number
+  std::shared_ptr<const Served> served;  // none: not loaded, or it left memory
+  std::shared_ptr<VersionStatistics> statistics = std::make_shared<VersionStatistics>();
+  std::uint64_t bytes = 0;   // of it when it was loaded last
+  std::int64_t brought = 0;  // when that was
+  bool loading = false;
+};
+
+struct Predictor::Known {
+  std::string name;
+  std::map<std::int64_t, std::shared_ptr<Entry>> versions;  // by key: what came later is larger
+  std::int64_t last_key = 0;
+  std::optional<std::int64_t> serving;  // a key
+  bool refuse_unlogged = false, pinned = false;
+  double log_share = 1;
+  std::optional<std::int64_t> current;  // the key of what is wanted
+  std::uint64_t loads = 0;
+  std::shared_ptr<Counters> counters = std::make_shared<Counters>();
+};
+
+struct Predictor::Routed {
+  struct Version {
+    std::int64_t number = 0;
+    std::shared_ptr<const Served> served;  // none: it left memory
+    std::shared_ptr<const VersionStatistics> statistics;
+  };
+  std::string name;
+  std::optional<Version> serving;
+  std::vector<Version> loaded;
+  bool refuse_unlogged = false;
+  std::string error;
+  std::shared_ptr<Counters> counters;
+};
+
+// In parts, so that a change of one model copies a part and not a thousand names.
+struct Predictor::Routing {
+  using Part = std::map<std::string, std::shared_ptr<const Routed>, std::less<>>;
+  static constexpr std::size_t kParts = 64;
+  std::array<std::shared_ptr<const Part>, kParts> parts;
+
+  static std::size_t part_of(std::string_view name) { return std::hash<std::string_view>()(name) % kParts; }
+  const Routed* find(std::string_view name) const {
+    const auto& part = parts[part_of(name)];
+    if (!part) return nullptr;
+    const auto at = part->find(name);
+    return at == part->end() ? nullptr : at->second.get();
+  }
+};
+
+}  // namespace millrace::serve

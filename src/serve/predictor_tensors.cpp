@@ -1,0 +1,100 @@
+// The predictor's part for models that take tensors by their own names.
+#include <algorithm>
+#include <cmath>
+#include <format>
+
+#include "base/text.hpp"
+#include "model/tensor_rows.hpp"
+#include "serve/predictor_internal.hpp"
+#include "serve/tensor_answer.hpp"
+
+namespace millrace::serve {
+
+namespace {
+
+// Rows as the engine knows them: the first axis of an input that may have any number of them.
+std::size_t rows_in(const model::TensorSignature& signature, std::span<const model::TensorView> inputs) {
+  for (std::size_t i = 0; i < inputs.size(); ++i) {
+    const auto& shape = signature.inputs[i].shape;
+    if (!shape.empty() && shape[0] < 0 && !inputs[i].shape.empty()) return static_cast<std::size_t>(inputs[i].shape[0]);
+  }
+  return 1;
+}
+
+}  // namespace
+
+Result<void> Predictor::check_quick(const Held& held, bool may_wait) const {
+  if (may_wait || !held.model().manifest().takes_tensors()) return {};
+  const auto took = held.of_->counters->tensors_us.load(std::memory_order_relaxed);
+  if (took >= 0 && took <= kOnLoopMax.count()) return {};
+  return fail(Code::unavailable, kOnDisk, "computed on the pool");
+}
+
+Result<AnsweredTensors> Predictor::answer_tensors(const Held& held, std::span<const model::TensorView> inputs,
+                                                  std::span<const std::size_t> outputs, Measure& measure) {
+  const auto* model = held.model().runtime().tensors();
+  if (!model) return fail(Code::internal, "serve.no_tensors", "this model takes rows");
+  measure.infers();
+  const auto began = env_.clock.steady();
+  TRY(auto answer, model->run(inputs, outputs));
+  const auto now = env_.clock.now();
+  const auto rows = rows_in(model->signature(), inputs);
+  measure.inferred(rows, now);
+  auto& counters = *held.of_->counters;
+  // About the last ten requests; threads may lose one another's.
+  const auto took = (env_.clock.steady() - began).count();
+  const auto before = counters.tensors_us.load(std::memory_order_relaxed);
+  counters.tensors_us.store(before < 0 ? took : (before * 9 + took) / 10, std::memory_order_relaxed);
+  counters.used.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+  counters.requests.fetch_add(1, std::memory_order_relaxed);
+  counters.rows.fetch_add(rows, std::memory_order_relaxed);
+  return AnsweredTensors{std::move(answer), ids_.make()};
+}
+
+Result<std::vector<AnsweredTensors>> Predictor::answer_tensor_rows(const Held& held, const model::ParsedRows& rows,
+                                                                   Measure& measure) {
+  const auto& signature = held.model().manifest().tensors;
+  const auto outputs = signature.plain_outputs();
+  const auto count = rows.rows.size();
+  const auto step = model::one_row_at_a_time(signature) ? 1 : count;
+  std::vector<AnsweredTensors> out;
+  for (std::size_t first = 0; first < count; first += step) {
+    TRY(const auto tensors, model::tensors_of_rows(signature, std::span(rows.rows).subspan(first, step)));
+    TRY(auto answered, answer_tensors(held, tensors.views, outputs, measure));
+    out.push_back(std::move(answered));
+  }
+  return out;
+}
+
+Result<std::string> Predictor::predict_tensors(const Held& held, const PredictRequest& request, Problem* problem) {
+  TRY_VOID(check_quick(held, request.may_wait));
+  auto measured = measure(held);
+  const auto& manifest = held.model().manifest();
+  if (manifest.inputs.empty()) {
+    return fail(Code::invalid_argument, "serve.not_by_row",
+                std::format("'{}' takes no rows but tensors: POST /v2/models/{}/infer", manifest.name, manifest.name));
+  }
+  const auto& parser = held.model().parser();
+  TRY(const auto rows, request.format == RowFormat::csv ? parser.parse_csv(request.body, {}, problem)
+                                                        : parser.parse_json(request.body, {}, problem));
+  const auto count = rows.rows.size();
+  TRY(const auto answers, answer_tensor_rows(held, rows, measured));
+  std::string out = rows.single ? "{" : "{\"predictions\":[";
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!rows.single) out += i ? ",{" : "{";
+    out += "\"prediction\":";
+    TRY_VOID(append_tensor_row(out, manifest.tensors, answers, i, count));
+    out += ",\"id\":\"" + (i < answers.size() ? answers[i].id : ids_.make()).text() + '"';
+    if (!rows.single) out += '}';
+  }
+  if (!rows.single) out += ']';
+  out += ",\"model\":";
+  append_json_text(out, held.name_and_version());
+  out += ",\"took_ms\":";
+  const auto took = std::chrono::duration<double, std::milli>(env_.clock.steady() - measured.began()).count();
+  append_json_number(out, std::round(took * 1000) / 1000);
+  measured.succeeded();
+  return out + '}';
+}
+
+}  // namespace millrace::serve

@@ -1,0 +1,87 @@
+#include "serve/statistics.hpp"
+
+#include <sched.h>
+
+#include <algorithm>
+
+namespace millrace::serve {
+
+namespace {
+
+constexpr auto relaxed = std::memory_order_relaxed;
+
+template <class T>
+void add_to(std::atomic<T>& sum, T value) {
+  sum.fetch_add(value, relaxed);
+}
+
+std::size_t bucket_of(Duration spent) {
+  std::size_t i = 0;
+  while (i < kPhaseBounds_us.size() && spent.count() > kPhaseBounds_us[i]) ++i;
+  return i;
+}
+
+}  // namespace
+
+std::size_t detail::stripe() {
+  const int cpu = ::sched_getcpu();
+  return cpu < 0 ? 0 : static_cast<std::size_t>(cpu) % kStripes;
+}
+
+void VersionStatistics::succeeded(std::size_t rows, const PhaseTimes& times, TimePoint now) {
+  auto& mine = stripes_[detail::stripe()];
+  add_to(mine.succeeded, std::uint64_t{1});
+  add_to(mine.rows, static_cast<std::uint64_t>(rows));
+  for (std::size_t i = 0; i < times.spent.size(); ++i) add_to(mine.times[i], times.spent[i].count());
+  mine.last.store(now.time_since_epoch().count(), relaxed);
+}
+
+void VersionStatistics::failed(Duration took) {
+  auto& mine = stripes_[detail::stripe()];
+  add_to(mine.failed, std::uint64_t{1});
+  add_to(mine.failed_time, took.count());
+}
+
+VersionCounts VersionStatistics::counts() const {
+  VersionCounts out;
+  Duration::rep last = 0;
+  for (const auto& each : stripes_) {
+    out.succeeded += each.succeeded.load(relaxed);
+    out.failed += each.failed.load(relaxed);
+    out.rows += each.rows.load(relaxed);
+    for (std::size_t i = 0; i < each.times.size(); ++i) out.times.spent[i] += Duration(each.times[i].load(relaxed));
+    out.failed_time += Duration(each.failed_time.load(relaxed));
+    last = std::max(last, each.last.load(relaxed));
+  }
+  if (last != 0) out.last = TimePoint(Duration(last));
+  return out;
+}
+
+void PhaseHistograms::add(const PhaseTimes& times) {
+  auto& mine = stripes_[detail::stripe()];
+  for (std::size_t i = 0; i < times.spent.size(); ++i) {
+    add_to(mine.buckets[i][bucket_of(times.spent[i])], std::uint64_t{1});
+    add_to(mine.sums[i], times.spent[i].count());
+  }
+}
+
+PhaseCounts PhaseHistograms::counts() const {
+  PhaseCounts out;
+  for (const auto& each : stripes_) {
+    for (std::size_t i = 0; i < out.buckets.size(); ++i) {
+      for (std::size_t k = 0; k < out.buckets[i].size(); ++k) out.buckets[i][k] += each.buckets[i][k].load(relaxed);
+      out.sums.spent[i] += Duration(each.sums[i].load(relaxed));
+    }
+  }
+  return out;
+}
+
+void Measure::succeeded() {
+  const auto done = clock_.steady();
+  const PhaseTimes times{{infers_ - began_, inferred_ - infers_, done - inferred_, done - began_}};
+  version_.succeeded(rows_, times, now_);
+  phases_.add(times);
+  counted_ = true;
+}
+
+}  // namespace millrace::serve

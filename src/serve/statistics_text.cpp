@@ -1,0 +1,128 @@
+#include "serve/statistics_text.hpp"
+
+#include <algorithm>
+#include <format>
+#include <vector>
+
+namespace millrace::serve {
+
+namespace {
+
+std::string label_text(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\\' || c == '"') out += '\\';
+    out += c == '\n' ? ' ' : c;
+  }
+  return out;
+}
+
+void add_counts(VersionCounts& sum, const VersionCounts& more) {
+  sum.succeeded += more.succeeded;
+  sum.failed += more.failed;
+  sum.rows += more.rows;
+  sum.failed_time += more.failed_time;
+  for (std::size_t i = 0; i < sum.times.spent.size(); ++i) sum.times.spent[i] += more.times.spent[i];
+}
+
+void add_phases(PhaseCounts& sum, const PhaseCounts& more) {
+  for (std::size_t i = 0; i < sum.buckets.size(); ++i) {
+    for (std::size_t k = 0; k < sum.buckets[i].size(); ++k) sum.buckets[i][k] += more.buckets[i][k];
+    sum.sums.spent[i] += more.sums.spent[i];
+  }
+}
+
+struct Series {
+  std::string labels;
+  VersionCounts counts;
+};
+
+struct Named {
+  std::string model;  // as a label
+  PhaseCounts phases;
+};
+
+void write_triton(std::span<const Series> all, std::string& out) {
+  struct Name {
+    const char *name, *help, *type;
+    std::uint64_t (*of)(const VersionCounts&);
+  };
+  static_assert(Duration::period::den == 1'000'000);
+  constexpr Name names[] = {
+      {"nv_inference_request_success", "Requests answered.", "counter", [](const auto& c) { return c.succeeded; }},
+      {"nv_inference_request_failure", "Requests refused or failed, clients' mistakes among them.", "counter",
+       [](const auto& c) { return c.failed; }},
+      {"nv_inference_count", "Rows answered.", "counter", [](const auto& c) { return c.rows; }},
+      {"nv_inference_exec_count", "Times that the model was asked: once a request.", "counter",
+       [](const auto& c) { return c.succeeded; }},
+      {"nv_inference_pending_request_count",
+       "Requests that wait for the model: none does, each is computed as it is read.", "gauge",
+       [](const VersionCounts&) { return std::uint64_t{0}; }},
+      {"nv_inference_request_duration_us", "Time of requests answered, from read to written.", "counter",
+       [](const auto& c) { return static_cast<std::uint64_t>(c.times.spent[3].count()); }},
+      {"nv_inference_queue_duration_us", "Time that requests waited for the model.", "counter",
+       [](const VersionCounts&) { return std::uint64_t{0}; }},
+      {"nv_inference_compute_input_duration_us", "Time of reading and checking their rows.", "counter",
+       [](const auto& c) { return static_cast<std::uint64_t>(c.times.spent[0].count()); }},
+      {"nv_inference_compute_infer_duration_us", "Time of the model.", "counter",
+       [](const auto& c) { return static_cast<std::uint64_t>(c.times.spent[1].count()); }},
+      {"nv_inference_compute_output_duration_us", "Time of logging and writing answers.", "counter",
+       [](const auto& c) { return static_cast<std::uint64_t>(c.times.spent[2].count()); }},
+  };
+  for (const auto& [name, help, type, of] : names) {
+    out += std::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
+    for (const auto& each : all) out += std::format("{}{{{}}} {}\n", name, each.labels, of(each.counts));
+  }
+}
+
+void write_histogram(std::span<const Named> models, std::string& out) {
+  constexpr std::string_view name = "millrace_request_seconds";
+  out +=
+      std::format("# HELP {} How long requests answered took, whole and by phase.\n# TYPE {} histogram\n", name, name);
+  for (const auto& each : models) {
+    for (std::size_t i = 0; i < kPhaseNames.size(); ++i) {
+      const auto labels = std::format("model=\"{}\",phase=\"{}\"", each.model, kPhaseNames[i]);
+      std::uint64_t so_far = 0;
+      for (std::size_t k = 0; k < kPhaseBounds_us.size(); ++k) {
+        so_far += each.phases.buckets[i][k];
+        out += std::format("{}_bucket{{{},le=\"{:g}\"}} {}\n", name, labels,
+                           static_cast<double>(kPhaseBounds_us[k]) / 1e6, so_far);
+      }
+      so_far += each.phases.buckets[i].back();
+      out += std::format("{}_bucket{{{},le=\"+Inf\"}} {}\n{}_sum{{{}}} {}\n{}_count{{{}}} {}\n", name, labels, so_far,
+                         name, labels, std::chrono::duration<double>(each.phases.sums.spent[i]).count(), name, labels,
+                         so_far);
+    }
+  }
+}
+
+}  // namespace
+
+std::string prometheus_text(std::span<const ModelReport> models, std::size_t models_max) {
+  std::vector<Series> series;
+  std::vector<Named> named;
+  Series rest{.labels = "model=\"other\",version=\"\""};
+  Named rest_named{.model = "other"};
+  for (std::size_t i = 0; i < models.size(); ++i) {
+    const auto& model = models[i];
+    if (i >= models_max) {
+      for (const auto& version : model.versions) add_counts(rest.counts, version.counts);
+      add_phases(rest_named.phases, model.phases);
+      continue;
+    }
+    const auto label = label_text(model.name);
+    for (const auto& version : model.versions)
+      series.push_back({std::format("model=\"{}\",version=\"{}\"", label, version.number), version.counts});
+    named.push_back({label, model.phases});
+  }
+  if (models.size() > models_max) {
+    series.push_back(std::move(rest));
+    named.push_back(std::move(rest_named));
+  }
+  std::string out;
+  write_triton(series, out);
+  write_histogram(named, out);
+  return out;
+}
+
+}  // namespace millrace::serve
