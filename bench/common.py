@@ -45,11 +45,11 @@ def best(runs, action):
 
 
 class Server:
-    def __init__(self, folder):
+    def __init__(self, folder, *arguments):
         self.folder = folder
         (folder / ".millrace" / "address").unlink(missing_ok=True)
         self.began = time.perf_counter()
-        self.process = subprocess.Popen([BIN / "millrace", "up", "--listen", "127.0.0.1:0"], cwd=folder, stdout=open(folder / "up.out", "ab"), stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen([BIN / "millrace", "up", "--listen", "127.0.0.1:0", *arguments], cwd=folder, stdout=open(folder / "up.out", "ab"), stderr=subprocess.STDOUT)
         address = folder / ".millrace" / "address"
         while not (address.exists() and address.read_text().strip()):
             if self.process.poll() is not None:

@@ -14,12 +14,13 @@ import backup
 import build
 import change
 import predict
+import serving
 import start
 import trees
 from common import TOP, make_project
 
 RESULTS = TOP / "bench" / "RESULTS.md"
-PARTS = {"start": "Start and rest", "predict": "Predict", "trees": "Trees", "change": "Change", "backup": "Backup", "build": "Build"}
+PARTS = {"start": "Start and rest", "predict": "Predict", "serving": "Serving", "trees": "Trees", "change": "Change", "backup": "Backup", "build": "Build"}
 
 
 def measure(part):
@@ -30,7 +31,8 @@ def measure(part):
         if part == "trees":
             return trees.measure(folder)
         body = make_project(folder)
-        return {"start": lambda: start.measure(folder), "predict": lambda: predict.measure(folder, body), "change": lambda: change.measure(folder, body),
+        return {"start": lambda: start.measure(folder), "predict": lambda: predict.measure(folder, body),
+                "serving": lambda: serving.measure(folder, body), "change": lambda: change.measure(folder, body),
                 "backup": lambda: backup.measure(folder)}[part]()
 
 
