@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 
 #include "net/drogon_exchange_internal.hpp"
 #include "net/framing_internal.hpp"
@@ -37,6 +38,7 @@ class Gate : public std::enable_shared_from_this<Gate> {
   }
   void opened(const trantor::TcpConnectionPtr& connection) {
     connection_ = connection;
+    heard_ = core_->env.clock.steady();
     place_ = of_loop().insert(of_loop().end(), this);
     connection->setHighWaterMarkCallback(
         [weak = weak_from_this()](const trantor::TcpConnectionPtr& from, std::size_t bytes) {
@@ -48,31 +50,49 @@ class Gate : public std::enable_shared_from_this<Gate> {
     int unsent = 0;
     return traffic_->under_way > 0 || ::ioctl(fd_, SIOCOUTQ, &unsent) != 0 || unsent > 0;
   }
+  // Also what it was asked and has not read yet.
+  bool in_use() const {
+    int unread = 0;
+    return owes() || ::ioctl(fd_, FIONREAD, &unread) != 0 || unread > 0;
+  }
   void closed() {
     if (place_) of_loop().erase(*place_);
     place_ = std::nullopt;
   }
 
-  // Closes the connection of this loop that nothing was asked on for longest and that owes nobody anything, but for
-  // `but`; whether there is one.
-  static bool make_room(const Gate* but = nullptr) {
-    // Who never asked for anything first: a flood of those would else send away the ones that do, between two requests.
-    return make_room(but, false) || make_room(but, true);
-  }
-  static bool make_room(const Gate* but, bool asked) {
+  // A connection that nobody waits for. Who never asked for anything goes first: a flood of those would else send
+  // away the ones that do, between two requests. Then who asked longest ago.
+  struct Idle {
+    bool asked;
+    SteadyPoint since;
+    std::weak_ptr<Gate> gate;
+    bool before(const Idle& other) const { return std::tie(asked, since) < std::tie(other.asked, other.since); }
+  };
+  // The one of this loop that goes first, of those without traffic since `before`.
+  static std::optional<Idle> idlest_of_loop(SteadyPoint before) {
+    std::optional<Idle> out;
     for (Gate* gate : of_loop()) {
-      if (gate == but || gate->asked_ != asked) continue;
-      auto connection = gate->connection_.lock();
-      if (!connection || gate->owes()) continue;
-      gate->core_->probe.cut("made_room");
-      connection->forceClose();
-      return true;
+      if (gate->heard_ >= before) break;
+      if ((out && gate->asked_) || gate->in_use()) continue;
+      out = Idle{gate->asked_, gate->heard_, gate->weak_from_this()};
+      if (!gate->asked_) break;
     }
-    return false;
+    return out;
   }
+  // On its loop. Whether it went: by now it may be gone, or wait for an answer.
+  bool make_room() {
+    auto connection = connection_.lock();
+    if (!place_ || !connection || in_use()) return false;
+    core_->probe.cut("made_room");
+    connection->forceClose();
+    return true;
+  }
+  trantor::EventLoop* loop() const { return loop_; }
+  SteadyPoint heard() const { return heard_; }
 
   void received(const trantor::TcpConnectionPtr& connection, trantor::MsgBuffer* buffer) {
     if (place_) of_loop().splice(of_loop().end(), of_loop(), *place_);
+    heard_ = core_->env.clock.steady();
     const auto came = buffer->readableBytes();
     at_gate.traffic = traffic_;
     while (buffer->readableBytes() > 0) {
@@ -230,6 +250,7 @@ class Gate : public std::enable_shared_from_this<Gate> {
   const std::shared_ptr<Traffic> traffic_ = std::make_shared<Traffic>();
   std::weak_ptr<trantor::TcpConnection> connection_;
   std::optional<std::list<Gate*>::iterator> place_;
+  SteadyPoint heard_{};  // when it was opened, or bytes came
   Framing framing_;
   std::weak_ptr<Ongoing> latest_;
   std::optional<SteadyPoint> head_since_, body_since_;

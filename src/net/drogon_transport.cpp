@@ -166,25 +166,50 @@ class DrogonTransport final : public Transport {
       if (connections_.empty()) closed_.notify_all();
       return;
     }
-    const bool make_room = open > static_cast<std::size_t>(core_->config.connections_max) && !Gate::make_room();
     gate->opened(connection);
     connection->setRecvMsgCallback(
         [gate](const trantor::TcpConnectionPtr& from, trantor::MsgBuffer* buffer) { gate->received(from, buffer); });
-    if (make_room) ask_loops(0, connection, gate);
+    if (open > static_cast<std::size_t>(core_->config.connections_max)) make_room(connection, gate);
   }
 
-  // The idle connections may be on other loops. Where there are none, everybody waits for something, and the new one
-  // goes, unless it was quick.
-  void ask_loops(int next, const trantor::TcpConnectionPtr& connection, const std::shared_ptr<Gate>& gate) {
+  // One connection too many: the idlest of all goes, wherever its loop is. Where there is none, everybody waits for
+  // something, and the new one goes, unless it was quick.
+  struct Room {
+    trantor::TcpConnectionPtr connection;
+    std::shared_ptr<Gate> gate;
+    SteadyPoint opened;
+    std::optional<Gate::Idle> idlest;
+    int tries_left;  // somebody else's new connection may have sent the same one away
+  };
+  void make_room(const trantor::TcpConnectionPtr& connection, const std::shared_ptr<Gate>& gate) {
+    auto here = Gate::idlest_of_loop(gate->heard());
+    if (here && !here->asked && here->gate.lock()->make_room()) return;  // no other loop knows a better one
+    ask_loops(0, {connection, gate, gate->heard(), std::nullopt, 8});
+  }
+  void ask_loops(int next, Room room) {
     core_->with_loops([&] {
-      if (next == core_->config.io_threads) {
-        return connection->getLoop()->queueInLoop([this, connection, gate] {
-          if (connection->connected() && !gate->owes()) turn_away(*connection);
-        });
-      }
-      drogon::app().getIOLoop(static_cast<std::size_t>(next))->queueInLoop([this, next, connection, gate] {
-        if (!Gate::make_room(gate.get())) ask_loops(next + 1, connection, gate);
+      if (next == core_->config.io_threads) return choose(std::move(room));
+      drogon::app().getIOLoop(static_cast<std::size_t>(next))->queueInLoop([this, next, room]() mutable {
+        auto here = Gate::idlest_of_loop(room.opened);
+        if (here && (!room.idlest || here->before(*room.idlest))) room.idlest = std::move(here);
+        ask_loops(next + 1, std::move(room));
       });
+    });
+  }
+  void choose(Room room) {
+    if (!room.idlest || room.tries_left == 0) {
+      room.connection->getLoop()->queueInLoop([this, room] {
+        if (room.connection->connected() && !room.gate->owes()) turn_away(*room.connection);
+      });
+      return;
+    }
+    auto chosen = room.idlest->gate.lock();
+    auto* loop = chosen ? chosen->loop() : room.connection->getLoop();
+    loop->queueInLoop([this, chosen, room]() mutable {
+      if (chosen && chosen->make_room()) return;
+      room.idlest = std::nullopt;
+      --room.tries_left;
+      ask_loops(0, std::move(room));
     });
   }
 
