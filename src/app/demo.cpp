@@ -321,9 +321,16 @@ Result<cli::Output> Demo::drive() {
            status->models.front().labels_joined == static_cast<std::int64_t>(book_.labels_sent);
   });
   DemoClient client(env_, url());
-  TRY(auto before, client.model());
   say("  a candidate from shuffled labels is trained ...\n");
-  TRY(auto run, client.start_training({false, true, "demo: shuffled labels"}));
+  TRY(auto before, client.model());
+  auto begun = client.start_training({false, true, "demo: shuffled labels"});
+  TRY_VOID(wait_for("a moment without a training", 60, [&] {  // the rules may have begun one just now
+    if (begun || begun.error().reason != "loop.run_under_way") return true;
+    if (auto model = client.model()) before = *std::move(model);
+    begun = client.start_training({false, true, "demo: shuffled labels"});
+    return begun.has_value();
+  }));
+  TRY(auto run, std::move(begun));
   TRY_VOID(wait_for("the shuffled candidate", 60, [&] {
     auto state = client.run(run);
     return state && (state->state == "finished" || state->state == "failed");
