@@ -188,9 +188,7 @@ Result<Answered> Predictor::answer(const Held& held, const model::ParsedRows& ro
   }
   if (not_kept == 0 && not_sampled < answers.size() && unlogged_lasts_.load(std::memory_order_relaxed)) line_kept();
   auto& counters = *of.counters;
-  counters.used.store(now.time_since_epoch().count(), std::memory_order_relaxed);
-  counters.requests.fetch_add(1, std::memory_order_relaxed);
-  counters.rows.fetch_add(answers.size(), std::memory_order_relaxed);
+  counters.answered(answers.size(), now);
   if (not_kept) counters.not_logged.fetch_add(not_kept, std::memory_order_relaxed);
   if (not_sampled) counters.not_sampled.fetch_add(not_sampled, std::memory_order_relaxed);
   if (stats.unseen) counters.unseen.fetch_add(stats.unseen, std::memory_order_relaxed);

@@ -179,6 +179,12 @@ class Predictor {
   // model::TensorModel::run().
   Result<AnsweredTensors> answer_tensors(const Held& held, std::span<const model::TensorView> inputs,
                                          std::span<const std::size_t> outputs, Measure& measure);
+  // A bare model's matrix (model::Manifest::bare_outputs): `features` of `rows`, NaN missing, none infinite; the
+  // outputs, FP32 [rows, outputs], as answer() gives them. Only where no log is kept (keeps_log()): its lines hold
+  // rows.
+  Result<AnsweredTensors> answer_matrix(const Held& held, std::span<const float> features, std::size_t rows,
+                                        Measure& measure);
+  bool keeps_log() const { return log_; }
   // Rows of a model that takes tensors, and rows besides (model::row_inputs()): all outputs, of all rows at once, or of
   // one after the other where the model takes one. invalid_argument `serve.not_by_row`: it takes no rows.
   Result<std::vector<AnsweredTensors>> answer_tensor_rows(const Held& held, const model::ParsedRows& rows,

@@ -35,6 +35,12 @@ struct Counters {
   PhaseHistograms phases;
   std::atomic<Duration::rep> tensors_us{-1};  // what a request to a tensor model takes about; -1: not known
   std::atomic<std::int64_t> used{0};          // when it was asked last: the calendar's microseconds
+
+  void answered(std::size_t count, TimePoint now) {
+    used.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+    requests.fetch_add(1, std::memory_order_relaxed);
+    rows.fetch_add(count, std::memory_order_relaxed);
+  }
 };
 
 struct Predictor::Entry {

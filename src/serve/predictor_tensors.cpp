@@ -45,9 +45,23 @@ Result<AnsweredTensors> Predictor::answer_tensors(const Held& held, std::span<co
   const auto took = (env_.clock.steady() - began).count();
   const auto before = counters.tensors_us.load(std::memory_order_relaxed);
   counters.tensors_us.store(before < 0 ? took : (before * 9 + took) / 10, std::memory_order_relaxed);
-  counters.used.store(now.time_since_epoch().count(), std::memory_order_relaxed);
-  counters.requests.fetch_add(1, std::memory_order_relaxed);
-  counters.rows.fetch_add(rows, std::memory_order_relaxed);
+  counters.answered(rows, now);
+  return AnsweredTensors{std::move(answer), ids_.make()};
+}
+
+Result<AnsweredTensors> Predictor::answer_matrix(const Held& held, std::span<const float> features, std::size_t rows,
+                                                 Measure& measure) {
+  auto outputs = std::make_shared<std::vector<float>>();
+  measure.infers();
+  TRY_VOID(held.model().runtime().predict(features, rows, *outputs));
+  const auto now = env_.clock.now();
+  measure.inferred(rows, now);
+  held.of_->counters->answered(rows, now);
+  const std::string_view bytes(reinterpret_cast<const char*>(outputs->data()), outputs->size() * sizeof(float));
+  const auto width = static_cast<std::int64_t>(held.model().manifest().bare_outputs);
+  model::TensorAnswer answer{
+      .outputs = {{.shape = {static_cast<std::int64_t>(rows), width}, .bytes = bytes, .texts = {}}},
+      .memory = std::move(outputs)};
   return AnsweredTensors{std::move(answer), ids_.make()};
 }
 

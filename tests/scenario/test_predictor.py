@@ -143,6 +143,17 @@ def test_files_answer_as_xgboost_does(tmp_path, predictors, made):
     tail = answer.body[int(answer.headers["Inference-Header-Content-Length"]):]
     assert tail == b"".join(struct.pack("<f", row[0]) for row in made["a"][1])
 
+    # What is missing is the same in every form; an infinity is refused by its place.
+    gap = [None if i % 3 else x for i, x in enumerate(ROWS[0])]
+    by_row = predictor.post("/predict/churn", gap).json["prediction"]
+    missing = {"name": "input-0", "datatype": "FP32", "shape": [1, FEATURES], "data": gap, "parameters": {"null_is_missing": True}}
+    as_matrix = predictor.post("/v2/models/churn/infer", {"inputs": [missing]}).json
+    assert bits([as_matrix["outputs"][0]["data"]]) == bits([[by_row]]) and as_matrix["parameters"]["prediction_id"]
+    by_rows = predictor.post("/v2/models/churn/infer", {"inputs": [missing], "outputs": [{"name": "predict"}, {"name": "prediction_id"}]}).json
+    assert by_rows["outputs"][0] == as_matrix["outputs"][0] and len(by_rows["outputs"][1]["data"]) == 1
+    endless = predictor.post("/v2/models/churn/infer", {"inputs": [{**missing, "data": [1e39] + gap[1:]}]})
+    assert endless.status == 400, endless.body
+
     # /predict: a row, rows, by name; /invocations needs the model's name where there are several.
     row = ROWS[0]
     one = predictor.post("/predict/churn", row).json

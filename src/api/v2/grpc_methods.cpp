@@ -26,8 +26,15 @@ Result<std::string> infer(const Context& c, Message message, bool stream, std::s
   if (manifest.takes_tensors()) {
     TRY(const auto tensors, tensors_asked(manifest, ask.request));
     TRY(const auto answered, c.predictor.answer_tensors(held, tensors.inputs, tensors.outputs, measure));
-    auto answer = grpc_infer_tensors(asked.name, held.version(), manifest, ask.request, ask.raw, tensors.outputs,
-                                     answered, stream);
+    auto answer = grpc_infer_tensors(asked.name, held.version(), manifest.tensors.outputs, ask.request, ask.raw,
+                                     tensors.outputs, answered, stream);
+    measure.succeeded();
+    return answer;
+  }
+  if (const auto matrix = c.predictor.keeps_log() ? std::nullopt : matrix_of(manifest, ask.request)) {
+    TRY(const auto answered, c.predictor.answer_matrix(held, matrix->features, matrix->rows, measure));
+    auto answer = grpc_infer_tensors(asked.name, held.version(), outputs_of(manifest), ask.request, ask.raw,
+                                     kBareOutputs, answered, stream);
     measure.succeeded();
     return answer;
   }

@@ -286,10 +286,9 @@ std::string grpc_infer(std::string_view name, std::int64_t version, const model:
   return out.take();
 }
 
-std::string grpc_infer_tensors(std::string_view name, std::int64_t version, const model::Manifest& manifest,
+std::string grpc_infer_tensors(std::string_view name, std::int64_t version, std::span<const TensorInfo> infos,
                                const InferRequest& request, bool raw, std::span<const std::size_t> outputs,
                                const serve::AnsweredTensors& answered, bool stream) {
-  const auto& infos = manifest.tensors.outputs;
   for (const auto output : outputs) {
     const auto type = infos[output].datatype;
     raw = raw || type == Datatype::fp16 || type == Datatype::bf16;

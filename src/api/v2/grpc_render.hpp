@@ -27,9 +27,9 @@ std::string grpc_log_settings(const std::vector<Setting>& settings);
 // ModelInferResponse; all tensors raw or all typed. `stream`: with the parameter that ends each answer of a stream.
 std::string grpc_infer(std::string_view name, std::int64_t version, const model::Manifest& manifest,
                        const InferRequest& request, bool raw, const serve::Answered& answered, bool stream);
-// The same of a model that takes tensors; `outputs` as tensors_asked() gave them. Raw also where an output (FP16, BF16)
+// The same of tensors, as render_tensors(). Raw also where an output (FP16, BF16)
 // has no typed form.
-std::string grpc_infer_tensors(std::string_view name, std::int64_t version, const model::Manifest& manifest,
+std::string grpc_infer_tensors(std::string_view name, std::int64_t version, std::span<const model::TensorInfo> infos,
                                const InferRequest& request, bool raw, std::span<const std::size_t> outputs,
                                const serve::AnsweredTensors& answered, bool stream);
 // ModelStreamInferResponse.

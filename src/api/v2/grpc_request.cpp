@@ -329,10 +329,10 @@ Result<GrpcInferRequest> parse_grpc_infer(std::string_view message, const InferL
                                                     : "neither contents nor raw_input_contents"));
     }
     if (out.raw) {
-      TRY_VOID(limits.raw ? view_binary(written.raw[i], tensor) : read_binary(written.raw[i], rule, tensor));
+      TRY_VOID(limits.packed(tensor) ? view_binary(written.raw[i], tensor) : read_binary(written.raw[i], rule, tensor));
     } else {
       TRY(auto packed, Packer(tensor).pack(*input.contents));
-      if (limits.raw) {
+      if (limits.packed(tensor)) {
         const auto kept = std::make_shared<const std::string>(std::move(packed));
         tensor.memory = kept;
         TRY_VOID(view_binary(*kept, tensor));

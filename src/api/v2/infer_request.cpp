@@ -170,7 +170,7 @@ Result<InferRequest> parse_infer(std::string_view body, std::optional<std::size_
                                                     "'binary_data_size' would tell of)"));
     }
     if (input.data) {
-      TRY_VOID(limits.raw ? pack_json(*input.data, rule, tensor) : read_json(*input.data, rule, tensor));
+      TRY_VOID(limits.packed(tensor) ? pack_json(*input.data, rule, tensor) : read_json(*input.data, rule, tensor));
     } else {
       if (*bytes < 0 || static_cast<std::uint64_t>(*bytes) > binary.size()) {
         return bad("v2.bad_data",
@@ -178,7 +178,7 @@ Result<InferRequest> parse_infer(std::string_view body, std::optional<std::size_
                                *bytes, binary.size()));
       }
       const auto mine = binary.substr(0, static_cast<std::size_t>(*bytes));
-      TRY_VOID(limits.raw ? view_binary(mine, tensor) : read_binary(mine, rule, tensor));
+      TRY_VOID(limits.packed(tensor) ? view_binary(mine, tensor) : read_binary(mine, rule, tensor));
       binary.remove_prefix(static_cast<std::size_t>(*bytes));
     }
     out.inputs.push_back(std::move(tensor));

@@ -13,6 +13,8 @@
 
 namespace millrace::api::v2 {
 
+inline constexpr std::string_view kMatrixInput = "input-0";
+
 struct WantedOutput {
   std::string name;
   bool binary = false;
@@ -35,6 +37,13 @@ struct InferLimits {
   // elements are held against the shape, and are no more than the body has room for.
   bool raw = false;
   std::size_t axes_max = 2;
+  // A bare model: its matrix, FP32 [rows, matrix_columns] and called kMatrixInput, stays as it is too. 0: no such
+  // model.
+  std::int64_t matrix_columns = 0;
+  bool packed(const Tensor& tensor) const {
+    return raw || (matrix_columns > 0 && tensor.datatype == Datatype::fp32 && tensor.shape.size() == 2 &&
+                   tensor.shape[1] == matrix_columns && tensor.name == kMatrixInput);
+  }
   static constexpr std::int64_t kElementsMax = std::int64_t{1} << 40;
 };
 

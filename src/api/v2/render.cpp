@@ -219,7 +219,7 @@ void put_binary_tensor(std::string& out, Datatype type, const model::TensorAnswe
   for (const auto text : tensor.texts) put_binary(out, text);
 }
 
-Result<InferAnswer> render_tensors(std::string_view name, std::int64_t version, const model::Manifest& manifest,
+Result<InferAnswer> render_tensors(std::string_view name, std::int64_t version, std::span<const TensorInfo> known,
                                    const InferRequest& request, std::span<const std::size_t> outputs,
                                    const serve::AnsweredTensors& answered) {
   std::string json = std::format(R"({{"model_name":{},"model_version":"{}")", quoted_text(name), version);
@@ -228,7 +228,7 @@ Result<InferAnswer> render_tensors(std::string_view name, std::int64_t version, 
   std::vector<std::size_t> binary;  // written behind the JSON
   std::size_t binary_bytes = 0;
   for (std::size_t i = 0; i < outputs.size(); ++i) {
-    const auto& info = manifest.tensors.outputs[outputs[i]];
+    const auto& info = known[outputs[i]];
     const auto& tensor = answered.answer.outputs[i];
     if (i) json += ',';
     json += std::format(R"({{"name":{},"datatype":"{}","shape":{},)", quoted_text(info.name),
@@ -252,8 +252,7 @@ Result<InferAnswer> render_tensors(std::string_view name, std::int64_t version, 
   json += "]}";
   const auto json_bytes = json.size();
   json.reserve(json_bytes + binary_bytes);
-  for (const auto i : binary)
-    put_binary_tensor(json, manifest.tensors.outputs[outputs[i]].datatype, answered.answer.outputs[i]);
+  for (const auto i : binary) put_binary_tensor(json, known[outputs[i]].datatype, answered.answer.outputs[i]);
   return InferAnswer{std::move(json), json_bytes};
 }
 

@@ -38,12 +38,18 @@ Result<InferAnswer> infer_tensors(const Context& c, const Request& request, cons
   const auto& manifest = held.model().manifest();
   TRY(const auto tensors, tensors_asked(manifest, ask));
   TRY(const auto answered, c.predictor.answer_tensors(held, tensors.inputs, tensors.outputs, measure));
-  return render_tensors(request.path_parameter("model"), held.version(), manifest, ask, tensors.outputs, answered);
+  return render_tensors(request.path_parameter("model"), held.version(), manifest.tensors.outputs, ask, tensors.outputs,
+                        answered);
 }
 
 Result<InferAnswer> infer_rows(const Context& c, const Request& request, const serve::Predictor::Held& held,
                                InferRequest& ask, serve::Measure& measure) {
   const auto& manifest = held.model().manifest();
+  if (const auto matrix = c.predictor.keeps_log() ? std::nullopt : matrix_of(manifest, ask)) {
+    TRY(const auto answered, c.predictor.answer_matrix(held, matrix->features, matrix->rows, measure));
+    return render_tensors(request.path_parameter("model"), held.version(), outputs_of(manifest), ask, kBareOutputs,
+                          answered);
+  }
   TRY(const auto rows, rows_of(manifest, std::exchange(ask.inputs, {})));
   TRY(const auto answered, c.predictor.answer(held, rows, measure));
   return render_infer(request.path_parameter("model"), held.version(), manifest, ask, answered);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <format>
 
 #include "base/nearest.hpp"
@@ -79,6 +80,7 @@ class RowsBuilder {
     out_.rows.assign(rows, table::Row(manifest_.inputs.size()));
     if (!manifest_.key.empty()) out_.keys.resize(rows);
     for (auto& tensor : inputs) {
+      if (tensor.elements.empty()) TRY_VOID(read_binary(tensor.bytes, {}, tensor));  // one that was left packed
       if (static_cast<std::size_t>(tensor.shape[0]) != rows) {
         return misfit("v2.bad_shape", std::format("input '{}' has {} rows, but '{}' has {}", tensor.name,
                                                   tensor.shape[0], inputs.front().name, rows));
@@ -198,11 +200,24 @@ InferLimits limits_of(const model::Manifest& manifest) {
   if (manifest.takes_tensors())
     return {.inputs_max = manifest.tensors.inputs.size() + 1, .raw = true, .axes_max = kAxesMax};
   return {.columns_max = takes_matrix(manifest) ? static_cast<std::int64_t>(manifest.inputs.size()) : 1,
-          .inputs_max = manifest.inputs.size() + manifest.ignored.size() + 2};
+          .inputs_max = manifest.inputs.size() + manifest.ignored.size() + 2,
+          .matrix_columns = manifest.bare_outputs > 0 ? static_cast<std::int64_t>(manifest.inputs.size()) : 0};
 }
 
 Result<model::ParsedRows> rows_of(const model::Manifest& manifest, std::vector<Tensor> inputs) {
   return RowsBuilder(manifest).build(std::move(inputs));
+}
+
+std::optional<Matrix> matrix_of(const model::Manifest& manifest, const InferRequest& request) {
+  if (manifest.bare_outputs == 0 || request.inputs.size() != 1 || request.inputs.front().bytes.empty() ||
+      std::ranges::find(request.outputs, kIdOutput, &WantedOutput::name) != request.outputs.end())
+    return std::nullopt;
+  const auto& tensor = request.inputs.front();
+  Matrix out{.rows = static_cast<std::size_t>(tensor.shape[0])};
+  out.features.resize(tensor.bytes.size() / sizeof(float));
+  std::memcpy(out.features.data(), tensor.bytes.data(), tensor.bytes.size());
+  // As rows: an infinite number is told by its place.
+  return std::ranges::any_of(out.features, [](float x) { return std::isinf(x); }) ? std::nullopt : std::optional(out);
 }
 
 Result<TensorsAsked> tensors_asked(const model::Manifest& manifest, const InferRequest& request) {

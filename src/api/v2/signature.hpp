@@ -15,7 +15,9 @@
 // A model that takes tensors (Manifest::tensors) has its own inputs and outputs, as they are.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -26,8 +28,8 @@
 
 namespace millrace::api::v2 {
 
-inline constexpr std::string_view kMatrixInput = "input-0";
 inline constexpr std::string_view kBareOutput = "predict";
+inline constexpr std::array<std::size_t, 1> kBareOutputs = {0};  // its place among outputs_of()
 
 using model::TensorInfo;  // of the models above, -1 in a shape is as many as there are rows
 std::vector<TensorInfo> inputs_of(const model::Manifest& manifest);
@@ -39,6 +41,13 @@ InferLimits limits_of(const model::Manifest& manifest);
 // The rows as /predict would have read them. invalid_argument `v2.unknown_input` (with the nearest name),
 // `v2.wrong_datatype`, `v2.bad_shape` (also: not as many rows as another input), `v2.bad_data`, `v2.missing_input`.
 Result<model::ParsedRows> rows_of(const model::Manifest& manifest, std::vector<Tensor> inputs);
+
+// A bare model's request that is its matrix and nothing else: what rows_of() would read, without making rows of it.
+struct Matrix {
+  std::vector<float> features;  // [rows, the model's inputs], NaN missing
+  std::size_t rows = 0;
+};
+std::optional<Matrix> matrix_of(const model::Manifest& manifest, const InferRequest& request);
 
 // The same for a model that takes tensors: views into the request, in the model's order, and which outputs are asked
 // for. Errors of model::check_tensors(). The outputs are known to be right: check_outputs().

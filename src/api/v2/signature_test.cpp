@@ -2,6 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
+#include <format>
+
 #include "api/v2/render.hpp"
 #include "model/testing/models.hpp"
 
@@ -209,6 +212,53 @@ TEST(Signature, ABareModelHasOneMatrixInAndOneOut) {
       << text;
   const auto binary = render_infer("m", 1, bare, {.binary_outputs = true}, answered);
   EXPECT_EQ(12u, binary.body.size() - binary.json_bytes);
+}
+
+TEST(Signature, ABareModelsMatrixStaysAsItIs) {
+  model::Manifest bare;
+  bare.inputs = {{.name = "f0", .type = table::Type::float64}, {.name = "f1", .type = table::Type::float64}};
+  bare.task = model::TaskType::regression;
+  bare.bare_outputs = 1;
+  const auto asked = [&](std::string_view name, std::string_view datatype, std::string_view shape,
+                         std::string_view data, std::string_view more = "") {
+    return *parse_infer(std::format(R"({{"inputs":[{{"name":"{}","datatype":"{}","shape":{},"data":{},)"
+                                    R"("parameters":{{"null_is_missing":true}}}}]{}}})",
+                                    name, datatype, shape, data, more),
+                        std::nullopt, limits_of(bare));
+  };
+  auto request = asked("input-0", "FP32", "[2,2]", "[[1.5,null],[3,0.1]]");
+  const auto matrix = matrix_of(bare, request);
+  ASSERT_TRUE(matrix);
+  EXPECT_EQ(2u, matrix->rows);
+  ASSERT_EQ(4u, matrix->features.size());
+  const auto rows = rows_of(bare, std::move(request.inputs));
+  ASSERT_TRUE(rows) << rows.error().message;
+  for (std::size_t i = 0; i < 4; ++i) {
+    const auto& value = rows->rows[i / 2][i % 2];
+    EXPECT_EQ(table::is_null(value), std::isnan(matrix->features[i])) << i;
+    if (!table::is_null(value)) EXPECT_EQ(std::get<double>(value), static_cast<double>(matrix->features[i])) << i;
+  }
+  // As bytes, wherever they begin.
+  const std::string json =
+      R"({"inputs":[{"name":"input-0","datatype":"FP32","shape":[1,2],"parameters":{"binary_data_size":8}}]})";
+  for (const auto* const padding : {"", " ", "  "}) {
+    const auto head = padding + json;
+    const auto binary = parse_infer(head + std::string("\0\0\x80\x3f\0\0\0\xc0", 8), head.size(), limits_of(bare));
+    ASSERT_TRUE(binary) << binary.error().message;
+    EXPECT_EQ((std::vector<float>{1, -2}), matrix_of(bare, *binary)->features);
+  }
+  // Everything else goes by rows: other names and datatypes, the id as an output, what rows refuse.
+  EXPECT_FALSE(matrix_of(bare, asked("f0", "FP32", "[1]", "[1]")));
+  EXPECT_FALSE(matrix_of(bare, asked("input-0", "FP64", "[1,2]", "[1,2]")));
+  EXPECT_FALSE(matrix_of(bare, asked("input-0", "FP32", "[1,2]", "[1,2]", R"(,"outputs":[{"name":"prediction_id"}])")));
+  EXPECT_TRUE(matrix_of(bare, asked("input-0", "FP32", "[1,2]", "[1,2]", R"(,"outputs":[{"name":"predict"}])")));
+  auto infinite = asked("input-0", "FP32", "[1,2]", "[1,Infinity]");
+  EXPECT_FALSE(matrix_of(bare, infinite));
+  const auto refused = rows_of(bare, std::move(infinite.inputs));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ("input 'input-0': element 1 is infinite; send NaN for a missing number", refused.error().message);
+  auto rows_model = numbers();
+  EXPECT_FALSE(matrix_of(rows_model, asked("input-0", "FP32", "[1,2]", "[1,2]")));
 }
 
 }  // namespace

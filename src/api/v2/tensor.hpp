@@ -24,8 +24,8 @@ using model::element_bytes;
 // Elements in row-major order: bool for BOOL; int64 for whole numbers, double for those that int64 does not hold;
 // double for FP*; text for BYTES; null is missing (a NaN, or what the request declares as missing).
 //
-// Of a model that takes tensors (InferLimits::raw) they stay as the engine wants them, without values of ours: `bytes`,
-// or `texts` of BYTES, which are views into the request's body or into `memory`.
+// Of a model that takes tensors, and the matrix of a bare one (InferLimits::packed()), they stay as the engine wants
+// them, without values of ours: `bytes`, or `texts` of BYTES, which are views into the request's body or into `memory`.
 struct Tensor {
   std::string name;
   Datatype datatype = Datatype::fp64;

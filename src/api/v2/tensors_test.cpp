@@ -130,7 +130,7 @@ TEST(Tensors, AreAnsweredInJsonAndBinary) {
   Answers answers;
   InferRequest request{.id = "q"};
   const std::size_t all[] = {0, 1};
-  auto text = render_tensors("m", 3, manifest, request, all, answers.both);
+  auto text = render_tensors("m", 3, manifest.tensors.outputs, request, all, answers.both);
   ASSERT_TRUE(text);
   EXPECT_EQ(text->json_bytes, text->body.size());
   EXPECT_NE(std::string::npos,
@@ -139,15 +139,15 @@ TEST(Tensors, AreAnsweredInJsonAndBinary) {
             text->body.find(R"("name":"p","datatype":"FP32","shape":[2,2],"data":[0.25,0.75,1,null])"));
   EXPECT_NE(std::string::npos, text->body.find(R"("prediction_id":")"));
   request.outputs = {{"label", true}, {"p", true}};
-  text = render_tensors("m", 3, manifest, request, all, answers.both);
+  text = render_tensors("m", 3, manifest.tensors.outputs, request, all, answers.both);
   ASSERT_TRUE(text);
   EXPECT_EQ(14u + 16u, text->body.size() - text->json_bytes);
   EXPECT_EQ(0, std::memcmp(text->body.data() + text->json_bytes + 14, answers.numbers, 16));
   EXPECT_NE(std::string::npos, text->body.find(R"("binary_data_size":14)"));
   answers.both.answer.outputs[0].texts[1] = "\xff";
-  EXPECT_TRUE(render_tensors("m", 3, manifest, request, all, answers.both));
+  EXPECT_TRUE(render_tensors("m", 3, manifest.tensors.outputs, request, all, answers.both));
   request.outputs[0].binary = false;
-  EXPECT_EQ("v2.not_text", render_tensors("m", 3, manifest, request, all, answers.both).error().reason);
+  EXPECT_EQ("v2.not_text", render_tensors("m", 3, manifest.tensors.outputs, request, all, answers.both).error().reason);
   EXPECT_NE(std::string::npos, render_model("m", manifest, std::vector<std::int64_t>{3})
                                    .find(R"("shape":[-1,2],"parameters":{"class.0":"cat","class.1":"dog"}})"));
 }
@@ -165,11 +165,11 @@ TEST(Tensors, GoOverGrpcRawAndTyped) {
   auto manifest = described();
   Answers answers;
   const std::size_t all[] = {0, 1};
-  const auto raw = grpc_infer_tensors("m", 3, manifest, {}, true, all, answers.both, false);
+  const auto raw = grpc_infer_tensors("m", 3, manifest.tensors.outputs, {}, true, all, answers.both, false);
   ASSERT_EQ(2u, fields_of(raw, 6).size());
   EXPECT_EQ(std::string("\3\0\0\0cat\3\0\0\0dog", 14), fields_of(raw, 6)[0]);
   EXPECT_EQ(16u, fields_of(raw, 6)[1].size());
-  const auto typed = grpc_infer_tensors("m", 3, manifest, {}, false, all, answers.both, true);
+  const auto typed = grpc_infer_tensors("m", 3, manifest.tensors.outputs, {}, false, all, answers.both, true);
   EXPECT_TRUE(fields_of(typed, 6).empty());
   const auto tensors = fields_of(typed, 5);
   ASSERT_EQ(2u, tensors.size());
@@ -177,7 +177,9 @@ TEST(Tensors, GoOverGrpcRawAndTyped) {
   EXPECT_EQ(0, std::memcmp(fields_of(fields_of(tensors[1], 5)[0], 6)[0].data(), answers.numbers, 16));
   manifest.tensors.outputs[1].datatype = Datatype::fp16;
   answers.both.answer.outputs[1].bytes = answers.both.answer.outputs[1].bytes.substr(0, 8);
-  EXPECT_EQ(2u, fields_of(grpc_infer_tensors("m", 3, manifest, {}, false, all, answers.both, false), 6).size())
+  EXPECT_EQ(
+      2u,
+      fields_of(grpc_infer_tensors("m", 3, manifest.tensors.outputs, {}, false, all, answers.both, false), 6).size())
       << "FP16 has no typed form";
 
   // A request without a shape has no axes; typed contents become what the engine wants.
