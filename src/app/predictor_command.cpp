@@ -84,8 +84,8 @@ class News {
 
 class FolderServer {
  public:
-  FolderServer(serve::FolderSource& source, serve::Predictor& predictor, Env& env)
-      : source_(source), predictor_(predictor), env_(env) {}
+  FolderServer(serve::FolderSource& source, serve::Predictor& predictor, bool uploads, Env& env)
+      : source_(source), predictor_(predictor), uploads_(uploads), env_(env) {}
 
   // One look, and what it asks for unless that shall wait. True: the next one should come soon.
   bool look(bool only_look = false) {
@@ -108,13 +108,15 @@ class FolderServer {
   }
 
   // What POST /v2/repository/models/MODEL/load and unload do.
-  Result<void> repository(const std::string& model, bool load) {
+  Result<void> repository(const api::v2::LoadRequest& ask) {
     std::lock_guard one_at_a_time(mutex_);
-    if (!load) {
+    const auto& model = ask.model;
+    if (!ask.load) {
       TRY_VOID(source_.take_out(model));
       reconcile();
       return {};
     }
+    TRY_VOID(put(ask));
     TRY_VOID(source_.look(true));
     TRY_VOID(source_.take_in(model));
     TRY_VOID(source_.look(true));
@@ -127,8 +129,24 @@ class FolderServer {
   }
 
  private:
+  Result<void> put(const api::v2::LoadRequest& ask) {
+    if (ask.files.empty()) return {};
+    if (!uploads_) {
+      return fail(
+          Code::permission_denied, "serve.no_uploads",
+          "files in a load request are not taken here: start the predictor with --allow-upload, or put the file "
+          "into the folder, then load it");
+    }
+    std::vector<std::pair<std::string, std::string_view>> files;
+    for (const auto& file : ask.files) files.emplace_back(file.path, file.bytes);
+    TRY_VOID(source_.put(ask.model, files));
+    env_.log.info("model_uploaded", {{"model", ask.model}, {"files", ask.files.size()}});
+    return {};
+  }
+
   serve::FolderSource& source_;
   serve::Predictor& predictor_;
+  const bool uploads_;
   Env& env_;
   std::string unread_;
   std::mutex mutex_;
@@ -185,7 +203,6 @@ std::string summary(const serve::FolderSource& source, const serve::Predictor& p
 Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::string& version, Env& env) {
   catch_signals();
   if (!options.log.empty()) return not_yet("--log", "millrace up keeps a log of predictions");
-  if (options.allow_upload) return not_yet("--allow-upload", "put the file into the folder");
   TRY_VOID(check_folder(options.models, env));
   const auto folder = absolute(options.models);
   TRY(const auto listen, parse_listen(options.http, "--http"));
@@ -206,6 +223,7 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
   TRY_VOID(check_engines(config.runtime.libraries));
   config.drop_unnamed = true;
   config.ready_with_failures = true;
+  config.queue_max = static_cast<std::size_t>(options.queue);
 
   TRY(auto log, open_log({}, env.clock));
   Env own{env.fs, env.clock, env.rng, env.faults, *log};
@@ -224,7 +242,7 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
                               .memory_bytes_max = config.memory_bytes_max},
                              own);
   serve::Predictor predictor(config, own, source, source, nullptr);
-  FolderServer serving(source, predictor, own);
+  FolderServer serving(source, predictor, options.allow_upload, own);
 
   const TempFolder temp{env, temp_folder(env)};
   net::Config http;
@@ -247,8 +265,9 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
   Metrics metrics;
   TRY(auto server, net::Server::open(http, own, &metrics));
   api::add_predict_routes(*server, predictor);
-  api::v2::Context v2{predictor, version,
-                      [&](const std::string& model, bool load) { return serving.repository(model, load); }};
+  api::v2::Context v2{predictor, version, [&](const api::v2::LoadRequest& ask) { return serving.repository(ask); }};
+  constexpr std::uint64_t kUploadBytesMax = 128u << 20;  // in base64
+  if (options.allow_upload) v2.upload_bytes_max = kUploadBytesMax;
   api::v2::add_routes(*server, v2);
   api::mlflow::Context mlflow{predictor, version};
   api::mlflow::add_routes(*server, mlflow);

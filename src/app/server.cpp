@@ -99,8 +99,8 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
   TRY(impl->log, serve::PredictionLog::open(log, env));
   impl->service->use_log(*impl->log);
   impl->versions = std::make_unique<serve::BlobVersions>(*impl->blobs);
-  impl->predictor = std::make_unique<serve::Predictor>(serve::Predictor::Config{}, env, *impl->service, *impl->versions,
-                                                       impl->log.get());
+  impl->predictor = std::make_unique<serve::Predictor>(serve::Predictor::Config{.queue_max = config.queue_max}, env,
+                                                       *impl->service, *impl->versions, impl->log.get());
   train::Worker::Config worker;
   worker.data_dir = config.data_dir;
   worker.scratch_dir = paths.scratch_dir();

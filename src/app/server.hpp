@@ -23,6 +23,7 @@ struct ServerConfig {
   std::vector<std::string> hosts;    // names besides localhost by which browsers may call
   std::string access_log;            // which requests get a line in DATA_DIR/access.log
   std::vector<std::string> origins;  // of pages of other sites that may ask for predictions
+  std::size_t queue_max = 64;        // see serve::Predictor::Config
   std::string http_limits;           // as net::set_limits() reads them
   std::uint64_t files_open_max = 0;  // of this process; 0: not known
   int cores = 1;

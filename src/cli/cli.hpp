@@ -32,6 +32,7 @@ struct PredictorOptions {
   std::string poll = "1s";
   std::string memory;
   std::vector<std::string> pins;
+  int queue = 64;
   std::string cache;
   std::string token_file;
   std::string xgboost;      // path of another build of the library

@@ -92,6 +92,10 @@ void add_predictor_options(CLI::App& command, PredictorOptions& options) {
       ->capture_default_str();
   command.add_option("--memory", options.memory,
                      "for all models, as in 2GB; the one asked for longest ago leaves (default: no bound)");
+  command
+      .add_option("--queue", options.queue, "requests of one model that may wait, of those that are long to compute")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000));
   command.add_option("--pin", options.pins, "a model that never leaves memory; may be repeated");
   command.add_option("--cache", options.cache,
                      "folder for proven models (default .millrace-cache in the models' folder; none: no cache)");
@@ -101,7 +105,8 @@ void add_predictor_options(CLI::App& command, PredictorOptions& options) {
                      "libonnxruntime.so of another build, as one for a GPU (default: the loader's own search)");
   command.add_option("--xgboost", options.xgboost, "libxgboost.so of another build");
   command.add_option("--log", options.log, "folder for the log of predictions (not available yet: none is kept)");
-  command.add_flag("--allow-upload", options.allow_upload, "files in load requests (not available yet)");
+  command.add_flag("--allow-upload", options.allow_upload,
+                   "load requests may bring files, which are put into the folder");
 }
 
 }  // namespace millrace::cli

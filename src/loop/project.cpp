@@ -233,6 +233,7 @@ void whole_file(Fields file, Project& project) {
   Fields serve = file.table("serve");
   serve.texts("origins", project.serve.origins);
   serve.text("access_log", project.serve.access_log);
+  serve.whole("queue", project.serve.queue);
   Fields log = serve.table("log");
   log.text("full", project.serve.log_full);
   log.number("share", project.serve.log_share);

@@ -152,6 +152,7 @@ constexpr Key all_keys[] = {
     {.path = "serve", .forms = table, .help = "How predictions are answered.", .example = "[serve.log]"},
     {.path = "serve.origins", .forms = list, .items = text, .fallback = "[]", .judge = judge_origin, .effect = Effect::restart, .help = "Sites whose pages may ask for predictions from a browser: scheme, host and port, or \"*\" for all.", .example = "[\"https://app.example.com\"]"},
     {.path = "serve.access_log", .forms = text, .fallback = "\"off\"", .judge = judge_access_log, .effect = Effect::restart, .help = "A line for each request in access.log of the data folder: all, errors, a share of them, or off.", .example = "\"1%\""},
+    {.path = "serve.queue", .forms = integer, .fallback = "64", .min = 1, .max = 1000, .effect = Effect::restart, .help = "Requests of one model, of those that are long to compute, that may wait; the next ones are sent away with 503.", .example = "16"},
     {.path = "serve.log", .forms = table, .help = "The log of predictions.", .example = "[serve.log]"},
     {.path = "serve.log.full", .forms = text, .fallback = "\"answer\"", .words = "answer|refuse", .help = "What happens to a request whose line the log can't keep, as on a full disk: answered with \"logged\": false, or refused.", .example = "\"refuse\""},
     {.path = "serve.log.share", .forms = number, .fallback = "1.0", .min = 0, .max = 1, .help = "Share of the rows that get a line, by a hash of the prediction's id; the others are answered with \"logged\": false, and labels can't join them.", .example = "0.1"},

@@ -80,6 +80,7 @@ TEST(Project, EverythingThatIsBuilt) {
   EXPECT_EQ(project->retention.models, 3);
   EXPECT_EQ(project->serve.origins, (std::vector<std::string>{"https://app.example.com", "http://localhost:3000"}));
   EXPECT_EQ(project->serve.access_log, "1%");
+  EXPECT_EQ(project->serve.queue, 16);
   EXPECT_EQ(project->serve.log_full, "refuse");
   EXPECT_EQ(project->serve.log_share, 0.25);
   EXPECT_EQ(project->serve.log_bytes, 2'000'000'000);
@@ -224,6 +225,7 @@ TEST(Project, RefusesByNameAndPlace) {
       {"[serve]\naccess_log = \"101%\"", bad_value, "a share such as"},
       {"[serve]\naccess_log = \"1\"", bad_value, "a share such as"},
       {"[serve]\naccess_log = true", Problem::Kind::wrong_type, "access_log"},
+      {"[serve]\nqueue = 0", bad_value, "queue"},
       {"[profile.prod]\nstore = \"s3://x\"", not_available, "profile.prod.store"},
       {"[gates]\n\"loadtest.p99\" = \"<= 20ms\"", not_available, "millrace loadtest"},
       {"[edge.camera]\ntarget = \"linux-arm64\"", not_available, "[edge.camera]"},

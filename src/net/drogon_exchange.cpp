@@ -180,23 +180,24 @@ class Exchange final : public Ongoing,
     switch (route_->kind) {
       case Route::Kind::fast: {
         const auto body = request_.body;  // compressed as it may be
+        request_.came = core_->env.clock.steady();
         request_.may_wait = false;
         auto response = core_->call_inflated(*route_, request_);
         const auto& wait = route_->options.pool_on;
         if (wait.empty() || !response.error || response.error->reason != wait) return answer(std::move(response));
         request_.body = body;
         request_.may_wait = true;
-        return pool();
+        return pool(*core_->compute);
       }
       case Route::Kind::follow:
         return begin_follow();
       default:
-        pool();
+        pool(*core_->io);
     }
   }
 
-  void pool() {
-    if (!core_->io->submit(
+  void pool(Pool& pool) {
+    if (!pool.submit(
             [self = shared_from_this()] { self->answer(self->core_->call_inflated(*self->route_, self->request_)); }))
       answer(core_->overloaded());
   }

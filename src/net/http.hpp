@@ -26,6 +26,8 @@ struct Request {
   std::string_view body;                                               // empty for uploads
   std::string_view remote;                                             // "127.0.0.1:53122"
   bool may_wait = true;                                                // false: on an event loop
+  std::optional<SteadyPoint> came;                                     // of a fast route: when it was read
+  mutable std::shared_ptr<void> place;  // whatever a handler keeps until the request is answered
   std::string id;  // the trace id of `traceparent` where the client sent one, else drawn here; 32 hex digits
 
   // Filled by the router: {name} parts of the pattern, percent-decoded.

@@ -22,8 +22,8 @@ struct RouteOptions {
   std::optional<Access> access;                       // by default GET reads, everything else writes
   std::string content_type = "application/x-ndjson";  // of a follow route
   bool cross_origin = false;  // a page of another site may call it where Config.origins allows the site
-  // Of a fast route: an error of this reason means that the handler would have to wait. It is called again on the pool,
-  // with Request::may_wait; where the pool is full the answer is 503.
+  // Of a fast route: an error of this reason means that the handler would have to wait. It is called again on the
+  // computing pool, with Request::may_wait; where that is full the answer is 503.
   std::string_view pool_on;
   bool inflate = false;  // a body that says gzip or deflate is handed on inflated, held to body_bytes_max then too
   Duration poll = std::chrono::milliseconds(200);  // of a follow route: how often next() is asked

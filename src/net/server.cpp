@@ -44,6 +44,7 @@ Server::~Server() {
   stop(Duration::zero());
   // Here and not in ~Core, which a request in a pool may outlive us to run.
   impl_->core->uploads = nullptr;
+  impl_->core->compute = nullptr;
   impl_->core->io = nullptr;
   impl_->core->access = nullptr;
 }
@@ -54,6 +55,8 @@ Result<std::unique_ptr<Server>> Server::open(Config config, Env& env, Metrics* m
   if (config.pool_threads < 1 || config.uploads_max < 1)
     return bad("net needs at least one pool thread and one upload");
   if (config.io_threads == 0) config.io_threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  if (config.compute_threads == 0) config.compute_threads = std::max(8, 2 * config.io_threads);
+  if (config.compute_threads < 1) return bad("net needs at least one computing thread");
   if (config.io_threads < 0 || config.io_threads > 256) return bad("io_threads is between 1 and 256");
   if (!is_loopback(config.host)) {
     if (config.auth.token.empty())
@@ -118,6 +121,7 @@ bool Server::stop(Duration deadline) {
   bool clean = core.wait_idle(deadline);
   impl_->transport->flush(std::max(until - core.env.clock.steady(), Duration::zero()),
                           [&core] { return core.hurried(); });
+  core.compute->drain(Duration::zero());
   core.io->drain(Duration::zero());
   core.uploads->drain(Duration::zero());
   impl_->transport->quit();

@@ -29,6 +29,8 @@ struct Config {
   int io_threads = 0;              // event loops; 0: one per core
   int pool_threads = 8;
   int pool_queue_max = 256;      // requests that wait for a pool thread; past that 503 with Retry-After
+  int compute_threads = 0;       // of the pool for RouteOptions::pool_on; 0: two per loop, at least 8
+  int compute_queue_max = 1024;  // requests that wait for one of them; past that 503 with Retry-After
   int uploads_max = 16;          // at once, each with a thread of its own
   int follows_max = 64;          // at once
   int files_max = 256;           // files sent at once; each holds a descriptor. Past that 503 with Retry-After

@@ -139,6 +139,26 @@ class FolderReader {
 
 FolderView read_folder(std::span<const std::string> paths) { return FolderReader().read(paths); }
 
+Result<void> check_model_files(std::string_view model, std::span<const std::string> paths) {
+  std::vector<std::string> full;
+  for (const auto& path : paths) full.push_back(std::string(model) + "/" + path);
+  const auto view = read_folder(full);
+  const auto bad = [&](std::string_view path, std::string_view why) {
+    return fail(Code::invalid_argument, "serve.bad_file_name", std::format("'{}': {}", path, why));
+  };
+  if (!view.problems.empty()) return bad(view.problems.front().path, view.problems.front().why);
+  for (const auto& path : full) {
+    const bool known = std::ranges::any_of(view.versions, [&](const auto& version) {
+      return version.model == model && (version.path == path || version.golden == path);
+    });
+    if (!known)
+      return bad(
+          path,
+          "not a file of a model; send VERSION/model with .ubj, .json, .zip, .onnx or .txt, and golden.json beside it");
+  }
+  return {};
+}
+
 FolderLook look_at_folder(const WatchedFiles& before, std::span<const FolderFile> listing, const SettleRules& rules,
                           const SettleTimes& now) {
   FolderLook out;

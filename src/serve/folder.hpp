@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "base/result.hpp"
 
 namespace millrace::serve {
 
@@ -56,6 +57,9 @@ struct FolderView {
 //   NAME/VERSION/FILE      FILE is model, xgboost or NAME with one of these endings; golden.json beside it
 // Versions are whole numbers, compared as such. Whatever begins with a dot and all other files are passed over.
 FolderView read_folder(std::span<const std::string> paths);
+// Whether these files, below the folder of `model`, are a model's: at least one version, and nothing else but what
+// proves it. invalid_argument `serve.bad_file_name`.
+Result<void> check_model_files(std::string_view model, std::span<const std::string> paths);
 
 // A file as it was seen, look by look.
 struct WatchedFile {

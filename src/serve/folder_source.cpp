@@ -161,6 +161,22 @@ Result<void> FolderSource::take_in(const std::string& model) {
   return {};
 }
 
+Result<void> FolderSource::put(const std::string& model,
+                               std::span<const std::pair<std::string, std::string_view>> files) {
+  std::vector<std::string> paths;
+  for (const auto& [path, bytes] : files) paths.push_back(path);
+  TRY_VOID(check_model_files(model, paths));
+  for (const bool proof : {true, false}) {
+    for (const auto& [path, bytes] : files) {
+      if (path.ends_with("golden.json") != proof) continue;
+      const auto full = join_path(join_path(config_.dir, model), path);
+      TRY_VOID(env_.fs.make_dirs(parent_path(full)));
+      TRY_VOID(write_file(env_.fs, full, bytes));
+    }
+  }
+  return {};
+}
+
 std::vector<FolderProblem> FolderSource::problems() const {
   std::lock_guard lock(mutex_);
   return problems_;

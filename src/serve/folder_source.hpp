@@ -6,7 +6,10 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/env.hpp"
@@ -41,6 +44,10 @@ class FolderSource final : public WantedSource, public VersionSource {
   // `serve.no_model` for a name that the folder does not have.
   Result<void> take_out(const std::string& model);
   Result<void> take_in(const std::string& model);
+
+  // Puts files into the folder of a model, each whole at once, what proves a model before it. check_model_files()'s
+  // error, before anything is written; those of write_file().
+  Result<void> put(const std::string& model, std::span<const std::pair<std::string, std::string_view>> files);
 
   std::vector<FolderProblem> problems() const;
   std::vector<std::string> models() const;  // that the folder has, in order

@@ -79,6 +79,9 @@ std::vector<std::string> Predictor::names() const {
 Result<Predictor::Held> Predictor::hold(std::string_view name, std::optional<std::int64_t> version) const {
   auto routing = routing_.load(std::memory_order_acquire);
   const auto* routed = routing->find(name);
+  if (!routed && !names_known_) {
+    return fail(Code::unavailable, "serve.not_ready", "what is served here is being looked up; try again in a second");
+  }
   if (!routed) {
     constexpr std::size_t kShown = 10;
     const auto all = names();
@@ -122,8 +125,31 @@ Result<Predictor::Held> Predictor::hold(std::string_view name, std::optional<std
   return held;
 }
 
-Measure Predictor::measure(const Held& held) const {
-  return {*held.served_->statistics, held.of_->counters->phases, env_.clock};
+Measure Predictor::measure(const Held& held, const Turn& turn) const {
+  auto& counters = *held.of_->counters;
+  return {*held.served_->statistics, counters.phases, counters.cost, env_.clock, turn};
+}
+
+Result<void> Predictor::admit(const Held& held, const Turn& turn) const {
+  if (turn.place && *turn.place) return {};  // it has waited
+  auto& counters = *held.of_->counters;
+  const auto cost = counters.cost.of(turn.bytes);
+  const bool quick =
+      cost ? *cost <= kOnLoopMax : turn.bytes <= kOnLoopBytesMax && !held.model().manifest().takes_tensors();
+  if (quick) return {};
+  if (turn.place) {
+    if (counters.pending.fetch_add(1, std::memory_order_relaxed) >= config_.queue_max) {
+      counters.pending.fetch_sub(1, std::memory_order_relaxed);
+      counters.overloaded.fetch_add(1, std::memory_order_relaxed);
+      return fail(
+          Code::unavailable, "serve.overloaded",
+          std::format("{} requests wait for '{}' already; try again in a second", config_.queue_max, held.of_->name));
+    }
+    *turn.place = std::shared_ptr<void>(
+        &counters, [kept = held.of_->counters](void*) { kept->pending.fetch_sub(1, std::memory_order_relaxed); });
+  }
+  if (turn.may_wait) return {};
+  return fail(Code::unavailable, kOnDisk, "computed on the pool");
 }
 
 std::vector<ModelReport> Predictor::statistics() const {
@@ -132,7 +158,11 @@ std::vector<ModelReport> Predictor::statistics() const {
   for (const auto& part : routing->parts) {
     if (!part) continue;
     for (const auto& [name, model] : *part) {
-      ModelReport report{.name = name, .phases = model->counters->phases.counts()};
+      const auto& counters = *model->counters;
+      ModelReport report{.name = name,
+                         .phases = counters.phases.counts(),
+                         .pending = counters.pending.load(std::memory_order_relaxed),
+                         .overloaded = counters.overloaded.load(std::memory_order_relaxed)};
       for (const auto& one : model->loaded) report.versions.push_back({one.number, one.statistics->counts()});
       out.push_back(std::move(report));
     }
@@ -196,14 +226,15 @@ Result<Answered> Predictor::answer(const Held& held, const model::ParsedRows& ro
 }
 
 Result<std::string> Predictor::predict(const PredictRequest& request, Problem* problem) {
-  TRY(auto held, hold(request.model, request.version, request.may_wait));
+  TRY(auto held, hold(request.model, request.version, request.turn.may_wait));
+  TRY_VOID(admit(held, request.turn));
   if (held.model().manifest().takes_tensors()) return predict_tensors(held, request, problem);
-  auto measured = measure(held);
+  auto measured = measure(held, request.turn);
   const auto& parser = held.model().parser();
   TRY(auto rows, request.format == RowFormat::csv ? parser.parse_csv(request.body, {}, problem)
                                                   : parser.parse_json(request.body, {}, problem));
   TRY(auto answered, answer(held, rows, measured));
-  auto took_ms = std::chrono::duration<double, std::milli>(env_.clock.steady() - measured.began()).count();
+  auto took_ms = std::chrono::duration<double, std::milli>(env_.clock.steady() - measured.came()).count();
   auto text = render_answer(held.model().manifest(), answered.answers, answered.ids, answered.unlogged, rows.single,
                             held.name_and_version(), took_ms);
   measured.succeeded();

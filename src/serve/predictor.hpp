@@ -23,6 +23,7 @@
 #include "serve/prediction_log.hpp"
 #include "serve/statistics.hpp"
 #include "serve/swap.hpp"
+#include "serve/turn.hpp"
 
 namespace millrace::serve {
 
@@ -80,7 +81,7 @@ struct PredictRequest {
   std::string_view body;
   RowFormat format = RowFormat::json;
   std::optional<std::int64_t> version;  // by number; absent: what takes traffic
-  bool may_wait = false;                // see hold()
+  Turn turn;                            // see hold() and admit()
 };
 
 // What is wrong with a request, for the answer's own fields; empty where the error is not about a place in the body.
@@ -111,6 +112,7 @@ class Predictor {
     bool drop_unnamed = false;  // a model that wanted() names no more is let go; else it stays as it is
     // Ready when each model answered or failed once and one answers; else when each answered once.
     bool ready_with_failures = false;
+    std::size_t queue_max = 64;  // requests of one model that wait or are computed off the event loops
   };
   struct ModelState {
     std::string name;
@@ -189,12 +191,15 @@ class Predictor {
   // one after the other where the model takes one. invalid_argument `serve.not_by_row`: it takes no rows.
   Result<std::vector<AnsweredTensors>> answer_tensor_rows(const Held& held, const model::ParsedRows& rows,
                                                           Measure& measure);
-  // Whether a request to this model is too long for an event loop: it takes tensors, and the last ones took more than
-  // kOnLoopMax on average, or none was measured yet. The caller answers with the error, and is asked again on a pool.
-  Result<void> check_quick(const Held& held, bool may_wait) const;
+  // Whether a request may be computed now, where it is. One that would take longer than kOnLoopMax, by what the last
+  // ones took for their size, is too long for an event loop: it gets a place in its model's queue and unavailable
+  // `serve.on_disk`; the caller answers with the error, and is asked again on a pool. Where Config::queue_max have such
+  // a place: unavailable `serve.overloaded`.
+  Result<void> admit(const Held& held, const Turn& turn) const;
   static constexpr Duration kOnLoopMax = std::chrono::microseconds(500);
+  static constexpr std::size_t kOnLoopBytesMax = 64u << 10;  // while nothing is known of a model that takes rows
   // For one request: made before its rows are read, told of the answer that is written. `held` outlives it.
-  Measure measure(const Held& held) const;
+  Measure measure(const Held& held, const Turn& turn = {}) const;
   std::vector<ModelReport> statistics() const;  // by name. No lock
 
   std::optional<Unlogged> unlogged() const;
@@ -236,6 +241,7 @@ class Predictor {
   std::map<std::string, std::shared_ptr<Known>, std::less<>> known_;
   Memory memory_;
   std::atomic<bool> ready_ = false;
+  std::atomic<bool> names_known_ = false;  // wanted() has answered once
   std::atomic<bool> unlogged_lasts_ = false;
   std::atomic<std::uint64_t> let_go_bytes_ = 0;  // since free memory was given back
   std::optional<Unlogged> unlogged_;             // guarded by mutex_

@@ -33,8 +33,10 @@ struct Counters {
   std::atomic<std::uint64_t> not_logged{0};
   std::atomic<std::uint64_t> not_sampled{0};
   PhaseHistograms phases;
-  std::atomic<Duration::rep> tensors_us{-1};  // what a request to a tensor model takes about; -1: not known
-  std::atomic<std::int64_t> used{0};          // when it was asked last: the calendar's microseconds
+  Cost cost;
+  std::atomic<std::size_t> pending{0};       // places that are taken, see Predictor::admit()
+  std::atomic<std::uint64_t> overloaded{0};  // requests that found none
+  std::atomic<std::int64_t> used{0};         // when it was asked last: the calendar's microseconds
 
   void answered(std::size_t count, TimePoint now) {
     used.store(now.time_since_epoch().count(), std::memory_order_relaxed);

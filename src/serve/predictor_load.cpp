@@ -286,6 +286,7 @@ Result<void> Predictor::reconcile() {
     models.emplace_back(slot, &model);
   }
   if (config_.drop_unnamed) drop_unnamed(wanted);
+  names_known_ = true;
   std::atomic<std::size_t> next = 0;
   const auto work = [&] {
     for (std::size_t at = next++; at < models.size(); at = next++) act(*models[at].first, *models[at].second);

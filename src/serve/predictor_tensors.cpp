@@ -23,29 +23,16 @@ std::size_t rows_in(const model::TensorSignature& signature, std::span<const mod
 
 }  // namespace
 
-Result<void> Predictor::check_quick(const Held& held, bool may_wait) const {
-  if (may_wait || !held.model().manifest().takes_tensors()) return {};
-  const auto took = held.of_->counters->tensors_us.load(std::memory_order_relaxed);
-  if (took >= 0 && took <= kOnLoopMax.count()) return {};
-  return fail(Code::unavailable, kOnDisk, "computed on the pool");
-}
-
 Result<AnsweredTensors> Predictor::answer_tensors(const Held& held, std::span<const model::TensorView> inputs,
                                                   std::span<const std::size_t> outputs, Measure& measure) {
   const auto* model = held.model().runtime().tensors();
   if (!model) return fail(Code::internal, "serve.no_tensors", "this model takes rows");
   measure.infers();
-  const auto began = env_.clock.steady();
   TRY(auto answer, model->run(inputs, outputs));
   const auto now = env_.clock.now();
   const auto rows = rows_in(model->signature(), inputs);
   measure.inferred(rows, now);
-  auto& counters = *held.of_->counters;
-  // About the last ten requests; threads may lose one another's.
-  const auto took = (env_.clock.steady() - began).count();
-  const auto before = counters.tensors_us.load(std::memory_order_relaxed);
-  counters.tensors_us.store(before < 0 ? took : (before * 9 + took) / 10, std::memory_order_relaxed);
-  counters.answered(rows, now);
+  held.of_->counters->answered(rows, now);
   return AnsweredTensors{std::move(answer), ids_.make()};
 }
 
@@ -81,8 +68,7 @@ Result<std::vector<AnsweredTensors>> Predictor::answer_tensor_rows(const Held& h
 }
 
 Result<std::string> Predictor::predict_tensors(const Held& held, const PredictRequest& request, Problem* problem) {
-  TRY_VOID(check_quick(held, request.may_wait));
-  auto measured = measure(held);
+  auto measured = measure(held, request.turn);
   const auto& manifest = held.model().manifest();
   if (manifest.inputs.empty()) {
     return fail(Code::invalid_argument, "serve.not_by_row",
@@ -105,7 +91,7 @@ Result<std::string> Predictor::predict_tensors(const Held& held, const PredictRe
   out += ",\"model\":";
   append_json_text(out, held.name_and_version());
   out += ",\"took_ms\":";
-  const auto took = std::chrono::duration<double, std::milli>(env_.clock.steady() - measured.began()).count();
+  const auto took = std::chrono::duration<double, std::milli>(env_.clock.steady() - measured.came()).count();
   append_json_number(out, std::round(took * 1000) / 1000);
   measured.succeeded();
   return out + '}';

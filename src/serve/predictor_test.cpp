@@ -47,6 +47,7 @@ struct PredictorTest : ::testing::Test {
 };
 
 TEST_F(PredictorTest, NothingWantedIsNotReady) {
+  EXPECT_EQ("serve.not_ready", predictor.hold("fare", std::nullopt).error().reason);  // nobody was asked yet
   ASSERT_TRUE(predictor.reconcile());
   EXPECT_FALSE(predictor.ready());
   wishes.models = {{"fare", std::nullopt, std::nullopt}};  // registered, but no version passed its gates yet
@@ -70,6 +71,49 @@ TEST_F(PredictorTest, WhatIsHeldAnswersThoughItIsGone) {
   EXPECT_EQ(7, answered.answers[1].score);
   EXPECT_EQ(2u, log->appended());
   EXPECT_EQ(2u, predictor.states()[0].rows);
+}
+
+TEST_F(PredictorTest, WhatIsLongToComputeHasAQueueWithABound) {
+  Predictor bounded({.queue_max = 2}, t.env, wishes, blob_versions, nullptr);
+  wishes.models = {{"fare", version(1, 7), std::nullopt}};
+  ASSERT_TRUE(bounded.reconcile());
+  const auto held = *bounded.hold("fare", std::nullopt);
+  const auto admit = [&](std::size_t bytes, bool may_wait, std::shared_ptr<void>* place) {
+    const auto admitted = bounded.admit(held, {.may_wait = may_wait, .bytes = bytes, .place = place});
+    return admitted ? "" : admitted.error().reason;
+  };
+  std::shared_ptr<void> a, b, c;
+  EXPECT_EQ("", admit(300, false, &a));
+  EXPECT_FALSE(a);  // quick ones need no place
+  EXPECT_EQ("serve.on_disk", admit(1 << 20, false, &a));
+  EXPECT_EQ("", admit(1 << 20, true, &a));  // again, from the pool
+  EXPECT_EQ("", admit(1 << 20, true, &b));  // from a thread that may wait
+  EXPECT_EQ("serve.overloaded", admit(1 << 20, false, &c));
+  EXPECT_EQ("serve.overloaded", admit(1 << 20, true, &c));
+  EXPECT_FALSE(c);
+  EXPECT_EQ("", admit(300, false, &c));
+  EXPECT_EQ(2u, bounded.statistics()[0].pending);
+  EXPECT_EQ(2u, bounded.statistics()[0].overloaded);
+  a.reset();
+  EXPECT_EQ("serve.on_disk", admit(1 << 20, false, &c));
+  b.reset();
+  c.reset();
+  EXPECT_EQ(0u, bounded.statistics()[0].pending);
+
+  // What it costs is learned: a body of this size takes longer than an event loop has, until it no longer does.
+  const auto took = [&](Duration each) {
+    const Turn turn{.bytes = 936};
+    auto measure = bounded.measure(held, turn);
+    measure.infers();
+    ASSERT_TRUE(bounded.answer(held, {.rows = model::testing::sample_rows(1, 1), .keys = {}}, measure));
+    t.clock.advance(each);
+    measure.succeeded();
+  };
+  took(Predictor::kOnLoopMax + std::chrono::microseconds(1));
+  EXPECT_EQ("serve.on_disk", admit(936, false, &a));
+  EXPECT_EQ("", admit(100, false, &c));
+  for (int i = 0; i < 5; ++i) took(std::chrono::microseconds(10));
+  EXPECT_EQ("", admit(936, false, &c));
 }
 
 TEST_F(PredictorTest, AFirstVersionThatCannotBeLoadedIsNotReady) {

@@ -3,6 +3,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <format>
 
 namespace millrace::serve {
 
@@ -76,9 +77,18 @@ PhaseCounts PhaseHistograms::counts() const {
   return out;
 }
 
+Result<void> Measure::check_in_time(std::optional<Duration> timeout) const {
+  const auto waited = began_ - came_;
+  if (!timeout || waited <= *timeout) return {};
+  return fail(Code::deadline_exceeded, "serve.too_late",
+              std::format("it waited {} for its turn, longer than its timeout of {}", format_duration(waited),
+                          format_duration(*timeout)));
+}
+
 void Measure::succeeded() {
   const auto done = clock_.steady();
-  const PhaseTimes times{{infers_ - began_, inferred_ - infers_, done - inferred_, done - began_}};
+  const PhaseTimes times{{infers_ - began_, inferred_ - infers_, done - inferred_, done - came_, began_ - came_}};
+  cost_.add(bytes_, done - began_);
   version_.succeeded(rows_, times, now_);
   phases_.add(times);
   counted_ = true;

@@ -10,20 +10,24 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "base/result.hpp"
+#include "serve/turn.hpp"
 
 namespace millrace::serve {
 
 // The parts of a request, from when it has been read to when its answer is written. `input`: reading and checking its
-// rows; `infer`: encoding them and asking the model; `output`: the prediction log and the answer's text.
-enum class Phase { input, infer, output, whole };
-inline constexpr std::array<const char*, 4> kPhaseNames = {"input", "infer", "output", "whole"};
+// rows; `infer`: encoding them and asking the model; `output`: the prediction log and the answer's text; `queue`:
+// before all of them, waiting for the model.
+enum class Phase { input, infer, output, whole, queue };
+inline constexpr std::array<const char*, 5> kPhaseNames = {"input", "infer", "output", "whole", "queue"};
+inline constexpr std::size_t kPhases = kPhaseNames.size();
 
 // Upper bounds of the histograms' buckets; one without bound follows.
 inline constexpr std::array<Duration::rep, 18> kPhaseBounds_us = {
     1, 3, 5, 10, 25, 50, 100, 250, 500, 1'000, 2'500, 5'000, 10'000, 25'000, 50'000, 100'000, 250'000, 1'000'000};
 
 struct PhaseTimes {
-  std::array<Duration, 4> spent{};  // by Phase
+  std::array<Duration, kPhases> spent{};  // by Phase
 };
 
 namespace detail {
@@ -50,7 +54,7 @@ class VersionStatistics {
  private:
   struct alignas(64) Stripe {
     std::atomic<std::uint64_t> succeeded{0}, failed{0}, rows{0};
-    std::array<std::atomic<Duration::rep>, 4> times{};
+    std::array<std::atomic<Duration::rep>, kPhases> times{};
     std::atomic<Duration::rep> failed_time{0};
     std::atomic<Duration::rep> last{0};
   };
@@ -58,7 +62,7 @@ class VersionStatistics {
 };
 
 struct PhaseCounts {
-  std::array<std::array<std::uint64_t, kPhaseBounds_us.size() + 1>, 4> buckets{};  // by Phase; not cumulative
+  std::array<std::array<std::uint64_t, kPhaseBounds_us.size() + 1>, kPhases> buckets{};  // by Phase; not cumulative
   PhaseTimes sums;
 };
 
@@ -70,8 +74,8 @@ class PhaseHistograms {
 
  private:
   struct alignas(64) Stripe {
-    std::array<std::array<std::atomic<std::uint64_t>, kPhaseBounds_us.size() + 1>, 4> buckets{};
-    std::array<std::atomic<Duration::rep>, 4> sums{};
+    std::array<std::array<std::atomic<std::uint64_t>, kPhaseBounds_us.size() + 1>, kPhases> buckets{};
+    std::array<std::atomic<Duration::rep>, kPhases> sums{};
   };
   std::array<Stripe, detail::kStripes> stripes_;
 };
@@ -80,12 +84,18 @@ class PhaseHistograms {
 class Measure {
  public:
   // All outlive it.
-  Measure(VersionStatistics& version, PhaseHistograms& phases, Clock& clock)
-      : version_(version), phases_(phases), clock_(clock), began_(clock.steady()) {}
+  Measure(VersionStatistics& version, PhaseHistograms& phases, Cost& cost, Clock& clock, const Turn& turn = {})
+      : version_(version),
+        phases_(phases),
+        cost_(cost),
+        clock_(clock),
+        bytes_(turn.bytes),
+        began_(clock.steady()),
+        came_(turn.came.value_or(began_)) {}
   Measure(const Measure&) = delete;
   Measure& operator=(const Measure&) = delete;
   ~Measure() {
-    if (!counted_) version_.failed(clock_.steady() - began_);
+    if (!counted_) version_.failed(clock_.steady() - came_);
   }
 
   void infers() { infers_ = clock_.steady(); }
@@ -95,13 +105,17 @@ class Measure {
     now_ = now;
   }
   void succeeded();  // the answer is written
-  SteadyPoint began() const { return began_; }
+  SteadyPoint came() const { return came_; }
+  // deadline_exceeded `serve.too_late`: it waited for its turn for longer than its client gave it.
+  Result<void> check_in_time(std::optional<Duration> timeout) const;
 
  private:
   VersionStatistics& version_;
   PhaseHistograms& phases_;
+  Cost& cost_;
   Clock& clock_;
-  SteadyPoint began_, infers_{}, inferred_{};
+  std::size_t bytes_;
+  SteadyPoint began_, came_, infers_{}, inferred_{};
   std::size_t rows_ = 0;
   TimePoint now_{};
   bool counted_ = false;
@@ -115,6 +129,8 @@ struct ModelReport {
   std::string name;
   std::vector<Version> versions;  // those in memory
   PhaseCounts phases;
+  std::size_t pending = 0;       // requests that wait for the model, or are computed off the event loops
+  std::uint64_t overloaded = 0;  // that were sent away because as many as may wait did
 };
 
 }  // namespace millrace::serve

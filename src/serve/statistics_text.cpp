@@ -40,6 +40,8 @@ struct Series {
 struct Named {
   std::string model;  // as a label
   PhaseCounts phases;
+  std::size_t pending = 0;
+  std::uint64_t overloaded = 0;
 };
 
 void write_triton(std::span<const Series> all, std::string& out) {
@@ -55,13 +57,10 @@ void write_triton(std::span<const Series> all, std::string& out) {
       {"nv_inference_count", "Rows answered.", "counter", [](const auto& c) { return c.rows; }},
       {"nv_inference_exec_count", "Times that the model was asked: once a request.", "counter",
        [](const auto& c) { return c.succeeded; }},
-      {"nv_inference_pending_request_count",
-       "Requests that wait for the model: none does, each is computed as it is read.", "gauge",
-       [](const VersionCounts&) { return std::uint64_t{0}; }},
       {"nv_inference_request_duration_us", "Time of requests answered, from read to written.", "counter",
        [](const auto& c) { return static_cast<std::uint64_t>(c.times.spent[3].count()); }},
       {"nv_inference_queue_duration_us", "Time that requests waited for the model.", "counter",
-       [](const VersionCounts&) { return std::uint64_t{0}; }},
+       [](const auto& c) { return static_cast<std::uint64_t>(c.times.spent[4].count()); }},
       {"nv_inference_compute_input_duration_us", "Time of reading and checking their rows.", "counter",
        [](const auto& c) { return static_cast<std::uint64_t>(c.times.spent[0].count()); }},
       {"nv_inference_compute_infer_duration_us", "Time of the model.", "counter",
@@ -73,6 +72,20 @@ void write_triton(std::span<const Series> all, std::string& out) {
     out += std::format("# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
     for (const auto& each : all) out += std::format("{}{{{}}} {}\n", name, each.labels, of(each.counts));
   }
+}
+
+void write_queues(std::span<const Named> models, std::string& out) {
+  out +=
+      "# HELP nv_inference_pending_request_count Requests that wait for the model, or are computed off the event "
+      "loops.\n"
+      "# TYPE nv_inference_pending_request_count gauge\n";
+  for (const auto& each : models)
+    out += std::format("nv_inference_pending_request_count{{model=\"{}\"}} {}\n", each.model, each.pending);
+  out +=
+      "# HELP millrace_serve_overloaded_total Requests sent away because as many as may wait for the model did.\n"
+      "# TYPE millrace_serve_overloaded_total counter\n";
+  for (const auto& each : models)
+    out += std::format("millrace_serve_overloaded_total{{model=\"{}\"}} {}\n", each.model, each.overloaded);
 }
 
 void write_histogram(std::span<const Named> models, std::string& out) {
@@ -108,12 +121,14 @@ std::string prometheus_text(std::span<const ModelReport> models, std::size_t mod
     if (i >= models_max) {
       for (const auto& version : model.versions) add_counts(rest.counts, version.counts);
       add_phases(rest_named.phases, model.phases);
+      rest_named.pending += model.pending;
+      rest_named.overloaded += model.overloaded;
       continue;
     }
     const auto label = label_text(model.name);
     for (const auto& version : model.versions)
       series.push_back({std::format("model=\"{}\",version=\"{}\"", label, version.number), version.counts});
-    named.push_back({label, model.phases});
+    named.push_back({label, model.phases, model.pending, model.overloaded});
   }
   if (models.size() > models_max) {
     series.push_back(std::move(rest));
@@ -121,6 +136,7 @@ std::string prometheus_text(std::span<const ModelReport> models, std::size_t mod
   }
   std::string out;
   write_triton(series, out);
+  write_queues(named, out);
   write_histogram(named, out);
   return out;
 }

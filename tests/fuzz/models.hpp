@@ -1,6 +1,7 @@
 // What the targets for bodies of predictions share: a model, and what holds for rows that were read for one.
 #pragma once
 
+#include "api/v2/signature.hpp"
 #include "fuzz/fuzz.hpp"
 #include "model/manifest.hpp"
 
@@ -27,6 +28,16 @@ inline model::Manifest model_of_every_type() {
 inline model::Manifest model_of_numbers() {
   auto m = model_of_every_type();
   m.inputs.resize(3);
+  return m;
+}
+
+// One that takes its matrix as it is too.
+inline model::Manifest model_of_matrix() {
+  model::Manifest m;
+  m.name = "fuzzed";
+  m.inputs = {{.name = "f0", .type = table::Type::float64}, {.name = "f1", .type = table::Type::float64}};
+  m.task = model::TaskType::regression;
+  m.bare_outputs = 1;
   return m;
 }
 
@@ -59,6 +70,27 @@ inline void require_tensors(std::span<const model::TensorView> views) {
   }
   volatile std::size_t kept = sum;
   (void)kept;
+}
+
+// What was read of a tensor is as much as its shape says.
+inline void require_elements(const api::v2::Tensor& tensor, const api::v2::InferLimits& limits) {
+  std::size_t count = 1;
+  for (const auto each : tensor.shape) count *= static_cast<std::size_t>(each);
+  const bool whole = limits.packed(tensor) ? tensor.bytes.size() == count * model::element_bytes(tensor.datatype)
+                                           : tensor.elements.size() == count;
+  require(whole && count > 0, "as many elements as the shape says");
+}
+
+// The shorter way gives what the rows are.
+inline void require_same(const std::optional<api::v2::Matrix>& matrix, const Result<model::ParsedRows>& rows) {
+  if (!matrix) return;
+  require(rows && rows->rows.size() == matrix->rows, "rows where there is a matrix");
+  for (std::size_t i = 0; i < matrix->features.size(); ++i) {
+    const auto& value = rows->rows[i / 2][i % 2];
+    const auto feature = matrix->features[i];
+    require(table::is_null(value) ? feature != feature : std::get<double>(value) == static_cast<double>(feature),
+            "the same value in both");
+  }
 }
 
 inline void require_rows_of(const model::Manifest& described, const std::vector<table::Row>& rows) {

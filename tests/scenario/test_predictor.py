@@ -1,4 +1,5 @@
 """`millrace predictor` on a plain folder: what people who come from Triton or MLServer do with it."""
+import base64
 import json
 import math
 import os
@@ -320,7 +321,38 @@ def test_load_and_unload_by_clients(tmp_path, predictors, made):
     assert predictor.post("/v2/repository/models/nobody/load").status == 404
     assert predictor.post("/v2/repository/models/nobody/unload").status == 404
     upload = predictor.post("/v2/repository/models/m/load", {"parameters": {"config": "{}", "file:1/model.ubj": "AAAA"}})
-    assert upload.status == 501
+    assert upload.status == 403 and "--allow-upload" in upload.json["error"]
+
+
+def test_a_load_may_bring_its_files(tmp_path, predictors, made):
+    models = tmp_path / "models"
+    models.mkdir()
+    predictor = predictors(models, "--poll", "0s", "--allow-upload").start()
+
+    def load(model, files):
+        return predictor.post(f"/v2/repository/models/{model}/load", {"parameters": {"config": "{}", **{
+            f"file:{path}": base64.b64encode(content).decode() for path, content in files.items()}}})
+    a, b = (made[name][0].read_bytes() for name in "ab")
+    golden = json.dumps({"inputs": ROWS[:2], "outputs": [[row[0]] for row in made["b"][1][:2]]}).encode()
+    assert load("m", {"1/model.ubj": a}).status == 200
+    assert bits(predictor.ask("m", ROWS)[0]) == bits(made["a"][1])
+    assert load("m", {"2/model.ubj": b, "2/golden.json": golden}).status == 200
+    assert bits(predictor.ask("m", ROWS)[0]) == bits(made["b"][1]) and predictor.serving("m") == "2"
+    before = sorted(path.relative_to(models) for path in models.rglob("*") if not str(path.relative_to(models)).startswith("."))
+    # A model that is not what its proof says is not served, and what answered goes on.
+    refused = load("m", {"3/model.ubj": a, "3/golden.json": golden})
+    assert refused.status == 400 and "golden" in refused.json["error"], refused.body
+    assert predictor.serving("m") == "2"
+    shutil.rmtree(models / "m" / "3")
+    # Nothing is written outside of the model's folder, nor what is no model's file, nor half of a request.
+    for path in ("../m/1/model.ubj", "1/../../x.ubj", "/tmp/x.ubj", "1/.model.ubj", "1/config.pbtxt", "one/model.ubj", "1/2/model.ubj", ""):
+        wrong = load("m", {"4/model.ubj": a, path: b"x"})
+        assert wrong.status == 400, (path, wrong.body)
+    assert load("../evil", {"1/model.ubj": a}).status in (400, 404)
+    broken = predictor.post("/v2/repository/models/m/load", {"parameters": {"file:5/model.ubj": "AAA*"}})
+    assert broken.status == 400 and "base64" in broken.json["error"]
+    assert sorted(path.relative_to(models) for path in models.rglob("*") if not str(path.relative_to(models)).startswith(".")) == before
+    assert predictor.serving("m") == "2"
 
 
 def test_folders_that_do_not_do(tmp_path):

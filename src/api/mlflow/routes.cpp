@@ -4,6 +4,7 @@
 
 #include "api/mlflow/scoring.hpp"
 #include "api/mlflow/tensors.hpp"
+#include "api/turn.hpp"
 #include "api/v2/signature.hpp"
 
 namespace millrace::api::mlflow {
@@ -30,8 +31,7 @@ Result<std::string> model_of(const Context& c, const Request& request) {
 
 // A model that takes tensors: tensors, or rows where it takes such.
 Result<Response> invoke_tensors(const Context& c, const Request& request, const serve::Predictor::Held& held) {
-  TRY_VOID(c.predictor.check_quick(held, request.may_wait));
-  auto measure = c.predictor.measure(held);
+  auto measure = c.predictor.measure(held, turn_of(request));
   const auto& manifest = held.model().manifest();
   const auto& parser = held.model().parser();
   const bool csv = request.header("Content-Type").starts_with("text/csv");
@@ -67,8 +67,9 @@ Result<Response> invoke_tensors(const Context& c, const Request& request, const 
 Result<Response> invoke(const Context& c, const Request& request) {
   TRY(const auto name, model_of(c, request));
   TRY(const auto held, c.predictor.hold(name, std::nullopt, request.may_wait));
+  TRY_VOID(c.predictor.admit(held, turn_of(request)));
   if (held.model().manifest().takes_tensors()) return invoke_tensors(c, request, held);
-  auto measure = c.predictor.measure(held);
+  auto measure = c.predictor.measure(held, turn_of(request));
   const auto& loaded = held.model();
   model::ParsedRows rows;
   if (request.header("Content-Type").starts_with("text/csv")) {

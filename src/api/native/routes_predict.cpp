@@ -3,6 +3,8 @@
 #include <charconv>
 #include <format>
 
+#include "api/turn.hpp"
+
 namespace millrace::api {
 
 namespace {
@@ -11,7 +13,7 @@ net::Response predict(serve::Predictor& predictor, const net::Request& request, 
   auto type = request.header("Content-Type");
   serve::PredictRequest ask{request.path_parameter("model"), request.body,
                             type.starts_with("text/csv") ? serve::RowFormat::csv : serve::RowFormat::json, version,
-                            request.may_wait};
+                            turn_of(request)};
   model::Problem problem;
   auto body = predictor.predict(ask, &problem);
   if (!body) {

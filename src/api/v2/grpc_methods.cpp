@@ -18,7 +18,10 @@ using Message = std::string_view;
 Result<std::string> infer(const Context& c, Message message, bool stream, std::string* id) {
   TRY(const auto asked, parse_model_asked(message));
   TRY(const auto held, hold(c, asked.name, asked.version, true));
-  auto measure = c.predictor.measure(held);
+  std::shared_ptr<void> place;
+  const serve::Turn turn{.may_wait = true, .bytes = message.size(), .came = std::nullopt, .place = &place};
+  TRY_VOID(c.predictor.admit(held, turn));
+  auto measure = c.predictor.measure(held, turn);
   const auto& manifest = held.model().manifest();
   TRY(auto ask, parse_grpc_infer(message, limits_of(manifest)));
   if (id) *id = ask.request.id;
@@ -118,8 +121,8 @@ void add_repository(Service& service, Context& c) {
     service.add(
         load ? "RepositoryModelLoad" : "RepositoryModelUnload",
         [&c, load](Message message) -> Result<std::string> {
-          TRY(const auto name, parse_repository_model(message));
-          TRY_VOID(c.repository ? c.repository(name, load) : managed(c, name, load));
+          TRY(const auto ask, parse_grpc_load(message, load));
+          TRY_VOID(c.repository ? c.repository(ask) : managed(c, ask.model, load));
           return std::string();
         },
         Access::write);

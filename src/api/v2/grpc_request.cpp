@@ -318,6 +318,7 @@ Result<GrpcInferRequest> parse_grpc_infer(std::string_view message, const InferL
                std::format("{} raw_input_contents for {} inputs", written.raw.size(), written.inputs.size()));
   }
   auto& request = out.request;
+  TRY(request.timeout, timeout_of(written.parameters));
   TRY(const auto missing, missing_rule(written.parameters, {}));
   for (std::size_t i = 0; i < written.inputs.size(); ++i) {
     const auto& input = written.inputs[i];
@@ -359,11 +360,6 @@ Result<bool> parse_index_request(std::string_view message) {
     return {};
   }));
   return ready;
-}
-
-Result<std::string> parse_repository_model(std::string_view message) {
-  TRY(auto asked, parse_model_asked(message));  // field 1 names a repository
-  return std::move(asked.version);
 }
 
 Result<SettingsRequest> parse_settings(std::string_view message) {

@@ -27,8 +27,7 @@ struct GrpcInferRequest {
 // parameters says how the answer's tensors are sent; without it they come as the request's did.
 Result<GrpcInferRequest> parse_grpc_infer(std::string_view message, const InferLimits& limits);
 
-Result<bool> parse_index_request(std::string_view message);            // RepositoryIndexRequest: only what is ready
-Result<std::string> parse_repository_model(std::string_view message);  // RepositoryModelLoadRequest and -Unload-: whose
+Result<bool> parse_index_request(std::string_view message);  // RepositoryIndexRequest: only what is ready
 
 struct SettingsRequest {
   std::string model;  // "" for all

@@ -86,6 +86,13 @@ Result<MissingRule> missing_rule(const Parameters& parameters, MissingRule rule)
   return rule;
 }
 
+Result<std::optional<Duration>> timeout_of(const Parameters& parameters) {
+  TRY(const auto wanted, take<std::int64_t>(parameters, "timeout", "a whole number of microseconds"));
+  if (!wanted || *wanted == 0) return std::optional<Duration>();
+  if (*wanted < 0) return bad("v2.bad_request", std::format("the parameter 'timeout' is {}; it is 0 or more", *wanted));
+  return std::optional(Duration(*wanted));
+}
+
 Result<bool> binary_outputs(const Parameters& parameters, bool otherwise) {
   TRY(const auto all, take<bool>(parameters, "binary_data_output", "true or false"));
   return all.value_or(otherwise);

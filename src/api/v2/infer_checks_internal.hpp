@@ -51,6 +51,7 @@ Result<void> check_size(std::string_view input, const InferLimits& limits, std::
 // All of the tensor but its elements.
 Result<Tensor> head_of(const WrittenInput& input, const InferLimits& limits);
 Result<MissingRule> missing_rule(const Parameters& parameters, MissingRule rule);
+Result<std::optional<Duration>> timeout_of(const Parameters& parameters);  // of a request; 0 is none
 // Of the request's parameters; `otherwise` where they say nothing.
 Result<bool> binary_outputs(const Parameters& parameters, bool otherwise);
 Result<WantedOutput> wanted_output(const WrittenOutput& output, bool binary_outputs);

@@ -158,6 +158,7 @@ Result<InferRequest> parse_infer(std::string_view body, std::optional<std::size_
   TRY(const auto written, read_json_request(text, limits));
 
   InferRequest out{.id = written.id};
+  TRY(out.timeout, timeout_of(written.parameters));
   TRY(const auto missing, missing_rule(written.parameters, {}));
   for (const auto& input : written.inputs) {
     TRY(auto tensor, head_of(input, limits));

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "api/v2/tensor.hpp"
+#include "base/clock.hpp"
 #include "base/result.hpp"
 
 namespace millrace::api::v2 {
@@ -25,6 +26,7 @@ struct InferRequest {
   std::vector<Tensor> inputs;
   std::vector<WantedOutput> outputs;  // empty: all of the model's
   bool binary_outputs = false;        // how those are sent where none is named
+  std::optional<Duration> timeout;    // how long it may wait for its turn: the parameter `timeout`, in microseconds
 };
 
 // Before a tensor's elements are read its shape is held against these, so that no request makes us take more memory

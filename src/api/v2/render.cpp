@@ -130,7 +130,7 @@ std::array<StatisticDuration, 8> durations_of(const serve::VersionCounts& counts
   const auto n = counts.succeeded;
   return {{{"success", 1, n, spent[3]},
            {"fail", 2, counts.failed, counts.failed_time},
-           {"queue", 3, n, Duration(0)},
+           {"queue", 3, n, spent[4]},
            {"compute_input", 4, n, spent[0]},
            {"compute_infer", 5, n, spent[1]},
            {"compute_output", 6, n, spent[2]},

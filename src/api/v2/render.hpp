@@ -46,8 +46,8 @@ InferAnswer render_infer(std::string_view name, std::int64_t version, const mode
 
 // Of tensors: `known` are the model's outputs, `outputs` the places in it of those that are answered. invalid_argument
 // `v2.not_text`: a text of an output that is no UTF-8 can't be in JSON.
-Result<InferAnswer> render_tensors(std::string_view name, std::int64_t version, std::span<const model::TensorInfo> known,
-                                   const InferRequest& request, std::span<const std::size_t> outputs,
-                                   const serve::AnsweredTensors& answered);
+Result<InferAnswer> render_tensors(std::string_view name, std::int64_t version,
+                                   std::span<const model::TensorInfo> known, const InferRequest& request,
+                                   std::span<const std::size_t> outputs, const serve::AnsweredTensors& answered);
 
 }  // namespace millrace::api::v2

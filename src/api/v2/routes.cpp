@@ -3,6 +3,7 @@
 #include <charconv>
 #include <format>
 
+#include "api/turn.hpp"
 #include "api/v2/infer_request.hpp"
 #include "api/v2/render.hpp"
 #include "api/v2/routes_internal.hpp"
@@ -57,12 +58,14 @@ Result<InferAnswer> infer_rows(const Context& c, const Request& request, const s
 
 Result<Response> infer(const Context& c, const Request& request) {
   TRY(const auto held, held_by(c, request, request.may_wait));
-  TRY_VOID(c.predictor.check_quick(held, request.may_wait));
+  const auto turn = turn_of(request);
+  TRY_VOID(c.predictor.admit(held, turn));
   const auto& manifest = held.model().manifest();
-  auto measure = c.predictor.measure(held);
+  auto measure = c.predictor.measure(held, turn);
   TRY(const auto json_bytes, header_length(request));
   TRY(auto ask, parse_infer(request.body, json_bytes, limits_of(manifest)));
   TRY_VOID(check_outputs(manifest, ask.outputs));
+  TRY_VOID(measure.check_in_time(ask.timeout));
   TRY(auto answer, manifest.takes_tensors() ? infer_tensors(c, request, held, ask, measure)
                                             : infer_rows(c, request, held, ask, measure));
   measure.succeeded();

@@ -32,29 +32,13 @@ net::Handler refused(Context& c, bool load) {
   });
 }
 
-// {"parameters":{"config":..., "file:1/model.ubj":...}}: only the model's own files are served.
-Result<void> refuse_uploads(std::string_view body) {
-  JsonReader json(body);
-  if (json.peek() == JsonReader::Kind::end) return {};
-  std::string unwanted;
-  TRY_VOID(json.object([&](const std::string& member) -> Result<void> {
-    if (member != "parameters" || json.peek() != JsonReader::Kind::object) return json.skip();
-    return json.object([&](const std::string& parameter) -> Result<void> {
-      if (parameter == "config" || parameter.starts_with("file:")) unwanted = parameter;
-      return json.skip();
-    });
-  }));
-  TRY_VOID(json.end());
-  if (unwanted.empty()) return {};
-  return fail(Code::unimplemented, "v2.not_available",
-              std::format("'{}' in a load request is not available yet: put the file into the folder, then load it",
-                          table::excerpt(unwanted, 60)));
-}
-
 net::Handler repository(Context& c, bool load) {
   return handler([&c, load](const net::Request& request) -> Result<net::Response> {
-    if (load) TRY_VOID(refuse_uploads(request.body));
-    TRY_VOID(c.repository(request.path_parameter("model"), load));
+    LoadRequest ask{.model = request.path_parameter("model"), .load = load};
+    if (load) {
+      TRY(ask.files, parse_load_files(request.body));
+    }
+    TRY_VOID(c.repository(ask));
     return net::json_response("{}");
   });
 }
@@ -97,7 +81,8 @@ void add_repository_routes(net::Server& server, Context& c) {
               {.body_bytes_max = 64u << 10, .access = net::Access::read});
   if (c.repository) {
     const net::RouteOptions small{.body_bytes_max = 1u << 20};
-    server.pooled("POST", "/v2/repository/models/{model}/load", repository(c, true), small);
+    server.pooled("POST", "/v2/repository/models/{model}/load", repository(c, true),
+                  {.body_bytes_max = c.upload_bytes_max});
     server.pooled("POST", "/v2/repository/models/{model}/unload", repository(c, false), small);
     return;
   }

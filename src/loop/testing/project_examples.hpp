@@ -287,6 +287,7 @@ predictions = "400d"
 [serve]
 origins = ["https://app.example.com", "http://localhost:3000"]
 access_log = "1%"
+queue = 16
 [serve.log]
 full = "refuse"
 share = 0.25

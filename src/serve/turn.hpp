@@ -1,0 +1,44 @@
+// When a request is computed, and where: quick ones on the event loop that read them, others on a pool, in a queue of
+// their model's that has a bound.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <optional>
+
+#include "base/clock.hpp"
+
+namespace millrace::serve {
+
+// What a request has behind it when it comes to its model.
+struct Turn {
+  bool may_wait = false;            // false: it is on an event loop
+  std::size_t bytes = 0;            // of its body
+  std::optional<SteadyPoint> came;  // when it was read; absent: now
+  // Where its place in the model's queue is kept until it is answered. Null: it has none, and is computed at once.
+  std::shared_ptr<void>* place = nullptr;
+};
+
+// What requests of a model cost by their size, about: an average that forgets, of which threads may lose one another's.
+class Cost {
+ public:
+  void add(std::size_t bytes, Duration took) {
+    const double each = static_cast<double>(took.count()) / static_cast<double>(bytes + kHead);
+    const double before = us_per_byte_.load(std::memory_order_relaxed);
+    us_per_byte_.store(before < 0 ? each : before + (each - before) / kForget, std::memory_order_relaxed);
+  }
+  // nullopt: none is known.
+  std::optional<Duration> of(std::size_t bytes) const {
+    const double each = us_per_byte_.load(std::memory_order_relaxed);
+    if (each < 0) return std::nullopt;
+    return Duration(static_cast<Duration::rep>(each * static_cast<double>(bytes + kHead)));
+  }
+
+ private:
+  static constexpr double kForget = 10;     // about the last ten
+  static constexpr std::size_t kHead = 64;  // what even an empty body costs
+  std::atomic<double> us_per_byte_{-1};
+};
+
+}  // namespace millrace::serve
