@@ -145,6 +145,7 @@ std::span<const std::string_view> fault_points() {
       "queue.segment.before_sync",
       "queue.trim.after_remove",
       "queue.trim.before_remove",
+      "serve.answer.candidate",
       "serve.load.after_golden",
       "serve.load.before_read",
       "serve.log.after_line",

@@ -205,6 +205,9 @@ Result<std::string> Server::start() {
           .gauge({"millrace_serve_not_sampled", "Rows answered that [serve.log] share wants no line of.", labels})
           .set(static_cast<double>(state.not_sampled));
       impl_->metrics
+          .gauge({"millrace_serve_shadow_dropped", "Requests that a shadow had no room for since the start.", labels})
+          .set(static_cast<double>(state.shadow_dropped));
+      impl_->metrics
           .gauge({"millrace_serve_unseen_categories", "Values of categories that training had not seen.", labels})
           .set(static_cast<double>(state.unseen));
     }

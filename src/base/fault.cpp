@@ -5,15 +5,18 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <cstdlib>
 #include <memory>
 
 namespace millrace {
 namespace {
 
 std::unexpected<Error> bad_spec(std::string_view item) {
-  return fail(Code::invalid_argument, "fault.bad_spec",
-              "'" + std::string(item) + "' is not a fault; write NAME=kill, NAME=stop or NAME=error, then perhaps @3 " +
-                  "and /once:PATH; or *=note:PATH");
+  return fail(
+      Code::invalid_argument, "fault.bad_spec",
+      "'" + std::string(item) +
+          "' is not a fault; write NAME=kill, NAME=stop, NAME=abort, NAME=hang or NAME=error, then perhaps @3 " +
+          "and /once:PATH; or *=note:PATH");
 }
 
 bool made_now(const std::string& path) {
@@ -82,6 +85,10 @@ Result<Faults::Plan> Faults::parse_plan(std::string_view what, std::string_view 
     plan.kind = Plan::Kind::kill;
   } else if (what == "stop") {
     plan.kind = Plan::Kind::stop;
+  } else if (what == "abort") {
+    plan.kind = Plan::Kind::abort;
+  } else if (what == "hang") {
+    plan.kind = Plan::Kind::hang;
   } else if (what == "error") {
     plan.kind = Plan::Kind::error;
   } else if (can_overflow && what == "overflow") {
@@ -116,6 +123,8 @@ Result<void> Faults::act(std::string_view name) {
     return fail(Code::unavailable, "fault.injected", "fault point " + std::string(name) + " was told to fail");
   }
   if (kind == Plan::Kind::overflow) return overflow(), ok();
+  if (kind == Plan::Kind::abort) std::abort();
+  while (kind == Plan::Kind::hang) ::pause();
   ::kill(::getpid(), kind == Plan::Kind::kill ? SIGKILL : SIGSTOP);
   return {};
 }

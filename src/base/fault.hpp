@@ -17,12 +17,11 @@ namespace millrace {
 class Faults {
  public:
   Faults() = default;
-  // "name=kill", "name=kill@3" (the third time it is reached), "name=stop" (SIGSTOP), "name=error" (reach() returns
-  // unavailable `fault.injected`); several separated by commas. Without @N it acts every time, with it only the N-th.
-  // "name=kill/once:PATH" acts only if the file PATH does not exist yet and creates it first, so that a restarted
-  // process passes.
-  // In builds under the address sanitizer also "name=overflow": reads a byte past the end of its memory, so that a test
-  // sees that such reports are seen.
+  // "name=kill", "name=kill@3" (the third time it is reached), "name=stop" (SIGSTOP), "name=abort" (SIGABRT),
+  // "name=hang" (reach() never returns), "name=error" (it returns unavailable `fault.injected`); several separated by
+  // commas. Without @N it acts every time, with it only the N-th. "name=kill/once:PATH" acts only if the file PATH does
+  // not exist yet and creates it first, so that a restarted process passes. In builds under the address sanitizer also
+  // "name=overflow": reads a byte past the end of its memory, so that a test sees that such reports are seen.
   // "*=note:PATH" besides: every point that is reached, armed or not, adds the line "name process-id" to the file PATH.
   // invalid_argument `fault.bad_spec` for anything else.
   static Result<std::unique_ptr<Faults>> parse(std::string_view spec);
@@ -39,7 +38,7 @@ class Faults {
 
  private:
   struct Plan {
-    enum class Kind { kill, stop, error, overflow } kind = Kind::error;
+    enum class Kind { kill, stop, abort, hang, error, overflow } kind = Kind::error;
     std::uint64_t at = 0;  // 0: every time
     std::string once_path;
     std::uint64_t seen = 0;

@@ -49,6 +49,7 @@ Result<std::map<std::string, Model>> look_through(const RollJob& job, JobContext
         extend(model.layout, schema, line.scores.size());
         known.push_back(schema);
       }
+      extend(model.layout, line);
       if (model.pieces.empty() || model.pieces.back().path != segment.path)
         model.pieces.push_back({segment.path, {}, {}, {}, {}});
       auto& piece = model.pieces.back();

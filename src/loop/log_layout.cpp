@@ -128,11 +128,21 @@ bool extend(LogLayout& layout, const serve::LogSchema& schema, std::size_t score
   return !(layout == before);
 }
 
+bool extend(LogLayout& layout, const serve::LoggedPrediction& line) {
+  const bool why = line.why != serve::Why::current && layout.why.empty();
+  const bool live = line.live && layout.live.empty();
+  if (why) layout.why = add_column(layout, "why", "logged.", "text");
+  if (live) layout.live = add_column(layout, "live_id", "logged.", "text");
+  return why || live;
+}
+
 LogRows::LogRows(const LogLayout& layout, std::string model) {
   for (const auto& field : layout.schema) {
     auto type = table::parse_type(field.type);
     whole_.fields.push_back({field.name, type ? *type : table::Type::text});
   }
+  if (!layout.why.empty()) why_ = place_of(whole_, layout.why);
+  if (!layout.live.empty()) live_ = place_of(whole_, layout.live);
   std::vector<std::string> columns;
   for (const auto& field : first_columns()) columns.push_back(field.name);
   for (const auto& kind : layout.kinds) {
@@ -179,6 +189,8 @@ Result<table::Row> LogRows::row_of(const serve::LogSchema& schema, const serve::
   if (!line.key.empty()) row[place_key] = line.key;
   if (line.decision >= 0 && static_cast<std::size_t>(line.decision) < schema.classes.size())
     row[place_decision] = schema.classes[static_cast<std::size_t>(line.decision)];
+  if (line.why != serve::Why::current && why_) row[*why_] = std::string(serve::why_name(line.why));
+  if (line.live && live_) row[*live_] = line.live->text();
   for (std::size_t i = 0; i < line.scores.size(); ++i) row[version->scores[i]] = static_cast<double>(line.scores[i]);
   bool same = version->schema.inputs == schema.inputs;
   for (std::size_t i = 0; i < line.inputs.size(); ++i) {
@@ -219,6 +231,11 @@ Result<LogRows::Line> LogRows::line_of(const table::Row& row, bool inputs) const
   }
   if (!inputs) return out;
   for (auto place : version->inputs) out.line.inputs.push_back(row[place]);
+  if (const auto* why = why_ ? std::get_if<std::string>(&row[*why_]) : nullptr)
+    out.line.why = serve::parse_why(*why).value_or(serve::Why::current);
+  if (const auto* live = live_ ? std::get_if<std::string>(&row[*live_]) : nullptr) {
+    TRY(out.line.live, Id::parse(*live));
+  }
   return out;
 }
 

@@ -1,7 +1,8 @@
 // How logged predictions become rows of the dataset MODEL.predictions, and come back exactly. Pure; no Arrow.
 // Columns: prediction_id, time, version, key, decision, then scores and inputs as versions bring them (the rules for
-// their names are in docs/formats/prediction_log.md). A column keeps its name and type for ever; what a version does
-// not have is null in its rows.
+// their names are in docs/formats/prediction_log.md), and with the first lines that need them why a version answered
+// and which prediction a shadow answer belongs to. A column keeps its name and type for ever; what a version does not
+// have is null in its rows.
 #pragma once
 
 #include <cstdint>
@@ -43,6 +44,7 @@ struct LogLayout {
   std::vector<data::ColumnField> schema;  // of the dataset
   std::vector<LogKind> kinds;
   std::vector<LogVersion> versions;
+  std::string why, live;                               // columns; "": no line needed one yet
   const LogKind* kind_of(std::int64_t version) const;  // nullptr: a version without lines
   bool operator==(const LogLayout&) const = default;
 };
@@ -51,6 +53,8 @@ std::string predictions_dataset(std::string_view model);  // "churn.predictions"
 // "churn" for "churn.predictions"; nothing for any other name.
 std::optional<std::string> model_of_predictions(std::string_view dataset);
 
+// Columns for what this line says besides. True when something was added.
+bool extend(LogLayout& layout, const serve::LoggedPrediction& line);
 // Makes room for lines of this schema. What is there already keeps its place. True when something was added.
 bool extend(LogLayout& layout, const serve::LogSchema& schema, std::size_t scores);
 
@@ -80,7 +84,8 @@ class LogRows {
   };
   const Version* find(std::int64_t version) const;
   table::Schema whole_, light_;
-  std::vector<Version> versions_;  // by version
+  std::optional<std::size_t> why_, live_;  // places of their columns
+  std::vector<Version> versions_;          // by version
 };
 
 }  // namespace millrace::loop

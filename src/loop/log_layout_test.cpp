@@ -70,6 +70,30 @@ TEST(LogLayout, NamesThatAreTaken) {
   }
 }
 
+TEST(LogLayout, WhyComesWithTheFirstLineThatSaysSo) {
+  LogLayout layout;
+  const LogSchema schema{"m", 1, {{"why", Type::text}}, {}};
+  extend(layout, schema, 1);
+  LoggedPrediction line{.scores = {1}, .inputs = {std::string("because")}};
+  EXPECT_FALSE(extend(layout, line));
+  EXPECT_EQ(names(layout).size(), 7u);
+  line.why = serve::Why::shadow;
+  line.live = *Id::parse("01JQ8ZK3V7XW6N2M4R5T9Y0BCD");
+  EXPECT_TRUE(extend(layout, line));
+  EXPECT_FALSE(extend(layout, line));
+  EXPECT_EQ(names(layout).at(7), "logged.why text") << "an input has the shorter name";
+  EXPECT_EQ(names(layout).at(8), "live_id text");
+  const LogRows rows(layout, "m");
+  auto back = *rows.line_of(*rows.row_of(schema, line), true);
+  EXPECT_EQ(back.line.why, serve::Why::shadow);
+  EXPECT_EQ(back.line.live, line.live);
+  line.why = serve::Why::current;
+  line.live.reset();
+  back = *rows.line_of(*rows.row_of(schema, line), true);
+  EXPECT_EQ(back.line.why, serve::Why::current);
+  EXPECT_FALSE(back.line.live);
+}
+
 TEST(LogLayout, DatasetsOfModels) {
   EXPECT_EQ(predictions_dataset("churn"), "churn.predictions");
   EXPECT_EQ(model_of_predictions("churn.predictions"), "churn");

@@ -185,15 +185,17 @@ Result<void> Service::look_at_log() {
   if (!project || !project->retention.predictions) return {};
   auto keep = *project->retention.predictions;
   auto now = env_.clock.now();
-  TRY(auto due, store_.read([&](meta::Reader& reader) { return lines_due(reader, project->name, keep, now); }));
-  if (!due) return {};
-  TRY(auto gone, store_.write([&](meta::Tx& tx) -> Result<std::int64_t> {
-    TRY(auto rows, let_lines_go(tx, project->name, keep, now));
-    TRY_VOID(env_.faults.reach("loop.retention.before_commit"));
-    return rows;
-  }));
-  TRY_VOID(env_.faults.reach("loop.retention.after_commit"));
-  env_.log.info("predictions_let_go", {{"model", project->name}, {"rows", gone}});
+  for (const auto& model : {project->name, serve::shadow_model(project->name)}) {
+    TRY(auto due, store_.read([&](meta::Reader& reader) { return lines_due(reader, model, keep, now); }));
+    if (!due) continue;
+    TRY(auto gone, store_.write([&](meta::Tx& tx) -> Result<std::int64_t> {
+      TRY(auto rows, let_lines_go(tx, model, keep, now));
+      TRY_VOID(env_.faults.reach("loop.retention.before_commit"));
+      return rows;
+    }));
+    TRY_VOID(env_.faults.reach("loop.retention.after_commit"));
+    env_.log.info("predictions_let_go", {{"model", model}, {"rows", gone}});
+  }
   return {};
 }
 

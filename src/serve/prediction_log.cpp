@@ -35,6 +35,8 @@ struct PredictionLog::Segment {
 
 namespace {
 
+constexpr std::array<std::string_view, 5> why_names = {"current", "canary", "header", "shadow", "probation"};
+
 std::string segment_name(std::uint64_t number) { return std::format("{:012}.mpl", number); }
 
 // 0 for a file that is no segment.
@@ -68,6 +70,19 @@ void write_value(Writer& out, const table::Value& value) {
 }
 
 }  // namespace
+
+std::string_view why_name(Why why) {
+  const auto at = static_cast<std::size_t>(why);
+  return at < why_names.size() ? why_names[at] : "unknown";
+}
+
+std::optional<Why> parse_why(std::string_view name) {
+  const auto at = std::ranges::find(why_names, name);
+  if (at == why_names.end()) return std::nullopt;
+  return static_cast<Why>(at - why_names.begin());
+}
+
+std::string shadow_model(std::string_view model) { return std::string(model) + ".shadow"; }
 
 Result<std::unique_ptr<PredictionLog>> PredictionLog::open(const Config& config, Env& env) {
   TRY_VOID(env.fs.make_dirs(config.dir));
@@ -121,7 +136,7 @@ PredictionLog::Handle PredictionLog::schema(const LogSchema& schema) {
 
 Result<void> PredictionLog::append(const Handle& handle, const Id& id, TimePoint time, std::string_view key,
                                    std::span<const float> scores, std::int32_t decision,
-                                   std::span<const table::Value> inputs) {
+                                   std::span<const table::Value> inputs, Why why, const Id* live) {
   thread_local std::string payload;
   payload.clear();
   Writer out(payload);
@@ -134,6 +149,11 @@ Result<void> PredictionLog::append(const Handle& handle, const Id& id, TimePoint
   payload.append(reinterpret_cast<const char*>(scores.data()), scores.size_bytes());
   out.number(static_cast<std::uint32_t>(inputs.size()));
   for (const auto& value : inputs) write_value(out, value);
+  if (why != Why::current) {
+    out.number(static_cast<std::uint8_t>(why));
+    if (why == Why::shadow)
+      payload.append(reinterpret_cast<const char*>((live ? *live : Id{}).bytes.data()), id.bytes.size());
+  }
   if (payload.size() > config_.line_bytes_max || handle.record->size() > config_.line_bytes_max) {
     return fail(Code::resource_exhausted, "serve.line_too_long",
                 std::format("a row of {} bytes does not fit the prediction log (at most {}): send shorter texts",
@@ -341,6 +361,14 @@ Result<LoggedPrediction> read_line(Reader& in) {
   for (std::uint32_t i = 0; i < inputs && in.ok(); ++i) {
     TRY(auto value, read_value(in));
     line.inputs.push_back(std::move(value));
+  }
+  // Not there in the plain case, nor in segments of earlier versions.
+  if (in.ok() && !in.done()) {
+    line.why = static_cast<Why>(in.number<std::uint8_t>());
+    if (line.why == Why::shadow) {
+      const auto live = in.raw(line.id.bytes.size());
+      if (in.ok()) std::memcpy(line.live.emplace().bytes.data(), live.data(), live.size());
+    }
   }
   if (!in.ok()) return fail(Code::data_loss, "serve.log_corrupt", "a prediction record ends early");
   return line;

@@ -38,6 +38,15 @@ struct LogSchema {
 // answer everywhere and a larger share has all rows of a smaller one.
 bool in_share(const Id& id, double share);
 
+// Why this version answered: it is current, or current and on probation; a release's share of the traffic; the request
+// named it; or nobody was answered, for it ran beside the one that answered.
+enum class Why : std::uint8_t { current, canary, header, shadow, probation };
+std::string_view why_name(Why why);  // "canary"
+std::optional<Why> parse_why(std::string_view name);
+
+// The lines of shadow answers are those of a model of this name: what reads a model's lines does not meet them.
+std::string shadow_model(std::string_view model);  // "churn.shadow"
+
 struct LoggedPrediction {
   Id id;
   TimePoint time{};
@@ -45,6 +54,8 @@ struct LoggedPrediction {
   std::vector<float> scores;   // binary: of classes[1]; multiclass: one per class; regression: the value
   std::int32_t decision = -1;  // index into classes; -1 for a regression
   table::Row inputs;
+  Why why = Why::current;
+  std::optional<Id> live;  // of a shadow answer: the prediction that was answered instead
 };
 
 class PredictionLog {
@@ -75,7 +86,8 @@ class PredictionLog {
   Handle schema(const LogSchema& schema);
   // Thread-safe, lock-free while the segment has room. `fs.*` when a new segment can't be made: the line is not kept.
   Result<void> append(const Handle& handle, const Id& id, TimePoint time, std::string_view key,
-                      std::span<const float> scores, std::int32_t decision, std::span<const table::Value> inputs);
+                      std::span<const float> scores, std::int32_t decision, std::span<const table::Value> inputs,
+                      Why why = Why::current, const Id* live = nullptr);
   // Makes everything appended before the call durable. After an error what was not durable yet may be lost in a power
   // cut, and no later call changes that; lines that come afterwards go into another segment.
   Result<void> sync();

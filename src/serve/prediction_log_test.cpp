@@ -5,6 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <format>
 #include <set>
 #include <thread>
@@ -106,6 +107,42 @@ TEST(PredictionLog, TheShareIsInTheSegment) {
   ASSERT_EQ(lines.size(), 2u);
   EXPECT_EQ(lines[0].schema.share, 1);
   EXPECT_EQ(lines[1].schema.share, 0.125);
+}
+
+TEST(PredictionLog, WhyAVersionAnswered) {
+  TestEnv t;
+  auto log = *PredictionLog::open(config(t), t.env);
+  IdMaker ids(t.clock, t.rng);
+  const auto handle = log->schema(schema_a);
+  const auto live = ids.make();
+  const float scores[] = {0.5f};
+  const auto all = {Why::current, Why::canary, Why::header, Why::shadow, Why::probation};
+  for (const auto why : all) {
+    ASSERT_TRUE(log->append(handle, ids.make(), t.clock.now(), "", scores, 0, row_a, why, &live));
+    EXPECT_EQ(parse_why(why_name(why)), why);
+  }
+  const auto lines = read_all(t);
+  ASSERT_EQ(lines.size(), 5u);
+  for (std::size_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(lines[i].prediction.why, *(all.begin() + i));
+    EXPECT_EQ(lines[i].prediction.live, *(all.begin() + i) == Why::shadow ? std::optional(live) : std::nullopt);
+    EXPECT_EQ(lines[i].prediction.inputs, row_a);
+  }
+  EXPECT_FALSE(parse_why("someone"));
+}
+
+// A plain line has the bytes that it had before there were releases: 54 of them without key and inputs.
+TEST(PredictionLog, APlainLineIsWhatItWas) {
+  TestEnv t;
+  auto log = *PredictionLog::open(config(t), t.env);
+  IdMaker ids(t.clock, t.rng);
+  const auto handle = log->schema({"m", 1, {}, {}});
+  ASSERT_TRUE(log->append(handle, ids.make(), t.clock.now(), "", {}, -1, {}));
+  const auto bytes = *read_file(t.env.fs, t.path("log/000000000001.mpl"), 1 << 20);
+  const auto at = bytes.rfind("MRPL");
+  std::uint32_t length = 0;
+  std::memcpy(&length, bytes.data() + at + 4, sizeof length);
+  EXPECT_EQ(length, 4u + 16 + 8 + 4 + 4 + 4 + 4);
 }
 
 TEST(PredictionLog, ABoundOnItsBytes) {

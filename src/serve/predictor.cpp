@@ -16,7 +16,8 @@ Predictor::Predictor(const Config& config, Env& env, WantedSource& wanted, Versi
       versions_(versions),
       log_(log),
       ids_(env.clock, env.rng),
-      routing_(std::make_shared<const Routing>()) {}
+      routing_(std::make_shared<const Routing>()),
+      shadow_(std::make_unique<Shadow>(env, log)) {}
 
 Predictor::~Predictor() = default;
 
@@ -98,7 +99,7 @@ Result<Predictor::Held> Predictor::hold(std::string_view name, std::optional<std
                                     [&](const auto& one) { return one.number == *version; });
     if (match == routed->loaded.rend()) {
       return fail(Code::not_found, "serve.not_loaded",
-                  std::format("{}:{} is not in memory; only current and previous are", name, *version));
+                  std::format("{}:{} is not in memory; these are: {}", name, *version, loaded_text(*routed)));
     }
     found = &*match;
   }
@@ -111,7 +112,16 @@ Result<Predictor::Held> Predictor::hold(std::string_view name, std::optional<std
                 std::format("{}:{} left memory for others and is not back yet", name, found->number));
   }
   const auto* served = found->served.get();
-  return Held(std::move(routing), routed, served);
+  Held held(std::move(routing), routed, served);
+  held.candidate_ = routed->release && routed->release->candidate.number == served->version;
+  held.why_ = version ? Why::header : routed->probation ? Why::probation : Why::current;
+  return held;
+}
+
+std::string Predictor::loaded_text(const Routed& routed) {
+  std::string out;
+  for (const auto& one : routed.loaded) out += std::format("{}{}", out.empty() ? "" : ", ", one.number);
+  return out.empty() ? "none" : out;
 }
 
 Result<Predictor::Held> Predictor::hold(std::string_view name, std::optional<std::int64_t> version, bool may_wait) {
@@ -173,11 +183,10 @@ std::vector<ModelReport> Predictor::statistics() const {
 
 Result<Answered> Predictor::answer(const Held& held, const model::ParsedRows& rows, Measure& measure) {
   const auto& of = *held.of_;
-  const auto& model = held.model();
   model::EncodeStats stats;
   Answered out;
   measure.infers();
-  TRY(out.answers, model.predict(rows.rows, stats));
+  TRY(out.answers, compute(held, rows, stats));
   const auto& answers = out.answers;
 
   auto now = env_.clock.now();
@@ -187,7 +196,7 @@ Result<Answered> Predictor::answer(const Held& held, const model::ParsedRows& ro
   std::uint64_t not_kept = 0, not_sampled = 0;
   const bool listed = !answers.empty() && !answers.front().probabilities.empty();
   for (std::size_t i = 0; i < answers.size(); ++i) {
-    out.ids[i] = ids_.make();
+    out.ids[i] = i == 0 && held.first_id_ ? *held.first_id_ : ids_.make();
     if (!log_) continue;
     if (!in_share(out.ids[i], held.served_->log_share)) {
       ++not_sampled;
@@ -202,7 +211,7 @@ Result<Answered> Predictor::answer(const Held& held, const model::ParsedRows& ro
       scores.push_back(static_cast<float>(answers[i].score));
     }
     auto kept = log_->append(held.served_->log, out.ids[i], now, rows.keys.empty() ? std::string_view() : rows.keys[i],
-                             scores, answers[i].decision, rows.rows[i]);
+                             scores, answers[i].decision, rows.rows[i], held.why_);
     if (kept) continue;
     if (kept.error().reason == "serve.line_too_long") return fail(std::move(kept).error());
     line_missed(of.name, kept.error());
@@ -222,17 +231,20 @@ Result<Answered> Predictor::answer(const Held& held, const model::ParsedRows& ro
   if (not_kept) counters.not_logged.fetch_add(not_kept, std::memory_order_relaxed);
   if (not_sampled) counters.not_sampled.fetch_add(not_sampled, std::memory_order_relaxed);
   if (stats.unseen) counters.unseen.fetch_add(stats.unseen, std::memory_order_relaxed);
+  if (of.release && of.release->shadow && !held.candidate_) cast_shadow(held, rows, out);
   return out;
 }
 
 Result<std::string> Predictor::predict(const PredictRequest& request, Problem* problem) {
-  TRY(auto held, hold(request.model, request.version, request.turn.may_wait));
+  TRY(auto held, request.version ? hold(request.model, request.version, request.turn.may_wait)
+                                 : hold(request.model, request.choice, request.turn.may_wait));
   TRY_VOID(admit(held, request.turn));
   if (held.model().manifest().takes_tensors()) return predict_tensors(held, request, problem);
   auto measured = measure(held, request.turn);
-  const auto& parser = held.model().parser();
-  TRY(auto rows, request.format == RowFormat::csv ? parser.parse_csv(request.body, {}, problem)
-                                                  : parser.parse_json(request.body, {}, problem));
+  TRY(const auto rows, this->rows(held, measured, [&](const model::LoadedModel& model) {
+    return request.format == RowFormat::csv ? model.parser().parse_csv(request.body, {}, problem)
+                                            : model.parser().parse_json(request.body, {}, problem);
+  }));
   TRY(auto answered, answer(held, rows, measured));
   auto took_ms = std::chrono::duration<double, std::milli>(env_.clock.steady() - measured.came()).count();
   auto text = render_answer(held.model().manifest(), answered.answers, answered.ids, answered.unlogged, rows.single,

@@ -20,6 +20,7 @@
 #include "base/result.hpp"
 #include "blob/blob.hpp"
 #include "model/loaded.hpp"
+#include "serve/choice.hpp"
 #include "serve/prediction_log.hpp"
 #include "serve/statistics.hpp"
 #include "serve/swap.hpp"
@@ -36,6 +37,14 @@ struct VersionRef {
   Digest artifact;
   bool operator==(const VersionRef&) const = default;
 };
+// A release under way: its candidate is in memory beside what takes traffic.
+struct WantedRelease {
+  std::string id;
+  VersionRef candidate;
+  double weight = 0;    // share of the requests that it answers, by release_side.hpp
+  bool shadow = false;  // it answers what current answers once more, for the log alone
+  bool operator==(const WantedRelease&) const = default;
+};
 struct WantedModel {
   std::string name;
   std::optional<VersionRef> current;
@@ -45,6 +54,8 @@ struct WantedModel {
   std::vector<VersionRef> others;  // these answer by number, the best first
   bool fall_back = false;          // see WantedVersions
   bool pinned = false;             // never leaves memory for another model
+  std::optional<WantedRelease> release;
+  bool probation = false;  // current is: its lines say so
 };
 
 class WantedSource {
@@ -74,6 +85,8 @@ class BlobVersions final : public VersionSource {
   std::uint64_t bytes_max_;
 };
 
+class Shadow;
+
 enum class RowFormat { json, csv };
 
 struct PredictRequest {
@@ -82,6 +95,7 @@ struct PredictRequest {
   RowFormat format = RowFormat::json;
   std::optional<std::int64_t> version;  // by number; absent: what takes traffic
   Turn turn;                            // see hold() and admit()
+  Choice choice = {};                   // where `version` names none
 };
 
 // What is wrong with a request, for the answer's own fields; empty where the error is not about a place in the body.
@@ -121,11 +135,12 @@ class Predictor {
     std::string error;  // why the wanted version does not serve; "" when it does
     std::uint64_t requests = 0;
     std::uint64_t rows = 0;
-    std::uint64_t unseen = 0;       // categories that training had not seen
-    std::uint64_t not_logged = 0;   // rows answered whose line the prediction log could not keep
-    std::uint64_t not_sampled = 0;  // rows outside of the share that gets lines
-    std::uint64_t loads = 0;        // into memory that succeeded
-    std::uint64_t bytes = 0;        // in memory now, all versions
+    std::uint64_t unseen = 0;          // categories that training had not seen
+    std::uint64_t not_logged = 0;      // rows answered whose line the prediction log could not keep
+    std::uint64_t not_sampled = 0;     // rows outside of the share that gets lines
+    std::uint64_t loads = 0;           // into memory that succeeded
+    std::uint64_t bytes = 0;           // in memory now, all versions
+    std::uint64_t shadow_dropped = 0;  // requests that a shadow had no room for
   };
   struct Memory {
     std::uint64_t bytes = 0;                // of loaded models
@@ -173,6 +188,16 @@ class Predictor {
   // wait, each at most Config::wait_max: then unavailable `serve.load_waits`.
   Result<Held> hold(std::string_view model, std::optional<std::int64_t> version) const;
   Result<Held> hold(std::string_view model, std::optional<std::int64_t> version, bool may_wait);
+  // The same, and where `choice` names no version a release may still give the request to its candidate: rows(). A
+  // version that is not there: not_found `serve.not_loaded`, `serve.no_candidate`, naming those that are.
+  Result<Held> hold(std::string_view model, const Choice& choice, bool may_wait);
+  // The request's rows as the held version's own `read` gives them (Result<model::ParsedRows>(const
+  // model::LoadedModel&), perhaps called twice). During a release the first row's key decides, or the prediction's id
+  // where it has none, which version answers the whole request, and `held` and `measure` become that one's. Rows that
+  // what takes traffic can read and the candidate can't are answered by the former, and count as failures of the
+  // latter.
+  template <class Read>
+  Result<model::ParsedRows> rows(Held& held, Measure& measure, Read&& read);
   std::vector<std::string> names() const;  // of all models here, in order. No lock
   // Computes, logs, counts; row errors as predict(). `rows` are as the held model's own parser makes them.
   Result<Answered> answer(const Held& held, const model::ParsedRows& rows, Measure& measure);
@@ -247,6 +272,14 @@ class Predictor {
   std::optional<Unlogged> unlogged_;             // guarded by mutex_
   void line_missed(const std::string& model, const Error& why);
   void line_kept();
+  void cast_shadow(const Held& held, const model::ParsedRows& rows, const Answered& answered);
+  std::unique_ptr<Shadow> shadow_;
+  static std::string loaded_text(const Routed& routed);  // "3, 2"
+  static void compare_inputs(Routed& routed);
+  Result<std::vector<model::Answer>> compute(const Held& held, const model::ParsedRows& rows,
+                                             model::EncodeStats& stats);
+  Result<model::ParsedRows> settle(Held& held, Measure& measure, model::ParsedRows rows,
+                                   const std::function<Result<model::ParsedRows>(const model::LoadedModel&)>& read);
   Result<std::string> predict_tensors(const Held& held, const PredictRequest& request, Problem* problem);
   std::mutex reconcile_mutex_;
 };
@@ -258,6 +291,8 @@ class Predictor::Held {
   std::int64_t version() const;
   const std::string& name_and_version() const;  // "churn:3"
   std::vector<std::int64_t> versions() const;   // of this model, those in memory at that moment, in order
+  Why why() const { return why_; }
+  bool undecided() const;  // rows() may make another version of it
 
  private:
   friend class Predictor;
@@ -266,6 +301,17 @@ class Predictor::Held {
   std::shared_ptr<const Routing> routing_;
   const Routed* of_;  // the model in it
   const Served* served_;
+  Why why_ = Why::current;
+  bool by_traffic_ = false;     // nobody named a version
+  bool candidate_ = false;      // of a release
+  std::optional<Id> first_id_;  // of its first row's prediction, where that had to be known early
 };
+
+template <class Read>
+Result<model::ParsedRows> Predictor::rows(Held& held, Measure& measure, Read&& read) {
+  TRY(auto rows, read(held.model()));
+  if (!held.undecided()) return rows;
+  return settle(held, measure, std::move(rows), std::forward<Read>(read));
+}
 
 }  // namespace millrace::serve

@@ -5,6 +5,7 @@
 #include <functional>
 
 #include "serve/predictor.hpp"
+#include "serve/shadow_internal.hpp"
 
 namespace millrace::serve {
 
@@ -12,7 +13,7 @@ struct Predictor::Served {
   std::int64_t version = 0;
   std::string name_and_version;
   std::shared_ptr<const model::LoadedModel> model;
-  PredictionLog::Handle log;
+  PredictionLog::Handle log, shadow_log;
   double log_share = 1;
   std::shared_ptr<VersionStatistics> statistics;  // of the version, which may leave memory and come back
   std::uint64_t bytes = 0;
@@ -21,6 +22,8 @@ struct Predictor::Served {
   void log_to(PredictionLog& to, const std::string& name, double share) {
     const auto& manifest = model->manifest();
     log = to.schema({name, version, model::input_schema(manifest).fields, manifest.classes, share});
+    shadow_log =
+        to.schema({shadow_model(name), version, model::input_schema(manifest).fields, manifest.classes, share});
     log_share = share;
   }
 };
@@ -32,6 +35,7 @@ struct Counters {
   std::atomic<std::uint64_t> unseen{0};
   std::atomic<std::uint64_t> not_logged{0};
   std::atomic<std::uint64_t> not_sampled{0};
+  std::atomic<std::uint64_t> shadow_dropped{0};
   PhaseHistograms phases;
   Cost cost;
   std::atomic<std::size_t> pending{0};       // places that are taken, see Predictor::admit()
@@ -63,6 +67,8 @@ struct Predictor::Known {
   bool refuse_unlogged = false, pinned = false;
   double log_share = 1;
   std::optional<std::int64_t> current;  // the key of what is wanted
+  std::optional<WantedRelease> release;
+  bool probation = false;
   std::uint64_t loads = 0;
   std::shared_ptr<Counters> counters = std::make_shared<Counters>();
 };
@@ -73,8 +79,19 @@ struct Predictor::Routed {
     std::shared_ptr<const Served> served;  // none: it left memory
     std::shared_ptr<const VersionStatistics> statistics;
   };
+  // Of a release whose candidate was loaded.
+  struct Release {
+    std::string id;
+    double weight = 0;
+    bool shadow = false;
+    bool same_inputs = false;  // as what serves: rows are read alike
+    std::vector<int> inputs;   // where each of its inputs stands in a row of what serves; -1: nowhere
+    Version candidate;
+  };
   std::string name;
   std::optional<Version> serving;
+  std::optional<Release> release;
+  bool probation = false;
   std::vector<Version> loaded;
   bool refuse_unlogged = false;
   std::string error;

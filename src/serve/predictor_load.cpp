@@ -167,6 +167,7 @@ void Predictor::act(Known& known, const WantedModel& wanted) {
     };
     if (wanted.current) keys.current = key_of(*wanted.current);
     if (wanted.previous) keys.previous = key_of(*wanted.previous);
+    if (wanted.release) keys.others.push_back(key_of(wanted.release->candidate));
     for (const auto& other : wanted.others) keys.others.push_back(key_of(other));
     keys.fall_back = wanted.fall_back;
     known.current = keys.current;
@@ -215,6 +216,20 @@ void Predictor::act(Known& known, const WantedModel& wanted) {
   }
 }
 
+void Predictor::compare_inputs(Routed& routed) {
+  const auto& candidate = routed.release->candidate.served;
+  if (!candidate || !routed.serving || !routed.serving->served) return;
+  const auto& now = routed.serving->served->model->manifest();
+  const auto& then = candidate->model->manifest();
+  for (const auto& input : then.inputs) {
+    const auto at = std::ranges::find_if(
+        now.inputs, [&](const auto& one) { return one.name == input.name && one.type == input.type; });
+    routed.release->inputs.push_back(at == now.inputs.end() ? -1 : static_cast<int>(at - now.inputs.begin()));
+  }
+  routed.release->same_inputs = model::input_schema(now).fields == model::input_schema(then).fields &&
+                                now.key == then.key && now.takes_tensors() == then.takes_tensors();
+}
+
 void Predictor::publish(Known& known) {
   auto routed = std::make_shared<Routed>();
   routed->name = known.name;
@@ -227,7 +242,12 @@ void Predictor::publish(Known& known) {
     }
     routed->loaded.push_back({entry->ref.number, entry->served, entry->statistics});
     if (key == known.serving) routed->serving = routed->loaded.back();
+    if (known.release && entry->ref == known.release->candidate && key != known.serving)
+      routed->release = {known.release->id,    known.release->weight, known.release->shadow, false, {},
+                         routed->loaded.back()};
   }
+  routed->probation = known.probation && known.current == known.serving;
+  if (routed->release) compare_inputs(*routed);
   put(known.name, std::move(routed));
 }
 
@@ -278,7 +298,10 @@ Result<void> Predictor::reconcile() {
       slot = std::make_shared<Known>();
       slot->name = model.name;
     }
-    const bool changed = slot->refuse_unlogged != model.refuse_unlogged || slot->log_share != model.log_share;
+    const bool changed = slot->refuse_unlogged != model.refuse_unlogged || slot->log_share != model.log_share ||
+                         slot->release != model.release || slot->probation != model.probation;
+    slot->release = model.release;
+    slot->probation = model.probation;
     slot->refuse_unlogged = model.refuse_unlogged;
     if (slot->log_share != model.log_share) share_log(*slot, model.log_share);
     slot->pinned = model.pinned;
@@ -408,6 +431,7 @@ std::vector<Predictor::ModelState> Predictor::states() const {
     state.unseen = known->counters->unseen.load();
     state.not_logged = known->counters->not_logged.load();
     state.not_sampled = known->counters->not_sampled.load();
+    state.shadow_dropped = known->counters->shadow_dropped.load();
     state.loads = known->loads;
     out.push_back(std::move(state));
   }

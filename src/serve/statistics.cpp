@@ -54,6 +54,8 @@ VersionCounts VersionStatistics::counts() const {
     out.failed_time += Duration(each.failed_time.load(relaxed));
     last = std::max(last, each.last.load(relaxed));
   }
+  out.broke = broke_.load(relaxed);
+  out.shadowed = shadowed_.load(relaxed);
   if (last != 0) out.last = TimePoint(Duration(last));
   return out;
 }
@@ -89,7 +91,7 @@ void Measure::succeeded() {
   const auto done = clock_.steady();
   const PhaseTimes times{{infers_ - began_, inferred_ - infers_, done - inferred_, done - came_, began_ - came_}};
   cost_.add(bytes_, done - began_);
-  version_.succeeded(rows_, times, now_);
+  version_->succeeded(rows_, times, now_);
   phases_.add(times);
   counted_ = true;
 }

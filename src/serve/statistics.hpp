@@ -41,6 +41,8 @@ struct VersionCounts {
   PhaseTimes times;                         // of those that succeeded
   Duration failed_time{};
   std::optional<TimePoint> last;  // request that succeeded
+  std::uint64_t broke = 0;        // requests that the version itself failed, whoever asked; among `failed` or shadows
+  std::uint64_t shadowed = 0;     // requests that it answered for the log alone
 };
 
 // Of one loaded version. Thread-safe.
@@ -48,6 +50,8 @@ class VersionStatistics {
  public:
   void succeeded(std::size_t rows, const PhaseTimes& times, TimePoint now);
   void failed(Duration took);
+  void broke() { broke_.fetch_add(1, std::memory_order_relaxed); }
+  void shadowed() { shadowed_.fetch_add(1, std::memory_order_relaxed); }
   // Not of one moment: requests go on.
   VersionCounts counts() const;
 
@@ -59,6 +63,7 @@ class VersionStatistics {
     std::atomic<Duration::rep> last{0};
   };
   std::array<Stripe, detail::kStripes> stripes_;
+  std::atomic<std::uint64_t> broke_{0}, shadowed_{0};
 };
 
 struct PhaseCounts {
@@ -85,7 +90,7 @@ class Measure {
  public:
   // All outlive it.
   Measure(VersionStatistics& version, PhaseHistograms& phases, Cost& cost, Clock& clock, const Turn& turn = {})
-      : version_(version),
+      : version_(&version),
         phases_(phases),
         cost_(cost),
         clock_(clock),
@@ -95,9 +100,10 @@ class Measure {
   Measure(const Measure&) = delete;
   Measure& operator=(const Measure&) = delete;
   ~Measure() {
-    if (!counted_) version_.failed(clock_.steady() - came_);
+    if (!counted_) version_->failed(clock_.steady() - came_);
   }
 
+  void of(VersionStatistics& other) { version_ = &other; }  // another version answers it
   void infers() { infers_ = clock_.steady(); }
   void inferred(std::size_t rows, TimePoint now) {
     inferred_ = clock_.steady();
@@ -110,7 +116,7 @@ class Measure {
   Result<void> check_in_time(std::optional<Duration> timeout) const;
 
  private:
-  VersionStatistics& version_;
+  VersionStatistics* version_;
   PhaseHistograms& phases_;
   Cost& cost_;
   Clock& clock_;

@@ -66,20 +66,20 @@ Result<Response> invoke_tensors(const Context& c, const Request& request, const 
 
 Result<Response> invoke(const Context& c, const Request& request) {
   TRY(const auto name, model_of(c, request));
-  TRY(const auto held, c.predictor.hold(name, std::nullopt, request.may_wait));
+  TRY(const auto choice, serve::parse_choice(request.header(serve::kChoiceHeader)));
+  TRY(auto held, c.predictor.hold(name, choice, request.may_wait));
   TRY_VOID(c.predictor.admit(held, turn_of(request)));
   if (held.model().manifest().takes_tensors()) return invoke_tensors(c, request, held);
   auto measure = c.predictor.measure(held, turn_of(request));
-  const auto& loaded = held.model();
-  model::ParsedRows rows;
-  if (request.header("Content-Type").starts_with("text/csv")) {
-    TRY(rows, loaded.parser().parse_csv(request.body, kLimits));
-  } else {
-    TRY(const auto text, rows_of(request.body, loaded.manifest(), kLimits));
-    TRY(rows, loaded.parser().parse_json(text, kLimits));
-  }
+  const bool csv = request.header("Content-Type").starts_with("text/csv");
+  TRY(const auto rows,
+      c.predictor.rows(held, measure, [&](const model::LoadedModel& model) -> Result<model::ParsedRows> {
+        if (csv) return model.parser().parse_csv(request.body, kLimits);
+        TRY(const auto text, rows_of(request.body, model.manifest(), kLimits));
+        return model.parser().parse_json(text, kLimits);
+      }));
   TRY(const auto answered, c.predictor.answer(held, rows, measure));
-  auto text = render_answer(loaded.manifest(), answered, held.name_and_version());
+  auto text = render_answer(held.model().manifest(), answered, held.name_and_version());
   measure.succeeded();
   return net::json_response(std::move(text));
 }

@@ -11,9 +11,14 @@ namespace {
 
 net::Response predict(serve::Predictor& predictor, const net::Request& request, std::optional<std::int64_t> version) {
   auto type = request.header("Content-Type");
-  serve::PredictRequest ask{request.path_parameter("model"), request.body,
-                            type.starts_with("text/csv") ? serve::RowFormat::csv : serve::RowFormat::json, version,
-                            turn_of(request)};
+  const auto choice = serve::parse_choice(request.header(serve::kChoiceHeader));
+  if (!choice) return net::error_response(choice.error());
+  serve::PredictRequest ask{request.path_parameter("model"),
+                            request.body,
+                            type.starts_with("text/csv") ? serve::RowFormat::csv : serve::RowFormat::json,
+                            version,
+                            turn_of(request),
+                            *choice};
   model::Problem problem;
   auto body = predictor.predict(ask, &problem);
   if (!body) {

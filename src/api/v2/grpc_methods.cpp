@@ -17,7 +17,7 @@ using Message = std::string_view;
 // ModelInfer; in a stream the request's id is for its error.
 Result<std::string> infer(const Context& c, Message message, bool stream, std::string* id) {
   TRY(const auto asked, parse_model_asked(message));
-  TRY(const auto held, hold(c, asked.name, asked.version, true));
+  TRY(auto held, hold(c, asked.name, asked.version, true));
   std::shared_ptr<void> place;
   const serve::Turn turn{.may_wait = true, .bytes = message.size(), .came = std::nullopt, .place = &place};
   TRY_VOID(c.predictor.admit(held, turn));
@@ -41,9 +41,11 @@ Result<std::string> infer(const Context& c, Message message, bool stream, std::s
     measure.succeeded();
     return answer;
   }
-  TRY(const auto rows, rows_of(manifest, std::exchange(ask.request.inputs, {})));
+  TRY(const auto rows, c.predictor.rows(held, measure, [&](const model::LoadedModel& model) {
+    return rows_of(model.manifest(), held.undecided() ? ask.request.inputs : std::exchange(ask.request.inputs, {}));
+  }));
   TRY(const auto answered, c.predictor.answer(held, rows, measure));
-  auto answer = grpc_infer(asked.name, held.version(), manifest, ask.request, ask.raw, answered, stream);
+  auto answer = grpc_infer(asked.name, held.version(), held.model().manifest(), ask.request, ask.raw, answered, stream);
   measure.succeeded();
   return answer;
 }

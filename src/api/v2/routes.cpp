@@ -31,7 +31,11 @@ Result<std::optional<std::size_t>> header_length(const Request& request) {
 }
 
 Result<serve::Predictor::Held> held_by(const Context& c, const Request& request, bool may_wait) {
-  return hold(c, request.path_parameter("model"), request.path_parameter("version"), may_wait);
+  const auto& model = request.path_parameter("model");
+  const auto& version = request.path_parameter("version");
+  if (!version.empty()) return hold(c, model, version, may_wait);
+  TRY(const auto choice, serve::parse_choice(request.header(serve::kChoiceHeader)));
+  return c.predictor.hold(model, choice, may_wait);
 }
 
 Result<InferAnswer> infer_tensors(const Context& c, const Request& request, const serve::Predictor::Held& held,
@@ -43,7 +47,7 @@ Result<InferAnswer> infer_tensors(const Context& c, const Request& request, cons
                         answered);
 }
 
-Result<InferAnswer> infer_rows(const Context& c, const Request& request, const serve::Predictor::Held& held,
+Result<InferAnswer> infer_rows(const Context& c, const Request& request, serve::Predictor::Held& held,
                                InferRequest& ask, serve::Measure& measure) {
   const auto& manifest = held.model().manifest();
   if (const auto matrix = c.predictor.keeps_log() ? std::nullopt : matrix_of(manifest, ask)) {
@@ -51,13 +55,15 @@ Result<InferAnswer> infer_rows(const Context& c, const Request& request, const s
     return render_tensors(request.path_parameter("model"), held.version(), outputs_of(manifest), ask, kBareOutputs,
                           answered);
   }
-  TRY(const auto rows, rows_of(manifest, std::exchange(ask.inputs, {})));
+  TRY(const auto rows, c.predictor.rows(held, measure, [&](const model::LoadedModel& model) {
+    return rows_of(model.manifest(), held.undecided() ? ask.inputs : std::exchange(ask.inputs, {}));
+  }));
   TRY(const auto answered, c.predictor.answer(held, rows, measure));
-  return render_infer(request.path_parameter("model"), held.version(), manifest, ask, answered);
+  return render_infer(request.path_parameter("model"), held.version(), held.model().manifest(), ask, answered);
 }
 
 Result<Response> infer(const Context& c, const Request& request) {
-  TRY(const auto held, held_by(c, request, request.may_wait));
+  TRY(auto held, held_by(c, request, request.may_wait));
   const auto turn = turn_of(request);
   TRY_VOID(c.predictor.admit(held, turn));
   const auto& manifest = held.model().manifest();
@@ -118,7 +124,7 @@ void add_models(net::Server& server, Context& c) {
 }  // namespace
 
 Result<serve::Predictor::Held> hold(const Context& c, std::string_view model, std::string_view text, bool may_wait) {
-  if (text.empty()) return c.predictor.hold(model, std::nullopt, may_wait);
+  if (text.empty()) return c.predictor.hold(model, serve::Choice{}, may_wait);
   std::int64_t version = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
   if (error != std::errc() || end != text.data() + text.size()) {

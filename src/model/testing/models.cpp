@@ -95,7 +95,11 @@ Result<std::string> sample_artifact(TaskType task, std::uint64_t seed, int round
 }
 
 Result<std::string> constant_artifact(TaskType task, double answer) {
-  Manifest manifest = sample_manifest(task);
+  return constant_artifact(sample_manifest(task), answer);
+}
+
+Result<std::string> constant_artifact(Manifest manifest, double answer) {
+  const auto task = manifest.task;
   manifest.engine = {.name = "constant", .file = "model.json"};
   const double output = task == TaskType::binary ? std::log(answer / (1 - answer)) : answer;
   std::vector<float> outputs(static_cast<std::size_t>(output_count(manifest)), static_cast<float>(output));

@@ -21,6 +21,7 @@ std::vector<table::Row> sample_rows(std::uint64_t seed, std::size_t count);
 Result<std::string> sample_artifact(TaskType task, std::uint64_t seed = 1, int rounds = 5);
 // An artifact that answers this probability (binary) or value (regression), whatever the row.
 Result<std::string> constant_artifact(TaskType task, double answer);
+Result<std::string> constant_artifact(Manifest manifest, double answer);
 
 // An ONNX file: one MatMul and Add of `features` floats to one output per bias, named `output`, softmaxed where asked.
 // weights: row-major, features x outputs.
