@@ -51,6 +51,7 @@ CALENDAR = {
         "now - keep": "retention",
     },
     "loop/log_records.cpp": {"now - keep": "retention"},
+    "loop/release.cpp": {"s.now - s.since": "schedule: how long a step of a release lasts, over restarts"},
     "loop/service_gc.cpp": {
         "now - file.modified": "retention",
         "now - dir.modified": "retention",

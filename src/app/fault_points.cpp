@@ -101,6 +101,8 @@ std::span<const std::string_view> fault_points() {
       "loop.rebuild.after_enqueue",
       "loop.register.after_number",
       "loop.register.before_commit",
+      "loop.release.after_commit",
+      "loop.release.before_commit",
       "loop.retention.after_commit",
       "loop.retention.before_commit",
       "loop.roll.after_commit",

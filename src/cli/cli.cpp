@@ -490,6 +490,12 @@ class Program {
         add("promote", "let a version answer", remote([this](Client& c) { return promote(c, name_, reason_, json_); }));
     promote_command->add_option("version", name_, "NAME:N, or NAME:baseline")->required();
     promote_command->add_option("--reason", reason_, "needed past a failed gate; recorded");
+    auto* releases_command =
+        add("releases", "how versions came to serve: steps, failures, what became of them; newest first",
+            remote([this](Client& c) { return releases(c, name_, static_cast<int>(rows_), json_); }),
+            "millrace releases churn");
+    releases_command->add_option("model", name_, "default: the project's");
+    releases_command->add_option("--max", rows_, "at most")->check(CLI::Range(1, 1000));
     auto* back =
         add("rollback", "let the previous version answer again",
             remote([this](Client& c) { return rollback(c, name_, reason_, json_); }), "millrace rollback churn");

@@ -89,6 +89,7 @@ struct Following {
 };
 Result<Output> runs_follow(Client& client, const std::string& run, const Waiting& waiting, const Following& following,
                            bool json);
+Result<Output> releases(Client& client, const std::string& model, int limit, bool json);
 Result<Output> models_diff(Client& client, const std::string& one, const std::string& other, bool json);
 Result<Output> models_export(Client& client, const std::string& version, const std::string& file,
                              const std::string& format, bool force, bool json);

@@ -95,6 +95,7 @@ void Controller::look() {
   attempt("leases", expired ? Result<void>() : Result<void>(fail(expired.error())));
   attempt("pipelines", service_.look_at_pipelines());
   attempt("serving", predictor_.reconcile());
+  attempt("releases", service_.look_at_releases(predictor_));
   if (auto project = service_.project(); project) {
     for (const auto& source : project->sources) {
       auto done = service_.ingest_if_changed(source.name);

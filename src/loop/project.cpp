@@ -224,6 +224,9 @@ void whole_file(Fields file, Project& project) {
   Fields release = file.table("release");
   release.texts("steps", project.release.steps);
   release.text("rollback", project.release.rollback);
+  Fields probation = release.table("probation", true);
+  probation.duration("time", project.release.probation.time);
+  probation.whole("requests", project.release.probation.requests);
   labels(file, project.labels);
   Fields retention = file.table("retention");
   std::optional<std::int64_t> models = project.retention.models;

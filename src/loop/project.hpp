@@ -17,6 +17,7 @@
 #include "base/tree.hpp"
 #include "flow/schedule.hpp"
 #include "flow/window.hpp"
+#include "loop/release.hpp"
 
 namespace millrace::loop {
 
@@ -162,6 +163,7 @@ struct RetrainConfig {
 // [release]
 struct ReleaseConfig {
   std::vector<std::string> steps = {"full"};
+  Probation probation;
   std::string rollback = "manual";  // auto: go back when live quality falls; manual
   bool operator==(const ReleaseConfig&) const = default;
 };

@@ -297,11 +297,10 @@ Verdict judge_character(const Tree& value) {
 }
 
 Verdict judge_release_step(const Tree& value) {
-  const std::string_view text = value.as_text();
-  if (text == "full") return good();
-  for (const std::string_view word : {"replay ", "shadow ", "canary "})
-    if (text.starts_with(word)) return later();
-  return bad("\"full\"");
+  const auto step = parse_release_step(value.as_text());
+  if (step) return good();
+  if (step.error().code == Code::unimplemented) return later();
+  return bad("\"shadow 1h\", \"canary 5%\", \"canary 5% 30m\" or \"full\"");
 }
 
 Verdict judge_not_empty(const Tree& value) {

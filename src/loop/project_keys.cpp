@@ -124,7 +124,10 @@ constexpr Key all_keys[] = {
     {.path = "retrain.min.new_labels", .forms = integer, .later = true, .help = "New labels at least.", .example = "100"},
 
     {.path = "release", .forms = table, .help = "How a model that passed its gates comes to serve.", .example = "[release]"},
-    {.path = "release.steps", .forms = list, .items = text, .fallback = "[\"full\"]", .judge = judge_release_step, .effect = Effect::schedule, .help = "Steps to all of the traffic.", .example = "[\"full\"]"},
+    {.path = "release.steps", .forms = list, .items = text, .fallback = "[\"full\"]", .judge = judge_release_step, .effect = Effect::schedule, .help = "Steps to all of the traffic: shadow TIME, canary SHARE TIME, full.", .example = "[\"shadow 1h\", \"canary 5% 30m\", \"full\"]"},
+    {.path = "release.probation", .forms = table, .help = "How long a version that took over is watched: both must have passed.", .example = "{ time = \"10m\", requests = 100 }"},
+    {.path = "release.probation.time", .forms = duration, .fallback = "\"10m\"", .effect = Effect::schedule, .help = "At least so long.", .example = "\"1h\""},
+    {.path = "release.probation.requests", .forms = integer, .fallback = "100", .min = 0, .effect = Effect::schedule, .help = "At least so many requests.", .example = "1000"},
     {.path = "release.rollback", .forms = text, .fallback = "\"manual\"", .words = "manual", .words_later = "auto", .effect = Effect::schedule, .help = "Whether a fall of live quality brings back the previous model by itself.", .example = "\"manual\""},
     {.path = "release.harm", .forms = table, .later = true, .help = "What counts as harm during a release.", .example = "{ metric = \"auc\", drop = 0.01 }"},
     {.path = "release.harm.metric", .forms = text, .later = true, .help = "The metric.", .example = "\"auc\""},

@@ -30,6 +30,7 @@ class Whole {
     target();
     trainer();
     split();
+    release();
     inputs();
     if (const std::string* from = text_at({"retrain", "window", "from"}); from && *from == "24:00")
       add({"retrain", "window", "from"}, Problem::Kind::bad_value,
@@ -190,6 +191,18 @@ class Whole {
       problems_.push_back(
           {Problem::Kind::bad_value, at, toml_path({"gates", gate.key}), false, why.substr(0, why.find('\n'))});
     }
+  }
+
+  void release() {
+    const Tree* steps = tree_.find_path({"release", "steps"});
+    if (!steps || !steps->is(Kind::array)) return;
+    std::vector<std::string> texts;
+    for (const auto& step : steps->items()) {
+      if (!step.is(Kind::text) || judge_release_step(step).kind != Verdict::good) return;
+      texts.push_back(step.as_text());
+    }
+    if (const auto why = bad_release_steps(texts); !why.empty())
+      add({"release", "steps"}, Problem::Kind::bad_value, "release.steps: " + why);
   }
 
   void split() {

@@ -1,5 +1,7 @@
 #include "loop/records.hpp"
 
+#include "loop/release_records.hpp"
+
 namespace millrace::loop {
 
 std::vector<meta::Migration> migrations() {
@@ -69,7 +71,8 @@ CREATE TABLE loop_chores (
   result TEXT NOT NULL,
   at_us BIGINT NOT NULL
 );
-)sql"}};
+)sql"},
+          release_migration()};
 }
 
 Result<StoredProject> add_project(meta::Tx& tx, StoredProject project) {

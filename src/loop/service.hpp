@@ -33,6 +33,7 @@
 #include "loop/plan.hpp"
 #include "loop/project.hpp"
 #include "loop/records.hpp"
+#include "loop/release_records.hpp"
 #include "meta/meta.hpp"
 #include "registry/registry.hpp"
 #include "serve/predictor.hpp"
@@ -153,9 +154,13 @@ class Service final : public serve::WantedSource, public train::JobSource {
   // `model.bad_artifact`; refusals of loop/import.hpp; `loop.no_data`, `loop.no_baseline`.
   Result<std::string> import_model(const std::string& model, const Digest& blob, const std::string& file,
                                    const std::string& by);
+  // At once, whatever the steps; a release under way ends.
   Result<registry::Promotion> promote(const std::string& model, std::int64_t version, const registry::Actor& by);
+  // A release under way ends. Where its candidate was not current yet that is all, and current stays.
   Result<registry::Promotion> rollback(const std::string& model, const registry::Actor& by);
   Result<std::vector<serve::WantedModel>> wanted() override;
+  // Moves releases on, by what the predictor has seen of their versions: release.hpp decides.
+  Result<void> look_at_releases(const serve::Predictor& predictor);
 
   // ---- labels
   Result<label::Intake> add_labels(const std::string& model, std::span<const label::RawLabel> rows);
@@ -235,6 +240,11 @@ class Service final : public serve::WantedSource, public train::JobSource {
   Result<void> note_segments();
   Result<void> remove_rolled();
   Result<void> commit_roll(meta::Tx& tx, const flow::Job& job, const std::string& result);
+  // Steps of a version that takes over by itself; what is under way gives way to it. Current moves with a full step.
+  Result<void> begin_release(meta::Tx& tx, const std::string& model, std::int64_t candidate,
+                             const std::vector<std::string>& steps, const registry::Actor& by);
+  Result<Release> count_release(Release release, const serve::Predictor& predictor, ReleaseSnapshot& snapshot);
+  Result<void> act_on(const Release& release, const ReleaseDecision& decision);
   void changed();
 
   Config config_;
@@ -270,6 +280,12 @@ class Service final : public serve::WantedSource, public train::JobSource {
   std::mutex over_mutex_;
   std::condition_variable over_;  // some job ended
   std::atomic<int> asking_{0};
+  struct Counted {
+    ReleaseCounts last;  // the predictor's counters when the sums were recorded last
+    ReleaseCounts seen;  // and at the last look
+    SteadyPoint kept;    // when that was recorded
+  };
+  std::map<std::string, Counted> counted_;  // by release; the controller's
 };
 
 }  // namespace millrace::loop

@@ -45,7 +45,10 @@ Result<std::vector<std::string>> Service::let_go(bool dry_run,
     TRY(auto heads, registry::list_heads(reader, project->name));
     TRY(auto current, registry::alias(reader, project->name, registry::current_alias));
     TRY(auto previous, registry::alias(reader, project->name, registry::previous_alias));
-    return registry::to_let_go(heads, number(current), number(previous), *project->retention.models);
+    auto gone = registry::to_let_go(heads, number(current), number(previous), *project->retention.models);
+    TRY(const auto release, release_under_way(reader, project->name));
+    if (release) std::erase(gone, release->candidate);
+    return gone;
   };
   // On a snapshot first: most looks find nothing, and cost no write.
   TRY(auto gone, store_.read(look));

@@ -319,7 +319,9 @@ Result<void> Service::commit_evaluation(meta::Tx& tx, const flow::Job& job, cons
   // moves nothing; the next run compares anew.
   bool same_bytes = current && version.artifact == input.current.digest;  // a repeat: nothing would change
   if (result.passed && same_opponent && !same_bytes && !plan.train.shuffle_target) {
-    TRY_VOID(registry::promote(tx, name, version.number, {"rule: " + plan.rule, "passed its gates"}, now));
+    const auto project = this->project();
+    TRY_VOID(begin_release(tx, name, version.number, project ? project->release.steps : ReleaseConfig().steps,
+                           {"rule: " + plan.rule, "passed its gates"}));
   }
   TRY_VOID(env_.faults.reach("loop.register.before_commit"));
   TRY(auto run, track::get_run(tx, input.run));
@@ -450,54 +452,6 @@ Result<void> Service::look_at_live() {
     TRY(auto id, jobs_.enqueue(tx, job));
     (void)id;
     return env_.faults.reach("loop.live.before_enqueue");
-  });
-}
-
-Result<registry::Promotion> Service::promote(const std::string& model, std::int64_t version,
-                                             const registry::Actor& by) {
-  TRY(auto done, store_.write([&](meta::Tx& tx) -> Result<registry::Promotion> {
-    TRY(auto moved, registry::promote(tx, model, version, by, env_.clock.now()));
-    TRY_VOID(env_.faults.reach("loop.promote.before_commit"));
-    return moved;
-  }));
-  TRY_VOID(env_.faults.reach("loop.promote.after_commit"));
-  changed();
-  return done;
-}
-
-Result<registry::Promotion> Service::rollback(const std::string& model, const registry::Actor& by) {
-  TRY(auto done, store_.write_urgent([&](meta::Tx& tx) -> Result<registry::Promotion> {
-    TRY(auto moved, registry::rollback(tx, model, by, env_.clock.now()));
-    TRY_VOID(env_.faults.reach("loop.rollback.before_commit"));
-    return moved;
-  }));
-  TRY_VOID(env_.faults.reach("loop.rollback.after_commit"));
-  changed();
-  return done;
-}
-
-Result<std::vector<serve::WantedModel>> Service::wanted() {
-  const auto project = this->project();
-  return store_.read([&](meta::Reader& reader) -> Result<std::vector<serve::WantedModel>> {
-    std::vector<serve::WantedModel> out;
-    TRY(auto names, registry::list_models(reader));
-    for (const auto& name : names) {
-      serve::WantedModel wanted{.name = name};
-      if (project && project->name == name) {
-        wanted.refuse_unlogged = project->serve.log_full == "refuse";
-        wanted.log_share = project->serve.log_share;
-      }
-      for (auto [alias_name, slot] : {std::pair{registry::current_alias, &wanted.current},
-                                      std::pair{registry::previous_alias, &wanted.previous}}) {
-        TRY(auto move, registry::alias(reader, name, alias_name));
-        if (!move) continue;
-        TRY(auto version, registry::get_version(reader, name, move->version));
-        TRY(auto digest, Digest::parse(version.artifact));
-        *slot = serve::VersionRef{move->version, digest};
-      }
-      out.push_back(std::move(wanted));
-    }
-    return out;
   });
 }
 

@@ -42,6 +42,8 @@ trainer = {{ name = "boosted-trees", rounds = {rounds}, early_stopping = 0, thre
 "auc" = ">= 0.6"
 [retrain]
 when = ["new_labels >= 30"]
+[release]
+probation = {{ time = "1s", requests = 0 }}
 [profile.default]
 seal = "file:master.key"
 """

@@ -200,7 +200,12 @@ LoopAnswer loop_of(const loop::Project& project, const flow::QuietHours& quiet) 
   add("gate", "automatic",
       project.gates.empty() ? "the default gates of the task"
                             : std::format("{} gates of [gates]", project.gates.size()));
-  add("release", "automatic", "a version that passed answers at once; a failed one only by: millrace promote --reason");
+  std::string steps;
+  for (const auto& step : project.release.steps) steps += (steps.empty() ? "" : ", then ") + step;
+  add("release", "automatic",
+      (steps == "full" ? std::string("a version that passed answers at once") : "a version that passed: " + steps) +
+          std::format("; watched for {} and {} requests; a failed one only by: millrace promote --reason",
+                      format_duration(project.release.probation.time), project.release.probation.requests));
   add("log predictions", "automatic", "each answer, before it is sent");
   auto dataset = loop::predictions_dataset(project.name);
   auto kept = project.retention.predictions ? "kept for " + format_duration(*project.retention.predictions) : "kept";
@@ -208,7 +213,11 @@ LoopAnswer loop_of(const loop::Project& project, const flow::QuietHours& quiet) 
       std::format("into {} when 64 MiB are closed or a line is a day old, or: millrace ingest {}; {}", dataset, dataset,
                   kept));
   add("take labels", "by hand", "POST /labels/" + project.name + ", or: millrace label");
-  add("go back", "by hand", "millrace rollback " + project.name);
+  add("go back", "automatic",
+      "when a version that is being released or watched fails more requests than the one before, or ends the server; "
+      "by "
+      "hand: millrace rollback " +
+          project.name);
   return answer;
 }
 

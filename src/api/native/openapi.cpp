@@ -70,6 +70,10 @@ constexpr auto operations = std::to_array<Operation>({
      "JobAnswer", 202},
     {"post", "/api/v1/models/{model}/import", "A candidate from an archive: proven, measured and judged, as a run",
      "bytes", "JobAnswer", 202},
+    {"get", "/api/v1/models/{model}/releases",
+     "How versions came to serve, newest first; `limit` (100; at most 1000) of "
+     "them after `offset`",
+     "", "ReleaseList"},
     {"post", "/api/v1/models/{model}/promote", "Let a version answer", "PromoteRequest", "MoveAnswer"},
     {"post", "/api/v1/models/{model}/rollback", "Let the previous version answer again", "AcceptRequest", "MoveAnswer"},
     {"post", "/api/v1/models/{model}/versions/{version}/rebuild", "Train it again and compare the bytes", "Empty",
@@ -125,6 +129,7 @@ std::map<std::string, std::string> schemas() {
   MILLRACE_SCHEMA(Model);
   MILLRACE_SCHEMA(ModelList);
   MILLRACE_SCHEMA(ModelExamples);
+  MILLRACE_SCHEMA(ReleaseList);
   MILLRACE_SCHEMA(PromoteRequest);
   MILLRACE_SCHEMA(MoveAnswer);
   MILLRACE_SCHEMA(RebuildAnswer);

@@ -80,6 +80,7 @@ void add_routes(net::Server& server, Context& c) {
   add_data_routes(server, c);
   add_run_routes(server, c);
   add_model_routes(server, c);
+  add_release_routes(server, c);
   add_batch_routes(server, c);
   add_worker_routes(server, c);
 }

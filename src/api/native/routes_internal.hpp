@@ -55,6 +55,7 @@ void add_project_routes(net::Server& server, Context& c);
 void add_data_routes(net::Server& server, Context& c);
 void add_run_routes(net::Server& server, Context& c);
 void add_model_routes(net::Server& server, Context& c);
+void add_release_routes(net::Server& server, Context& c);
 void add_batch_routes(net::Server& server, Context& c);
 void add_worker_routes(net::Server& server, Context& c);
 Result<Why> why_of(Context& c, const std::string& prediction);

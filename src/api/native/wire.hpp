@@ -391,6 +391,45 @@ struct ModelExamples {
   std::vector<ExampleInput> inputs;
   std::vector<std::vector<std::optional<std::string>>> rows;  // in the order of the inputs; null is missing
 };
+struct ReleaseRequest {
+  std::string prediction;  // id, of the request's first row
+  std::string at;
+  std::int64_t version = 0;
+  std::int64_t rows = 0;
+  bool answered = false;
+};
+struct ReleaseDeath {
+  std::int64_t signal = 0;
+  std::string name;  // "SIGABRT"
+  std::int64_t version = 0;
+  std::string at;
+  std::vector<ReleaseRequest> last_requests;  // newest first
+};
+struct Release {
+  std::string id;
+  std::string model;
+  std::int64_t candidate = 0;
+  std::optional<std::int64_t> previous;
+  std::vector<std::string> steps;
+  std::int64_t step = 0;  // place of the present or last one, from 1
+  double weight = 0;      // share of the requests that the candidate answers now
+  std::string began;
+  std::string since;  // the step began
+  std::optional<std::string> ended;
+  std::string outcome;  // "running", finished, back, ended, replaced, died
+  std::string why;
+  std::string cause;
+  std::int64_t candidate_requests = 0;
+  std::int64_t candidate_failed = 0;  // by the version itself, not by what was sent
+  std::int64_t previous_requests = 0;
+  std::int64_t previous_failed = 0;
+  std::int64_t shadow_dropped = 0;  // shadow answers that were not tried since the server's start
+  std::optional<ReleaseDeath> death;
+};
+struct ReleaseList {
+  std::int64_t count = 0;         // of all, without regard to `limit` and `offset`
+  std::vector<Release> releases;  // newest first
+};
 struct PromoteRequest {
   std::int64_t version = 0;
   std::string reason;
