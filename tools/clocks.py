@@ -58,11 +58,12 @@ CALENDAR = {
         "now - policy.history": "retention",
     },
     "loop/service_jobs.cpp": {"*job.started_at - job.queued_at": "stamp: how long it was queued"},
+    "loop/service_release.cpp": {"release->since + probation.time": "stamp: until when a version is watched, for people"},
     "queue/local.cpp": {"now - retain_age": "retention"},
     "track/track.cpp": {"newest->time(0) + Duration(1)": "stamp: no run is made before the one before it"},
 }
 # Where the operating system's clocks are read.
-CLOCKS = {"base/clock.cpp", "base/process.cpp", "base/process_cgroup.cpp"}
+CLOCKS = {"app/last_signal.cpp", "base/clock.cpp", "base/process.cpp", "base/process_cgroup.cpp"}
 # Where a thread sleeps: for a person, a signal or another process.
 SLEEPS = {"app/up.cpp", "app/signals.cpp", "app/demo.cpp", "app/chaos.cpp", "app/worker.cpp", "app/predictor_command.cpp", "app/once_free.hpp", "app/doctor_look.cpp", "app/main.cpp",
           "base/process_cgroup.cpp",

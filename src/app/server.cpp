@@ -9,6 +9,7 @@
 #include "api/native/routes.hpp"
 #include "api/v2/grpc_methods.hpp"
 #include "api/v2/routes.hpp"
+#include "app/last_signal.hpp"
 #include "app/page.hpp"
 #include "app/process_metrics.hpp"
 #include "app/sealing.hpp"
@@ -52,6 +53,7 @@ struct Server::Impl {
   std::unique_ptr<loop::Service> service;
   std::unique_ptr<serve::PredictionLog> log;
   std::unique_ptr<serve::BlobVersions> versions;
+  std::unique_ptr<serve::LastWords> last_words;
   std::unique_ptr<serve::Predictor> predictor;
   std::unique_ptr<train::Worker> worker;
   std::unique_ptr<loop::Controller> controller;
@@ -68,6 +70,23 @@ struct Server::Impl {
   std::string run_failed_seen, run_said;
   bool rules_said = false;
   std::vector<std::string> unread_seen;
+
+  // Of an earlier process, before anything is loaded.
+  Result<void> listen_to_last_words() {
+    auto opened = serve::LastWords::open(env, join_path(config.data_dir, "last_words"));
+    if (!opened) {  // a full disk: it serves all the same
+      env.log.warn("no_last_words", {{"error", opened.error().message}});
+      return {};
+    }
+    last_words = *std::move(opened);
+    if (const auto death = last_words->death(config.died_of)) {
+      TRY_VOID(service->note_death(*death));
+      TRY_VOID(last_words->clear());
+    }
+    tell_last_words(last_words.get());
+    return {};
+  }
+  ~Impl() { tell_last_words(nullptr); }
 };
 
 Server::Server(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -99,8 +118,10 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
   TRY(impl->log, serve::PredictionLog::open(log, env));
   impl->service->use_log(*impl->log);
   impl->versions = std::make_unique<serve::BlobVersions>(*impl->blobs);
-  impl->predictor = std::make_unique<serve::Predictor>(serve::Predictor::Config{.queue_max = config.queue_max}, env,
-                                                       *impl->service, *impl->versions, impl->log.get());
+  TRY_VOID(impl->listen_to_last_words());
+  impl->predictor = std::make_unique<serve::Predictor>(
+      serve::Predictor::Config{.queue_max = config.queue_max, .last_words = impl->last_words.get()}, env,
+      *impl->service, *impl->versions, impl->log.get());
   train::Worker::Config worker;
   worker.data_dir = config.data_dir;
   worker.scratch_dir = paths.scratch_dir();

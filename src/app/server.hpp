@@ -29,6 +29,7 @@ struct ServerConfig {
   int cores = 1;
   std::string master_key;  // its path; empty: nothing is sealed, and what is sealed can't be read
   bool worker = true;      // false: jobs wait for workers of other processes
+  int died_of = 0;         // the signal by which an earlier server of this folder ended, where its parent saw that
 };
 
 class Server {

@@ -6,10 +6,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
+#include <string>
 #include <thread>
 #include <vector>
 
+#include "app/last_signal.hpp"
 #include "app/local_commands.hpp"
 #include "base/process.hpp"
 
@@ -65,6 +68,7 @@ Result<cli::Output> supervise(int argc, char** argv) {
     if (WIFEXITED(status)) return cli::Output{"", WEXITSTATUS(status)};
     if (interrupted()) return cli::Output{"", 130};
     std::fprintf(stderr, "millrace: the server was killed by signal %d; starting it again\n", WTERMSIG(status));
+    setenv(died_of_variable, std::to_string(WTERMSIG(status)).c_str(), 1);
     std::this_thread::sleep_for(std::chrono::milliseconds(100));  // not in a tight circle
   }
 }

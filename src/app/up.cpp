@@ -5,6 +5,7 @@
 #include <format>
 #include <thread>
 
+#include "app/last_signal.hpp"
 #include "app/listen.hpp"
 #include "app/local_commands.hpp"
 #include "app/once_free.hpp"
@@ -131,6 +132,7 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
   if (const char* limits = std::getenv("MILLRACE_HTTP_LIMITS")) config.http_limits = limits;
   config.files_open_max = raise_open_files();
   config.worker = !options.no_worker;
+  config.died_of = died_of();
   config.cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 
   TRY(auto log, open_log({.file = join_path(config.data_dir, "millrace.log")}, env.clock));

@@ -66,6 +66,12 @@ TEST(FaultsDeathTest, KillIsSigkill) {
   EXPECT_EXIT((void)faults->reach("a.b.c"), testing::KilledBySignal(SIGKILL), "");
 }
 
+TEST(FaultsDeathTest, AbortIsSigabrtAndHangNeverReturns) {
+  auto faults = *Faults::parse("a.b.c=abort,d.e.f=hang");
+  EXPECT_EXIT((void)faults->reach("a.b.c"), testing::KilledBySignal(SIGABRT), "");
+  EXPECT_EXIT((::alarm(1), (void)faults->reach("d.e.f")), testing::KilledBySignal(SIGALRM), "");
+}
+
 TEST(Faults, RefusesOtherSpecs) {
   for (const auto* spec : {"a", "=kill", "a=", "a=explode", "a=kill@0", "a=kill@x", "a=kill@1x",
                            "a=kill/once:", "*=note:", "a=note:x", "a=kill,a=stop", "a=kill,,b=kill"}) {

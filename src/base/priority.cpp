@@ -12,4 +12,16 @@ void lower_thread_priority() {
   (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), gives_way);
 }
 
+void lowest_thread_priority() {
+  constexpr int last = 19;
+  (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(this_thread()), last);
+}
+
+int this_thread() { return static_cast<int>(::syscall(SYS_gettid)); }
+
+bool raise_thread_priority(int thread) {
+  const int own = ::getpriority(PRIO_PROCESS, static_cast<id_t>(::getpid()));
+  return ::setpriority(PRIO_PROCESS, static_cast<id_t>(thread), own) == 0;
+}
+
 }  // namespace millrace

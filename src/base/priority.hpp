@@ -7,4 +7,11 @@ namespace millrace {
 // beside threads that answer. Does nothing where the system refuses.
 void lower_thread_priority();
 
+// The same, before everything else that could give way; until somebody raises it again.
+void lowest_thread_priority();
+int this_thread();  // its number, for the next
+// Back to the process's own. False where the system lets nobody take priority back (Linux: without CAP_SYS_NICE and
+// without an RLIMIT_NICE).
+bool raise_thread_priority(int thread);
+
 }  // namespace millrace

@@ -159,6 +159,9 @@ class Service final : public serve::WantedSource, public train::JobSource {
   // A release under way ends. Where its candidate was not current yet that is all, and current stays.
   Result<registry::Promotion> rollback(const std::string& model, const registry::Actor& by);
   Result<std::vector<serve::WantedModel>> wanted() override;
+  // An earlier process died while a version was watched: its release ends, and current is the one before it again.
+  // Doing it twice changes nothing.
+  Result<void> note_death(const serve::Death& death);
   // Moves releases on, by what the predictor has seen of their versions: release.hpp decides.
   Result<void> look_at_releases(const serve::Predictor& predictor);
 

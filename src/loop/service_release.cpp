@@ -1,4 +1,6 @@
 // Releases: how a version comes to be current, and how that is taken back.
+#include <string.h>
+
 #include <algorithm>
 #include <format>
 
@@ -19,6 +21,11 @@ Result<serve::VersionRef> version_ref(meta::Reader& reader, const std::string& m
   TRY(const auto version, registry::get_version(reader, model, number));
   TRY(const auto digest, Digest::parse(version.artifact));
   return serve::VersionRef{number, digest};
+}
+
+std::string signal_name(int signal) {
+  const char* name = sigabbrev_np(signal);
+  return name ? std::format("SIG{}", name) : std::format("signal {}", signal);
 }
 
 std::string said_by(const std::string& what, const registry::Actor& by) {
@@ -119,6 +126,15 @@ Result<std::vector<serve::WantedModel>> Service::wanted() {
       TRY(const auto release, release_under_way(reader, name));
       if (release) {
         const auto step = release->at();
+        const auto probation = project ? project->release.probation : Probation{};
+        if (release->previous)
+          wanted.watched = serve::Watched{.model = name,
+                                          .release = release->id,
+                                          .version = release->candidate,
+                                          .previous = *release->previous,
+                                          .watched_from = release->since,
+                                          .watched_until = release->since + probation.time,
+                                          .requests = probation.requests};
         wanted.probation = step.kind == ReleaseStep::Kind::full && current && current->version == release->candidate;
         if (step.kind != ReleaseStep::Kind::full) {
           TRY(const auto candidate, version_ref(reader, name, release->candidate));
@@ -132,6 +148,38 @@ Result<std::vector<serve::WantedModel>> Service::wanted() {
     }
     return out;
   });
+}
+
+Result<void> Service::note_death(const serve::Death& death) {
+  const auto& watched = death.watched;
+  const auto now = env_.clock.now();
+  std::string why;
+  TRY_VOID(store_.write_urgent([&](meta::Tx& tx) -> Result<void> {
+    TRY(auto release, release_under_way(tx, watched.model));
+    if (!release || release->id != watched.release) return {};
+    auto& told = release->death.emplace();
+    told.signal = death.signal;
+    told.name = signal_name(death.signal);
+    told.version = watched.version;
+    told.at = format_time(death.at);
+    for (const auto& one : death.requests)
+      told.requests.push_back({one.id.text(), format_time(one.at), one.version, one.rows, one.answered});
+    const bool full = release->at().kind == ReleaseStep::Kind::full;
+    why = std::format("{} ended the server while {}:{} was {}", told.name, watched.model, watched.version,
+                      full ? "on probation" : "beside the version before");
+    release->ended = now;
+    release->outcome = "died";
+    release->why = why;
+    TRY_VOID(update_release(tx, *release));
+    if (full && release->previous)
+      TRY_VOID(registry::promote(tx, watched.model, *release->previous, {"release " + release->id, why}, now));
+    return env_.faults.reach("loop.death.before_commit");
+  }));
+  if (why.empty()) return {};
+  TRY_VOID(env_.faults.reach("loop.death.after_commit"));
+  env_.log.error("version_ended_server",
+                 {{"model", watched.model}, {"version", watched.version}, {"signal", death.signal}, {"why", why}});
+  return {};
 }
 
 // What came since the last look is added to what is recorded, so that a restart forgets little.

@@ -17,7 +17,7 @@ Predictor::Predictor(const Config& config, Env& env, WantedSource& wanted, Versi
       log_(log),
       ids_(env.clock, env.rng),
       routing_(std::make_shared<const Routing>()),
-      shadow_(std::make_unique<Shadow>(env, log)) {}
+      shadow_(std::make_unique<Shadow>(env, log, config.last_words)) {}
 
 Predictor::~Predictor() = default;
 
@@ -186,7 +186,8 @@ Result<Answered> Predictor::answer(const Held& held, const model::ParsedRows& ro
   model::EncodeStats stats;
   Answered out;
   measure.infers();
-  TRY(out.answers, compute(held, rows, stats));
+  const auto first = held.first_id_ ? *held.first_id_ : ids_.make();
+  TRY(out.answers, compute(held, rows, first, stats));
   const auto& answers = out.answers;
 
   auto now = env_.clock.now();
@@ -196,7 +197,7 @@ Result<Answered> Predictor::answer(const Held& held, const model::ParsedRows& ro
   std::uint64_t not_kept = 0, not_sampled = 0;
   const bool listed = !answers.empty() && !answers.front().probabilities.empty();
   for (std::size_t i = 0; i < answers.size(); ++i) {
-    out.ids[i] = i == 0 && held.first_id_ ? *held.first_id_ : ids_.make();
+    out.ids[i] = i == 0 ? first : ids_.make();
     if (!log_) continue;
     if (!in_share(out.ids[i], held.served_->log_share)) {
       ++not_sampled;

@@ -21,6 +21,7 @@
 #include "blob/blob.hpp"
 #include "model/loaded.hpp"
 #include "serve/choice.hpp"
+#include "serve/last_words.hpp"
 #include "serve/prediction_log.hpp"
 #include "serve/statistics.hpp"
 #include "serve/swap.hpp"
@@ -55,7 +56,8 @@ struct WantedModel {
   bool fall_back = false;          // see WantedVersions
   bool pinned = false;             // never leaves memory for another model
   std::optional<WantedRelease> release;
-  bool probation = false;  // current is: its lines say so
+  bool probation = false;          // current is: its lines say so
+  std::optional<Watched> watched;  // on the disk before the version is loaded, and before it takes over
 };
 
 class WantedSource {
@@ -126,7 +128,8 @@ class Predictor {
     bool drop_unnamed = false;  // a model that wanted() names no more is let go; else it stays as it is
     // Ready when each model answered or failed once and one answers; else when each answered once.
     bool ready_with_failures = false;
-    std::size_t queue_max = 64;  // requests of one model that wait or are computed off the event loops
+    std::size_t queue_max = 64;       // requests of one model that wait or are computed off the event loops
+    LastWords* last_words = nullptr;  // where that is noted, of one model; outlives the predictor
   };
   struct ModelState {
     std::string name;
@@ -276,8 +279,9 @@ class Predictor {
   std::unique_ptr<Shadow> shadow_;
   static std::string loaded_text(const Routed& routed);  // "3, 2"
   static void compare_inputs(Routed& routed);
-  Result<std::vector<model::Answer>> compute(const Held& held, const model::ParsedRows& rows,
+  Result<std::vector<model::Answer>> compute(const Held& held, const model::ParsedRows& rows, const Id& id,
                                              model::EncodeStats& stats);
+  Result<void> watch(const std::vector<WantedModel>& wanted);
   Result<model::ParsedRows> settle(Held& held, Measure& measure, model::ParsedRows rows,
                                    const std::function<Result<model::ParsedRows>(const model::LoadedModel&)>& read);
   Result<std::string> predict_tensors(const Held& held, const PredictRequest& request, Problem* problem);

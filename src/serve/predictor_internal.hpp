@@ -3,6 +3,7 @@
 
 #include <array>
 #include <functional>
+#include <thread>
 
 #include "serve/predictor.hpp"
 #include "serve/shadow_internal.hpp"
@@ -70,6 +71,8 @@ struct Predictor::Known {
   std::optional<WantedRelease> release;
   bool probation = false;
   std::uint64_t loads = 0;
+  // Loads that somebody else finished before them. What they use outlives this.
+  std::vector<std::jthread> overtaken;
   std::shared_ptr<Counters> counters = std::make_shared<Counters>();
 };
 

@@ -1,6 +1,10 @@
 // The half of the predictor that changes what is loaded.
 #include <algorithm>
+#include <condition_variable>
 #include <format>
+#include <functional>
+#include <mutex>
+#include <optional>
 #include <thread>
 
 #include "base/fault.hpp"
@@ -15,6 +19,49 @@ namespace {
 
 // As much as was let go since memory was given back to the machine, before it is done again while requests go on.
 constexpr std::uint64_t kTrimBytes = 16u << 20;
+
+// Threads that answer come first for so long; then a load is as important as they are, so that a saturated server swaps
+// all the same.
+constexpr auto kRaiseAfter = std::chrono::seconds(3);
+
+// What `run` gives, on a thread of the lowest priority. Where the system does not let that be raised in time, `run` is
+// called once more here, and the thread is left to `overtaken`.
+template <class T>
+T give_way(const std::function<T()>& run, std::vector<std::jthread>& overtaken) {
+  struct Shared {
+    std::mutex mutex;
+    std::condition_variable changed;
+    int thread = 0;
+    std::optional<T> done;
+  };
+  const auto shared = std::make_shared<Shared>();
+  std::jthread aside([shared, run] {
+    {
+      std::lock_guard lock(shared->mutex);
+      shared->thread = this_thread();
+    }
+    lowest_thread_priority();
+    auto done = run();
+    std::lock_guard lock(shared->mutex);
+    shared->done = std::move(done);
+    shared->changed.notify_all();
+  });
+  std::unique_lock lock(shared->mutex);
+  const auto is_done = [&] { return shared->done.has_value(); };
+  if (!shared->changed.wait_for(lock, kRaiseAfter, is_done)) {
+    if (shared->thread != 0 && raise_thread_priority(shared->thread)) {
+      shared->changed.wait(lock, is_done);
+    } else {
+      lock.unlock();
+      auto mine = run();
+      constexpr std::size_t overtaken_max = 4;
+      if (overtaken.size() >= overtaken_max) overtaken.clear();  // waits for them
+      overtaken.push_back(std::move(aside));
+      return mine;
+    }
+  }
+  return *std::move(shared->done);
+}
 
 }  // namespace
 
@@ -87,12 +134,18 @@ void Predictor::make_room(std::uint64_t bytes, std::vector<std::shared_ptr<const
 void Predictor::act_load(Known& known, const VersionRef& ref, std::int64_t key) {
   std::shared_ptr<VersionStatistics> statistics;
   double share = 1;
+  bool answers = false;
   {
     std::lock_guard lock(mutex_);
     statistics = known.versions.at(key)->statistics;
     share = known.log_share;
+    answers = known.serving.has_value();
   }
-  auto served = load(known.name, ref, share, std::move(statistics));  // without the lock: requests and states() go on
+  // Without the lock: requests and states() go on.
+  const std::function run = [this, name = known.name, ref, share, statistics] {
+    return load(name, ref, share, statistics);
+  };
+  auto served = answers ? give_way(run, known.overtaken) : run();
   std::vector<std::shared_ptr<const Served>> left;
   {
     std::lock_guard lock(mutex_);
@@ -310,6 +363,9 @@ Result<void> Predictor::reconcile() {
   }
   if (config_.drop_unnamed) drop_unnamed(wanted);
   names_known_ = true;
+  // What could not be noted is not begun: the versions that are here go on.
+  const auto noted = watch(wanted);
+  if (!noted) std::erase_if(models, [](const auto& one) { return one.second->watched && one.first->serving; });
   std::atomic<std::size_t> next = 0;
   const auto work = [&] {
     for (std::size_t at = next++; at < models.size(); at = next++) act(*models[at].first, *models[at].second);
@@ -325,6 +381,8 @@ Result<void> Predictor::reconcile() {
     }
     work();
   }
+  if (config_.last_words && std::ranges::none_of(wanted, [](const auto& one) { return one.watched.has_value(); }))
+    TRY_VOID(config_.last_words->clear());
   bool some_answer = false, all_answer = true, all_tried = true;
   for (const auto& [known, model] : models) {
     std::lock_guard lock(mutex_);
@@ -340,7 +398,7 @@ Result<void> Predictor::reconcile() {
     return_free_memory();
   }
   if (some_answer && (all_answer || (config_.ready_with_failures && all_tried))) ready_ = true;
-  return {};
+  return noted;
 }
 
 // Somebody waits for a version that left memory: the first loads it, the others wait for that.

@@ -1,4 +1,5 @@
 // The predictor's part in a release: which version answers, and what the candidate's failures are.
+#include <algorithm>
 #include <format>
 
 #include "base/fault.hpp"
@@ -65,15 +66,30 @@ Result<model::ParsedRows> Predictor::settle(
   return rows;
 }
 
-Result<std::vector<model::Answer>> Predictor::compute(const Held& held, const model::ParsedRows& rows,
+Result<std::vector<model::Answer>> Predictor::compute(const Held& held, const model::ParsedRows& rows, const Id& id,
                                                       model::EncodeStats& stats) {
+  if (!held.candidate_ && held.why_ != Why::probation) {
+    auto answers = held.model().predict(rows.rows, stats);
+    if (!answers && is_servers_fault(answers.error().code)) held.served_->statistics->broke();
+    return answers;
+  }
+  auto* words = config_.last_words;
+  const auto place = words ? words->begins(id, env_.clock.now(), held.version(), rows.rows.size()) : 0;
   const auto run = [&]() -> Result<std::vector<model::Answer>> {
-    if (held.candidate_ || held.why_ == Why::probation) TRY_VOID(env_.faults.reach("serve.answer.candidate"));
+    TRY_VOID(env_.faults.reach("serve.answer.candidate"));
     return held.model().predict(rows.rows, stats);
   };
   auto answers = run();
+  if (answers && words) words->answered(place);
   if (!answers && is_servers_fault(answers.error().code)) held.served_->statistics->broke();
   return answers;
+}
+
+// One model's: whatever else is new is not watched.
+Result<void> Predictor::watch(const std::vector<WantedModel>& wanted) {
+  const auto first = std::ranges::find_if(wanted, [](const auto& one) { return one.watched.has_value(); });
+  if (!config_.last_words || first == wanted.end()) return {};
+  return config_.last_words->watch(*first->watched);
 }
 
 void Predictor::cast_shadow(const Held& held, const model::ParsedRows& rows, const Answered& answered) {
@@ -84,7 +100,10 @@ void Predictor::cast_shadow(const Held& held, const model::ParsedRows& rows, con
     held.of_->counters->shadow_dropped.fetch_add(1, std::memory_order_relaxed);
     return;
   }
-  ShadowTask task{.model = candidate->model, .statistics = candidate->statistics, .log = candidate->shadow_log};
+  ShadowTask task{.model = candidate->model,
+                  .statistics = candidate->statistics,
+                  .log = candidate->shadow_log,
+                  .version = candidate->version};
   if (release.same_inputs) {
     task.rows = rows.rows;
   } else {

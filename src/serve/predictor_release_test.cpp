@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 
+#include <atomic>
 #include <chrono>
 #include <format>
 #include <map>
@@ -8,6 +11,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/priority.hpp"
 #include "base/testing/env.hpp"
 #include "blob/testing/memory.hpp"
 #include "model/testing/models.hpp"
@@ -240,6 +244,76 @@ TEST_F(PredictorReleaseTest, AShadowWithOtherInputsGetsThemByName) {
   ASSERT_EQ(beside.inputs.size(), live.inputs.size() + 1);
   EXPECT_EQ(beside.inputs.front(), live.inputs.back());
   EXPECT_TRUE(table::is_null(beside.inputs.back()));
+}
+
+// Loads as BlobVersions does, and notes on what kind of thread.
+struct NotingVersions final : VersionSource {
+  explicit NotingVersions(blob::Store& blobs) : inner(blobs) {}
+  Result<std::shared_ptr<const model::LoadedModel>> load(const std::string& model, const VersionRef& ref,
+                                                         const model::RuntimeOptions& options) override {
+    const auto own = [] { return ::getpriority(PRIO_PROCESS, static_cast<id_t>(this_thread())); };
+    const int before = own();
+    nice.push_back(before);
+    const auto others = ++calls;
+    // A thread that never gets a turn: it goes on when it is raised, or when somebody else does its work.
+    while (starved && before == 19 && own() == 19 && calls == others) std::this_thread::yield();
+    return inner.load(model, ref, options);
+  }
+  BlobVersions inner;
+  std::vector<int> nice;
+  std::atomic<int> calls = 0;
+  bool starved = false;
+};
+
+TEST_F(PredictorReleaseTest, LoadsGiveWayToAnswersButNotForEver) {
+  NotingVersions versions(blobs);
+  Predictor own({}, t.env, wishes, versions, nullptr);
+  wishes.models = {{.name = "fare", .current = version(1, 7)}};
+  ASSERT_TRUE(own.reconcile());
+  wishes.models = {{.name = "fare", .current = version(2, 8), .previous = version(1, 7)}};
+  ASSERT_TRUE(own.reconcile());
+  ASSERT_EQ(versions.nice.size(), 2u);
+  EXPECT_LT(versions.nice[0], 19) << "nobody answers yet";
+  EXPECT_EQ(versions.nice[1], 19);
+  versions.starved = true;
+  wishes.models = {{.name = "fare", .current = version(3, 9), .previous = version(2, 8)}};
+  ASSERT_TRUE(own.reconcile());
+  EXPECT_EQ(own.states().front().serving, 3);
+}
+
+// What could not be noted neither serves nor is loaded; what serves goes on.
+TEST_F(PredictorReleaseTest, WhatIsNewIsOnTheDiskBeforeItIsLoaded) {
+  auto words = *LastWords::open(t.env, t.path("last_words"));
+  Predictor own({.last_words = words.get()}, t.env, wishes, blob_versions, log.get());
+  wishes.models = {{.name = "fare", .current = version(1, 7)}};
+  ASSERT_TRUE(own.reconcile());
+  EXPECT_FALSE(words->watched());
+  wishes.models = {{.name = "fare", .current = version(2, 8), .previous = version(1, 7), .probation = true}};
+  wishes.models.front().watched = Watched{.model = "fare", .release = "r", .version = 2, .previous = 1};
+  t.faults.arm("serve.watch.before_write=error").value();
+  EXPECT_FALSE(own.reconcile());
+  EXPECT_EQ(own.states().front().serving, 1);
+  EXPECT_EQ(own.hold("fare", 2).error().reason, "serve.not_loaded");
+  t.faults.arm("serve.load.before_read=error").value();
+  ASSERT_TRUE(own.reconcile());
+  EXPECT_EQ(words->watched()->version, 2) << "before it is loaded";
+  EXPECT_EQ(own.states().front().serving, 1);
+  t.faults.arm("").value();
+  t.clock.advance(std::chrono::seconds(2));
+  ASSERT_TRUE(own.reconcile());
+  EXPECT_EQ(own.states().front().serving, 2);
+  Problem problem;
+  const auto body = row("a");
+  ASSERT_TRUE(own.predict({"fare", body}, &problem));
+  words->died(SIGSEGV, 1);
+  const auto death = words->death();
+  ASSERT_TRUE(death);
+  ASSERT_EQ(death->requests.size(), 1u);
+  EXPECT_EQ(death->requests[0].id, lines().back().second.id);
+  EXPECT_TRUE(death->requests[0].answered);
+  wishes.models.front().watched.reset();
+  ASSERT_TRUE(own.reconcile());
+  EXPECT_FALSE(words->watched());
 }
 
 TEST_F(PredictorReleaseTest, OnProbationTheLinesSaySo) {

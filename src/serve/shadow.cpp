@@ -18,7 +18,7 @@ constexpr auto shadow_patience = std::chrono::seconds(2);
 }  // namespace
 
 struct Shadow::State {
-  State(Env& e, PredictionLog* l) : env(e), log(l), ids(e.clock, e.rng) {}
+  State(Env& e, PredictionLog* l, LastWords* w) : env(e), log(l), words(w), ids(e.clock, e.rng) {}
   std::mutex mutex;  // the queue; held for moments
   std::condition_variable changed;
   std::deque<ShadowTask> tasks;
@@ -29,10 +29,11 @@ struct Shadow::State {
   bool closed = false;
   Env& env;
   PredictionLog* log;
+  LastWords* words;
   IdMaker ids;
 };
 
-Shadow::Shadow(Env& env, PredictionLog* log) : state_(std::make_shared<State>(env, log)) {}
+Shadow::Shadow(Env& env, PredictionLog* log, LastWords* words) : state_(std::make_shared<State>(env, log, words)) {}
 
 Shadow::~Shadow() {
   {
@@ -93,9 +94,17 @@ void Shadow::answer(State& state, const ShadowTask& task) {
     model::EncodeStats stats;
     return task.model->predict(task.rows, stats);
   };
+  std::size_t place = 0;
+  {
+    std::lock_guard lock(state.outside);
+    if (state.closed) return;
+    if (state.words)
+      place = state.words->begins(task.live.front(), state.env.clock.now(), task.version, task.rows.size());
+  }
   const auto answers = compute();
   std::lock_guard lock(state.outside);
   if (state.closed) return;
+  if (answers && state.words) state.words->answered(place);
   if (!answers) {
     task.statistics->broke();
     return;

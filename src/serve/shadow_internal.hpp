@@ -12,6 +12,7 @@
 #include "base/env.hpp"
 #include "base/ids.hpp"
 #include "model/loaded.hpp"
+#include "serve/last_words.hpp"
 #include "serve/prediction_log.hpp"
 #include "serve/statistics.hpp"
 
@@ -22,6 +23,7 @@ struct ShadowTask {
   std::shared_ptr<const model::LoadedModel> model;
   std::shared_ptr<VersionStatistics> statistics;
   PredictionLog::Handle log;
+  std::int64_t version = 0;
   std::vector<table::Row> rows;  // in the order of the model's inputs
   std::vector<std::string> keys;
   std::vector<Id> live;        // predictions that were answered
@@ -33,8 +35,8 @@ class Shadow {
   static constexpr std::size_t kTasks_max = 256;
   static constexpr std::size_t kRows_max = 4096;  // of all tasks that wait
 
-  // No thread before the first task. `log` may be nullptr.
-  Shadow(Env& env, PredictionLog* log);
+  // No thread before the first task. `log` and `words` may be nullptr.
+  Shadow(Env& env, PredictionLog* log, LastWords* words);
   // A candidate that hangs is left behind: it touches nothing of ours any more when it comes back.
   ~Shadow();
   Shadow(const Shadow&) = delete;

@@ -350,6 +350,7 @@ class Loop:
         self.predict(3, 2000)
         self.ask("POST", "/api/v1/models/loop/promote", {"version": 2, "reason": "a test"})
         self.serves(2)
+        self.predict(3, 2100)  # on probation
 
     def whole_table(self):
         """A version's answers for a dataset version; the same bytes whatever died on the way."""

@@ -29,6 +29,8 @@ AT_ONCE = 3  # most of a run is waiting: for leases, pauses and the disk
 NOT_REACHED = {
     "queue.positions.before_write": "nothing in the server reads the queue yet, so no position is kept; src/queue/kill_test.cpp has it",
     "queue.positions.after_write": "as above",
+    "loop.death.before_commit": "SIGKILL is no crash of a version; tests/scenario/test_release.py lets one abort, and kills the start after it there",
+    "loop.death.after_commit": "as above",
     "model.cache.before_write": "only millrace predictor keeps a cache; tests/scenario/test_predictor.py kills it there",
     "model.cache.after_write": "as above",
 }

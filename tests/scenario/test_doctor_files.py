@@ -37,6 +37,7 @@ TABLE = {
     # A token is whatever stands in the file; made anew when it is missing.
     "token":                 ["-",          "-",          "-",          "the token",  "no kind"],
     "address":               ["-",          "-",          "-",          "-",          "no kind"],
+    "last_words":            ["-",          "-",          "-",          "-",          "no kind"],
     "millrace.log":          ["-",          "-",          "-",          "-",          "no kind"],
     "millrace.#.log":        ["-",          "-",          "-",          "-",          "no kind"],
     "access.log":            ["-",          "-",          "-",          "-",          "no kind"],

@@ -1,8 +1,10 @@
 """Releases: a candidate gets its share of the traffic, runs in the shadow, goes back when it fails, and never takes the server with it twice."""
 import datetime
 import json
+import os
 import random
 import signal
+import socket
 import struct
 import time
 
@@ -61,14 +63,14 @@ def row(key, rng=random.Random(3)):
 class Shop:
     """A server whose version 1 serves and whose version 2 is being released by `steps`."""
 
-    def __init__(self, servers, folder, steps, more="", env=None, arguments=()):
+    def __init__(self, servers, folder, steps, more="", env=None, arguments=(), **others):
         self.folder = folder
         self.calendar = Calendar(folder / "ahead")
         rng = random.Random(1)
         rows = [[n, rng.gauss(0, 1), rng.gauss(0, 1)] for n in range(600)]
         write_csv(folder / "data.csv", [["id", "a", "b", "y"]] + [r + [int(r[1] + r[2] + rng.gauss(0, 0.3) > 0)] for r in rows])
         write_project(folder, 10, steps, more)
-        self.server = servers(*arguments, env={**self.calendar.env, **(env or {})}).start().wait_ready()
+        self.server = servers(*arguments, env={**self.calendar.env, **(env or {})}, **others).start().wait_ready()
         write_project(folder, 20, steps, more)
         self.server.cli("apply")
         self.server.wait_versions("shop", 2)
@@ -83,6 +85,9 @@ class Shop:
     def wait_candidate(self):
         wait_for("the candidate", lambda: self.ask("x", {"Millrace-Version": "candidate"}).status == 200, 120)
         return self
+
+    def loaded(self):
+        return self.ask("x", {"Millrace-Version": "2"}).status == 200
 
     def ask(self, key, headers=None):
         return self.server.post("/predict/shop", row(key), headers=headers)
@@ -228,6 +233,79 @@ def test_a_shadow_that_hangs_is_dropped_and_nobody_waits(servers, tmp_path):
     assert 'millrace_serve_shadow_dropped{model="shop"} ' in metrics
     shop.server.stop()
     assert shop.server.process.returncode == 0, shop.server.log()
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def ask_until_it_dies(shop):
+    """Requests until one gets no answer; how many did."""
+    for n in range(1000):
+        try:
+            assert shop.ask(str(n)).status == 200
+        except OSError:
+            return n
+    pytest.fail("the server lives")
+
+
+@pytest.mark.parametrize("steps", [["full"], ["canary 100% 10h", "full"], ["shadow 10h", "full"]], ids=lambda one: one[0].split()[0])
+def test_a_version_that_ends_the_server_is_gone_when_it_is_back(servers, tmp_path, steps):
+    shop = Shop(servers, tmp_path, steps, env={"MILLRACE_FAULT": "serve.answer.candidate=abort@100"}, arguments=["--restart"],
+                listen=f"127.0.0.1:{free_port()}")
+    pid = shop.server.process.pid
+    ready = ["shop:2"] if steps[0] != "shadow 10h" else ["shop:1"]
+    wait_for("version 2", lambda: [shop.model("1")] == ready and (steps == ["full"] or shop.server.get("/metrics").status == 200 and shop.loaded()), 120)
+    answered = ask_until_it_dies(shop)
+    died = time.monotonic()
+    wait_for("the server again", lambda: shop.server.reachable() and shop.server.get("/readyz").status == 200, 120)
+    took = time.monotonic() - died
+    print(f"back after {took:.2f} s")
+    assert took < 2 * max(1, os.getloadavg()[0] / os.cpu_count()), took
+    assert not shop.server.gone() and shop.server.process.pid == pid, "its parent lives"
+    release = shop.releases()[0]
+    assert release["outcome"] == "died" and release["candidate"] == 2 and release["death"]["name"] == "SIGABRT" and release["death"]["version"] == 2, release
+    last = release["death"]["last_requests"]
+    assert len(last) == 64 and not last[0]["answered"] and last[0]["rows"] == 1, last[:2]
+    assert sum(not one["answered"] for one in last) == 1 and {one["version"] for one in last} == {2}
+    if steps != ["shadow 10h", "full"]:
+        assert answered <= 100 and len({one["prediction"] for one in last}) == 64
+    assert shop.current() == 1 and all(shop.model(str(n)) == "shop:1" for n in range(150))
+    assert shop.ask("1", {"Millrace-Version": "2"}).status == 404, "it is not loaded again by itself"
+    assert "SIGABRT" in shop.server.cli("releases").stdout
+    shop.server.cli("promote", "shop:2", "--reason", "once more")
+    assert shop.model("1") == "shop:2", "but by hand it is"
+    assert shop.releases()[0]["outcome"] == "running"
+
+
+def test_killed_while_it_records_a_death(servers, tmp_path):
+    """Without --restart: whoever starts the server again finds the version before. A death while that is recorded changes nothing."""
+    faults = [f"{point}=kill/once:{tmp_path / point}" for point in ("loop.death.before_commit", "loop.death.after_commit")]
+    shop = Shop(servers, tmp_path, ["full"], env={"MILLRACE_FAULT": ",".join(["serve.answer.candidate=abort@20", *faults])})
+    wait_for("version 2", lambda: shop.model("1") == "shop:2", 120)
+    ask_until_it_dies(shop)
+    shop.server.process.wait(30)
+    assert shop.server.process.returncode == -signal.SIGABRT
+    for _ in faults:
+        shop.server.start(wait=False)
+        assert shop.server.process.wait(60) == -signal.SIGKILL
+    shop.server.start().wait_ready()
+    assert shop.model("1") == "shop:1" and shop.current() == 1
+    died = [one for one in shop.releases() if one["outcome"] == "died"]
+    assert len(died) == 1 and died[0]["death"]["name"] == "SIGABRT", died
+    assert "nothing to mend" in shop.server.cli("doctor").stdout
+
+
+def test_a_kill_is_no_verdict(servers, tmp_path):
+    """SIGKILL, a power cut, a stop in good order: the version on probation is still the one that serves."""
+    shop = Shop(servers, tmp_path, ["full"])
+    wait_for("version 2", lambda: shop.model("1") == "shop:2", 120)
+    for end in (shop.server.kill, shop.server.stop):
+        end()
+        shop.server.start().wait_ready()
+        assert shop.model("1") == "shop:2" and shop.releases()[0]["outcome"] == "running"
 
 
 def test_steps_that_can_not_be(servers, tmp_path):
