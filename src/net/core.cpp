@@ -231,6 +231,11 @@ void Core::hurry() {
   idle_.notify_all();
 }
 
+void Core::rest(Duration time) {
+  std::unique_lock lock(idle_mutex_);
+  idle_.wait_for(lock, time, [&] { return hurry_; });
+}
+
 bool Core::hurried() {
   std::lock_guard lock(idle_mutex_);
   return hurry_;

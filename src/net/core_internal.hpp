@@ -48,6 +48,7 @@ struct Core {
   bool wait_idle(Duration time_max);
   void hurry();
   bool hurried();
+  void rest(Duration time);  // returns after it, or at hurry()
 
   // What a pool does with a connection goes through here: `use` is not called once the event loops are gone.
   template <class F>

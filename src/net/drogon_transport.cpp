@@ -21,6 +21,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <future>
 #include <mutex>
@@ -139,11 +141,17 @@ class DrogonTransport final : public Transport {
 
  private:
   // The library calls every client that went away FATAL; that it cannot accept is worth a warning.
-  static void log(const Core& core, std::string_view text) {
+  static void log(Core& core, std::string_view text) {
+    const int told = errno;  // it looks at it once more
     while (!text.empty() && text.back() == '\n') text.remove_suffix(1);
-    bool serious =
-        text.find("Acceptor") != std::string_view::npos || text.find("too much connections") != std::string_view::npos;
+    const bool accepts = text.find("Acceptor") != std::string_view::npos;
+    const bool serious = accepts || text.find("too much connections") != std::string_view::npos;
     core.env.log.write(serious ? Level::warn : Level::debug, "http_library", {{"text", text}});
+    // Without a free descriptor it sends clients away by one that it keeps in reserve. Where another thread has taken
+    // that, its loop would try again at once, without end.
+    constexpr auto rest = std::chrono::milliseconds(2);
+    if (accepts) core.rest(rest);
+    errno = told;
   }
 
   void connection_changed(const trantor::TcpConnectionPtr& connection) {
