@@ -243,7 +243,8 @@ TEST(Signature, ABareModelsMatrixStaysAsItIs) {
       R"({"inputs":[{"name":"input-0","datatype":"FP32","shape":[1,2],"parameters":{"binary_data_size":8}}]})";
   for (const auto* const padding : {"", " ", "  "}) {
     const auto head = padding + json;
-    const auto binary = parse_infer(head + std::string("\0\0\x80\x3f\0\0\0\xc0", 8), head.size(), limits_of(bare));
+    const auto body = head + std::string("\0\0\x80\x3f\0\0\0\xc0", 8);
+    const auto binary = parse_infer(body, head.size(), limits_of(bare));
     ASSERT_TRUE(binary) << binary.error().message;
     EXPECT_EQ((std::vector<float>{1, -2}), matrix_of(bare, *binary)->features);
   }
