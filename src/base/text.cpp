@@ -40,6 +40,17 @@ std::size_t sequence_bytes(std::string_view text) {
   return 0;
 }
 
+template <class T>
+void append_shortest(std::string& out, T value) {
+  if (!std::isfinite(value)) {
+    out += "null";
+    return;
+  }
+  char buffer[32];
+  const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value);
+  out.append(buffer, end);
+}
+
 }  // namespace
 
 std::string printable(std::string_view bytes) {
@@ -112,25 +123,8 @@ void append_json_text(std::string& out, std::string_view text) {
   out += '"';
 }
 
-void append_json_number(std::string& out, double value) {
-  if (!std::isfinite(value)) {
-    out += "null";
-    return;
-  }
-  char buffer[32];
-  const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value);
-  out.append(buffer, end);
-}
-
-void append_json_float(std::string& out, float value) {
-  if (!std::isfinite(value)) {
-    out += "null";
-    return;
-  }
-  char buffer[32];
-  const auto [end, error] = std::to_chars(buffer, buffer + sizeof buffer, value);
-  out.append(buffer, end);
-}
+void append_json_number(std::string& out, double value) { append_shortest(out, value); }
+void append_json_float(std::string& out, float value) { append_shortest(out, value); }
 
 std::string with_thousands(std::int64_t number) {
   auto digits = std::to_string(number);
