@@ -266,6 +266,7 @@ struct NotingVersions final : VersionSource {
 };
 
 TEST_F(PredictorReleaseTest, LoadsGiveWayToAnswersButNotForEver) {
+  if (::getpriority(PRIO_PROCESS, 0) == 19) GTEST_SKIP() << "this process has the lowest priority already";
   NotingVersions versions(blobs);
   Predictor own({}, t.env, wishes, versions, nullptr);
   wishes.models = {{.name = "fare", .current = version(1, 7)}};
@@ -273,8 +274,8 @@ TEST_F(PredictorReleaseTest, LoadsGiveWayToAnswersButNotForEver) {
   wishes.models = {{.name = "fare", .current = version(2, 8), .previous = version(1, 7)}};
   ASSERT_TRUE(own.reconcile());
   ASSERT_EQ(versions.nice.size(), 2u);
-  EXPECT_LT(versions.nice[0], 19) << "nobody answers yet";
-  EXPECT_EQ(versions.nice[1], 19);
+  ASSERT_LT(versions.nice[0], 19) << "nobody answers yet";
+  ASSERT_EQ(versions.nice[1], 19);
   versions.starved = true;
   wishes.models = {{.name = "fare", .current = version(3, 9), .previous = version(2, 8)}};
   ASSERT_TRUE(own.reconcile());
