@@ -1,6 +1,7 @@
 // The messages of the Open Inference Protocol over gRPC: a ModelInferRequest with raw or typed contents, for a model with
 // inputs of every type, of numbers alone, one that takes tensors, or a matrix; requests that name a model; settings.
 #include "api/v2/grpc_request.hpp"
+#include "api/v2/grpc_row.hpp"
 #include "api/v2/load_request.hpp"
 #include "api/v2/signature.hpp"
 #include "fuzz/models.hpp"
@@ -26,7 +27,9 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   auto limits = api::v2::limits_of(described);
   limits.rows_max = 50;
   if (!fuzz::answered(api::v2::parse_model_asked(message))) return 0;  // it is read first
+  const auto plain = api::v2::read_grpc_row(message, described);
   auto ask = api::v2::parse_grpc_infer(message, limits);
+  fuzz::require(ask || !plain, "refused both ways");
   if (!fuzz::answered(ask)) return 0;
   auto& request = ask->request;
   fuzz::require(!request.inputs.empty() && request.inputs.size() <= limits.inputs_max, "inputs, within the limit");
@@ -41,6 +44,12 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   (void)api::v2::check_outputs(described, request.outputs);
   const auto matrix = api::v2::matrix_of(described, request);
   const auto rows = api::v2::rows_of(described, std::move(request.inputs));
+  fuzz::require(rows || !plain, "refused both ways");
+  if (plain) {
+    fuzz::require(plain->id == request.id && request.outputs.empty() && !request.timeout && ask->raw && plain->rows.keys == rows->keys &&
+                      plain->rows.rows == rows->rows,
+                  "the same both ways");
+  }
   fuzz::require_same(matrix, rows);
   if (!fuzz::answered(rows)) return 0;
   fuzz::require(rows->rows.size() == count && count <= 50, "as many rows as the tensors, within the limit");

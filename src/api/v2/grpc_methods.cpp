@@ -4,6 +4,7 @@
 
 #include "api/v2/grpc_render.hpp"
 #include "api/v2/grpc_request.hpp"
+#include "api/v2/grpc_row.hpp"
 #include "api/v2/routes_internal.hpp"
 #include "api/v2/signature.hpp"
 
@@ -23,6 +24,14 @@ Result<std::string> infer(const Context& c, Message message, bool stream, std::s
   TRY_VOID(c.predictor.admit(held, turn));
   auto measure = c.predictor.measure(held, turn);
   const auto& manifest = held.model().manifest();
+  if (auto plain = held.undecided() ? std::nullopt : read_grpc_row(message, manifest)) {
+    const InferRequest request{.id = std::move(plain->id)};
+    if (id) *id = request.id;
+    TRY(const auto answered, c.predictor.answer(held, plain->rows, measure));
+    auto answer = grpc_infer(asked.name, held.version(), manifest, request, true, answered, stream);
+    measure.succeeded();
+    return answer;
+  }
   TRY(auto ask, parse_grpc_infer(message, limits_of(manifest)));
   if (id) *id = ask.request.id;
   TRY_VOID(check_outputs(manifest, ask.request.outputs));
