@@ -52,6 +52,7 @@ struct Server::Impl {
   std::unique_ptr<flow::Jobs> jobs;
   std::unique_ptr<loop::Service> service;
   std::unique_ptr<serve::PredictionLog> log;
+  std::jthread log_ahead;
   std::unique_ptr<serve::BlobVersions> versions;
   std::unique_ptr<serve::LastWords> last_words;
   std::unique_ptr<serve::Predictor> predictor;
@@ -261,6 +262,7 @@ Result<std::string> Server::start() {
   TRY_VOID(write_file(impl.env.fs, join_path(impl.config.data_dir, "address"), impl.url + "\n"));
   TRY_VOID(impl.env.faults.reach("app.address.after_write"));
   if (impl.worker) impl.worker->start();
+  impl.log_ahead = std::jthread([&impl](std::stop_token stop) { impl.log->prepare_until(stop); });
   impl.controller->start();
   impl.env.log.info("started", {{"url", impl.url}, {"version", impl.config.version}});
   return impl.url;

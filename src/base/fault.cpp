@@ -35,8 +35,8 @@ constexpr bool can_overflow = false;
 
 void overflow() {
   const auto bytes = std::make_unique<char[]>(8);
-  const volatile char* past = bytes.get() + 8;
-  (void)*past;
+  const volatile std::size_t past = 8;
+  (void)*static_cast<const volatile char*>(bytes.get() + past);
 }
 
 }  // namespace

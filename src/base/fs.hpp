@@ -45,6 +45,8 @@ class MappedFile {
   virtual ~MappedFile() = default;
   virtual std::span<std::byte> bytes() = 0;
   virtual Result<void> sync(std::uint64_t offset, std::uint64_t length) = 0;
+  // Makes every page present, where the system can, so that the first store into each costs its writer nothing.
+  virtual void fault_in() {}
 };
 
 // An exclusive lock on a file, held until destroyed or until the process dies.

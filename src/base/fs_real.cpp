@@ -166,6 +166,8 @@ class RealMapped final : public MappedFile {
     return fail_errno(errno, "sync", path_);
   }
 
+  void fault_in() override { (void)::madvise(bytes_.data(), bytes_.size(), MADV_POPULATE_WRITE); }
+
  private:
   Fd fd_;
   std::string path_;
@@ -243,6 +245,8 @@ Result<std::unique_ptr<MappedFile>> RealFs::open_mapped(const std::string& path,
   }
   void* const at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
   if (at == MAP_FAILED) return fail_errno(errno, "map", path);
+  // It is written, not read: a first store would wait for megabytes of empty pages to be "read ahead" (26 ms for 8 MB).
+  (void)::madvise(at, size, MADV_RANDOM);
   return std::make_unique<RealMapped>(std::move(fd), path, std::span(static_cast<std::byte*>(at), size));
 }
 

@@ -176,8 +176,8 @@ Result<Output> models_show(Client& client, const std::string& text, const std::s
     Table table({std::format("on {} test rows", with_thousands(v.compared_rows)), "this", "current then", "baseline"},
                 {false, true, true, true});
     auto cell = [](const std::map<std::string, double>& metrics, const std::string& metric) {
-      auto at = metrics.find(metric);
-      return at == metrics.end() ? std::string("-") : short_number(at->second);
+      auto found = metrics.find(metric);
+      return found == metrics.end() ? std::string("-") : short_number(found->second);
     };
     for (const auto& [metric, value] : v.metrics) {
       table.add({metric, short_number(value), cell(v.current_metrics, metric), cell(v.baseline_metrics, metric)});

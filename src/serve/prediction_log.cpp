@@ -26,11 +26,12 @@ struct PredictionLog::Segment {
   std::unique_ptr<MappedFile> file;
   std::uint64_t number = 0;
   std::uint64_t bytes = 0;
-  std::atomic<std::uint64_t> reserved{segment_header_bytes};
+  // Apart from what every line only reads.
+  alignas(64) std::atomic<std::uint64_t> reserved{segment_header_bytes};
   bool closed_and_synced = false;  // guarded by sync_mutex_, as is the next
   bool broken = false;             // a sync of it failed: no later one tells what is on the disk
   // Slot id % size holds the last schema id written here; a collision only writes a schema twice.
-  std::array<std::atomic<std::uint32_t>, 256> schemas{};
+  alignas(64) std::array<std::atomic<std::uint32_t>, 256> schemas{};
 };
 
 namespace {
@@ -102,6 +103,7 @@ Result<std::unique_ptr<PredictionLog>> PredictionLog::open(const Config& config,
 
 PredictionLog::~PredictionLog() {
   if (auto done = sync(); !done) env_.log.error("prediction_log_not_synced", {{"error", done.error().message}});
+  if (prepared_) (void)env_.fs.remove(join_path(config_.dir, segment_name(number_ + 1)));
 }
 
 bool in_share(const Id& id, double share) {
@@ -172,6 +174,7 @@ Result<void> PredictionLog::append(const Handle& handle, const Id& id, TimePoint
         }
       }
       auto at = segment->reserved.fetch_add(padded(payload.size()));
+      if (const auto half = segment->bytes / 2; at < half && at + padded(payload.size()) >= half) want_next();
       if (at + padded(payload.size()) <= segment->bytes) {
         TRY_VOID(put(*segment, at, record_prediction, payload));
         appended_.fetch_add(1, std::memory_order_relaxed);
@@ -225,23 +228,58 @@ Result<std::unique_ptr<MappedFile>> PredictionLog::make_segment(std::uint64_t nu
   return file;
 }
 
+Result<std::unique_ptr<MappedFile>> PredictionLog::take_segment(std::uint64_t number) {
+  if (prepared_) return std::move(prepared_);
+  TRY_VOID(room_for_one_more());
+  begun_ = number;
+  auto file = make_segment(number);
+  // Begun anew, not gone on with: a second sync of what a first one failed to would say yes and mean nothing.
+  if (!file) (void)env_.fs.remove(join_path(config_.dir, segment_name(number)));
+  return file;
+}
+
+void PredictionLog::want_next() {
+  {
+    std::lock_guard lock(wanted_mutex_);
+    wanted_ = true;
+  }
+  wanted_changed_.notify_one();
+}
+
+void PredictionLog::prepare() {
+  if (!wanted_.exchange(false)) return;
+  std::lock_guard lock(roll_mutex_);
+  if (prepared_ || not_made_ || !room_for_one_more()) return;
+  const auto number = number_ + 1;
+  // What can't be made now is tried, and told, by the line that needs it.
+  if (auto file = make_segment(number)) {
+    (*file)->fault_in();
+    prepared_ = *std::move(file);
+  } else {
+    (void)env_.fs.remove(join_path(config_.dir, segment_name(number)));
+  }
+}
+
+void PredictionLog::prepare_until(std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    {
+      std::unique_lock lock(wanted_mutex_);
+      wanted_changed_.wait(lock, stop, [&] { return wanted_.load(); });
+    }
+    prepare();
+  }
+}
+
 Result<std::shared_ptr<PredictionLog::Segment>> PredictionLog::next_segment(const Segment* full) {
   std::lock_guard lock(roll_mutex_);
   auto present = segment_.load();
   if (present && present.get() != full) return present;  // somebody else was first
   if (not_made_ && env_.clock.steady() < make_again_at_) return fail(*not_made_);
-  if (auto room = room_for_one_more(); !room) {
-    not_made_ = room.error();
-    make_again_at_ = env_.clock.steady() + config_.make_again_after;
-    return fail(std::move(room).error());
-  }
-  auto number = begun_ = number_ + 1;
-  auto file = make_segment(number);
+  const auto number = number_ + 1;
+  auto file = take_segment(number);
   if (!file) {
     not_made_ = file.error();
     make_again_at_ = env_.clock.steady() + config_.make_again_after;
-    // Begun anew, not gone on with: a second sync of what a first one failed to would say yes and mean nothing.
-    (void)env_.fs.remove(join_path(config_.dir, segment_name(number)));
     return fail(file.error());
   }
   not_made_.reset();

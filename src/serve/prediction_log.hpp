@@ -6,12 +6,14 @@
 
 #include <array>
 #include <atomic>
+#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -88,6 +90,11 @@ class PredictionLog {
   Result<void> append(const Handle& handle, const Id& id, TimePoint time, std::string_view key,
                       std::span<const float> scores, std::int32_t decision, std::span<const table::Value> inputs,
                       Why why = Why::current, const Id* live = nullptr);
+  // Makes the next segment ahead of its first line where one is wanted: the present one is half full. Making one takes
+  // milliseconds, and without this the writer that finds no room waits for it. Thread-safe.
+  void prepare();
+  // prepare(), whenever it is wanted, until it is told to stop: for a thread of its own.
+  void prepare_until(std::stop_token stop);
   // Makes everything appended before the call durable. After an error what was not durable yet may be lost in a power
   // cut, and no later call changes that; lines that come afterwards go into another segment.
   Result<void> sync();
@@ -129,7 +136,13 @@ class PredictionLog {
   Made made_;
   std::optional<Error> not_made_;  // why the next segment could not be made, and when that is tried again
   SteadyPoint make_again_at_{};
+  std::unique_ptr<MappedFile> prepared_;  // the one after number_, without a line; guarded by roll_mutex_
+  std::mutex wanted_mutex_;
+  std::condition_variable_any wanted_changed_;
+  std::atomic<bool> wanted_ = false;
+  void want_next();
   Result<std::unique_ptr<MappedFile>> make_segment(std::uint64_t number);
+  Result<std::unique_ptr<MappedFile>> take_segment(std::uint64_t number);
   Result<void> room_for_one_more();
   std::atomic<std::uint64_t> bytes_max_{0};
   std::vector<std::shared_ptr<Segment>> unsynced_;

@@ -448,6 +448,95 @@ TEST(PredictionLog, ClosedSegmentsNoLongerChangeAndNumbersAreUsedOnce) {
   EXPECT_EQ(*fresh(7)->closed_through(), 8u) << "whoever wrote it is gone";
 }
 
+TEST(PredictionLog, TheNextSegmentIsMadeAheadOfItsFirstLine) {
+  TestEnv t(TestEnv::Disk::sim);
+  const float scores[] = {0.5f};
+  IdMaker ids(t.clock, t.rng);
+  const auto segments = [&] { return list_segments(t.env.fs, t.path("log"))->size(); };
+  std::size_t lines = 0;
+  {
+    auto log = *PredictionLog::open(config(t), t.env);
+    const auto handle = log->schema(schema_a);
+    const auto line = [&] {
+      ASSERT_TRUE(log->append(handle, ids.make(), t.clock.now(), "", scores, 1, row_a));
+      ++lines;
+    };
+    log->prepare();
+    line();
+    log->prepare();
+    EXPECT_EQ(segments(), 1u) << "half of the room is left";
+    for (int segment = 1; segment <= 3; ++segment) {
+      while (log->prepare(), segments() == static_cast<std::size_t>(segment)) line();
+      EXPECT_EQ(log->made()->last, static_cast<std::uint64_t>(segment)) << "nothing is in it yet";
+      EXPECT_EQ(*log->closed_through(), static_cast<std::uint64_t>(segment - 1));
+      log->prepare();
+      EXPECT_EQ(segments(), static_cast<std::size_t>(segment) + 1) << "one is enough";
+      const auto operations = t.sim_fs().operations();
+      while (log->made()->last == static_cast<std::uint64_t>(segment)) line();
+      EXPECT_EQ(t.sim_fs().operations(), operations) << "whoever begins it does not wait for the disk";
+    }
+    while (log->prepare(), segments() == 4) line();
+  }
+  EXPECT_EQ(segments(), 4u) << "one that nobody needed is taken away";
+  EXPECT_EQ(read_all(t).size(), lines);
+}
+
+TEST(PredictionLog, AClosedSegmentIsFollowedByTheOneMadeAhead) {
+  TestEnv t;
+  const float scores[] = {0.5f};
+  IdMaker ids(t.clock, t.rng);
+  const auto segments = [&] { return *list_segments(t.env.fs, t.path("log")); };
+  auto log = *PredictionLog::open(config(t), t.env);
+  const auto handle = log->schema(schema_a);
+  const auto line = [&] { ASSERT_TRUE(log->append(handle, ids.make(), t.clock.now(), "", scores, 1, row_a)); };
+  while (log->prepare(), segments().size() < 2) line();
+  log->close_segment();
+  EXPECT_EQ(*log->closed_through(), 1u);
+  line();
+  EXPECT_EQ(*log->closed_through(), 1u);
+  EXPECT_EQ(segments().size(), 2u);
+  // As a killed process leaves it: the number is used up, and there is nothing in it.
+  while (log->prepare(), segments().size() < 3) line();
+  const auto lines = read_all(t).size();
+  auto second = *PredictionLog::open(config(t), t.env);
+  EXPECT_EQ(*second->closed_through(), 3u);
+  EXPECT_EQ(read_all(t).size(), lines);
+}
+
+TEST(PredictionLog, AFullDiskIsNoMatterUntilALineNeedsIt) {
+  TestEnv t(TestEnv::Disk::sim);
+  const float scores[] = {0.5f};
+  IdMaker ids(t.clock, t.rng);
+  auto log = *PredictionLog::open(config(t), t.env);
+  const auto handle = log->schema(schema_a);
+  const auto line = [&] { return log->append(handle, ids.make(), t.clock.now(), "", scores, 1, row_a).has_value(); };
+  ASSERT_TRUE(line());
+  t.sim_fs().set_capacity(100);
+  std::size_t kept = 1;
+  while (log->prepare(), line()) ++kept;
+  EXPECT_GT(kept, 100u);
+  EXPECT_EQ(list_segments(t.env.fs, t.path("log"))->size(), 1u) << "what failed takes no room";
+  t.sim_fs().clear_faults();
+  t.clock.advance(std::chrono::seconds(1));
+  EXPECT_TRUE(line());
+  EXPECT_EQ(read_all(t).size(), kept + 1);
+}
+
+TEST(PredictionLog, AThreadMakesSegmentsAhead) {
+  TestEnv t;
+  const float scores[] = {0.5f};
+  IdMaker ids(t.clock, t.rng);
+  auto log = *PredictionLog::open(config(t), t.env);
+  const auto handle = log->schema(schema_a);
+  std::jthread ahead([&](std::stop_token stop) { log->prepare_until(stop); });
+  std::size_t lines = 0;
+  for (; log->made().value_or(PredictionLog::Made{}).last < 20; ++lines)
+    ASSERT_TRUE(log->append(handle, ids.make(), t.clock.now(), "", scores, 1, row_a));
+  ahead.request_stop();
+  ahead.join();
+  EXPECT_EQ(read_all(t).size(), lines);
+}
+
 TEST(PredictionLog, NothingClosedIsStillBeingWritten) {
   TestEnv t;
   auto log = *PredictionLog::open(config(t, 1 << 20), t.env);
