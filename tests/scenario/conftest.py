@@ -28,9 +28,10 @@ SANITIZED = "asan" in BUILD.name
 REPORTS = pathlib.Path(tempfile.mkdtemp(prefix="millrace-reports-")) if SANITIZED else None
 if SANITIZED:
     where = f"log_path={REPORTS}/report:log_exe_name=1"
-    os.environ.setdefault("ASAN_OPTIONS", f"{where}:detect_leaks=1:abort_on_error=0:exitcode=99:detect_stack_use_after_return=0")
-    os.environ.setdefault("UBSAN_OPTIONS", f"{where}:print_stacktrace=1:exitcode=99")
-    os.environ.setdefault("LSAN_OPTIONS", "exitcode=0")  # a leak changes no exit status that a test looks at; its report is found
+    # Set, not left to who set them before: tests side by side are processes that inherit one another's.
+    os.environ["ASAN_OPTIONS"] = f"{where}:detect_leaks=1:abort_on_error=0:exitcode=99:detect_stack_use_after_return=0"
+    os.environ["UBSAN_OPTIONS"] = f"{where}:print_stacktrace=1:exitcode=99"
+    os.environ["LSAN_OPTIONS"] = "exitcode=0"  # a leak changes no exit status that a test looks at; its report is found
 
 
 def sanitizer_reports():
@@ -52,7 +53,7 @@ def no_reports():
         pytest.fail("\n".join(found), pytrace=False)
 
 
-def wait_for(what, condition, seconds=60.0):
+def wait_for(what, condition, seconds=120.0):
     """Looks again until `condition()` is true; what it answered. Fails with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
