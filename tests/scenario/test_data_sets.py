@@ -121,8 +121,8 @@ def test_elec2_in_time_order_with_labels_one_step_late(servers, data, tmp_path):
     def live():
         model = server.get("/api/v1/status").json["models"][0]
         if model.get("live_value") is None and model["current"] not in asked:
-            asked.add(model["current"])
             answer = server.post("/predict/elec", batch).json
+            asked.add(int(answer["model"].removeprefix("elec:")))  # the one before answers until the swap
             server.post("/labels/elec", [{"prediction": p["id"], "value": row[target]} for p, row in zip(answer["predictions"], rows[4200:4400])])
         return model.get("live_value")
 
