@@ -14,13 +14,14 @@ import backup
 import build
 import change
 import predict
+import releases
 import serving
 import start
 import trees
 from common import TOP, make_project
 
 RESULTS = TOP / "bench" / "RESULTS.md"
-PARTS = {"start": "Start and rest", "predict": "Predict", "serving": "Serving", "trees": "Trees", "change": "Change", "backup": "Backup", "build": "Build"}
+PARTS = {"start": "Start and rest", "predict": "Predict", "serving": "Serving", "releases": "Releases", "trees": "Trees", "change": "Change", "backup": "Backup", "build": "Build"}
 
 
 def measure(part):
@@ -32,7 +33,7 @@ def measure(part):
             return trees.measure(folder)
         body = make_project(folder)
         return {"start": lambda: start.measure(folder), "predict": lambda: predict.measure(folder, body),
-                "serving": lambda: serving.measure(folder, body), "change": lambda: change.measure(folder, body),
+                "serving": lambda: serving.measure(folder, body), "releases": lambda: releases.measure(folder), "change": lambda: change.measure(folder, body),
                 "backup": lambda: backup.measure(folder)}[part]()
 
 
