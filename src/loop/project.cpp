@@ -211,6 +211,20 @@ void labels(Fields file, LabelsConfig& labels) {
   queue.number("random_share", labels.queue_random_share);
 }
 
+void fallback(Fields serve, serve::Fallback& fallback) {
+  using Of = serve::Fallback::Kind;
+  if (serve.writing() && fallback.kind != Of::constant)
+    return serve.put("fallback", Tree::text(fallback.kind == Of::previous ? "previous" : "error"));
+  const Tree* node = serve.find("fallback");
+  if (!serve.writing() && !node) return;
+  if (node && node->is(Kind::text)) {
+    fallback.kind = node->as_text() == "previous" ? Of::previous : Of::error;
+    return;
+  }
+  fallback.kind = Of::constant;
+  serve.table("fallback", true).text("value", fallback.value);
+}
+
 // The whole file, in the order in which it is written.
 void whole_file(Fields file, Project& project) {
   Fields head = file.table("project");
@@ -237,6 +251,7 @@ void whole_file(Fields file, Project& project) {
   serve.texts("origins", project.serve.origins);
   serve.text("access_log", project.serve.access_log);
   serve.whole("queue", project.serve.queue);
+  fallback(serve, project.serve.fallback);
   Fields log = serve.table("log");
   log.text("full", project.serve.log_full);
   log.number("share", project.serve.log_share);

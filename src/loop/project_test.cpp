@@ -81,6 +81,7 @@ TEST(Project, EverythingThatIsBuilt) {
   EXPECT_EQ(project->serve.origins, (std::vector<std::string>{"https://app.example.com", "http://localhost:3000"}));
   EXPECT_EQ(project->serve.access_log, "1%");
   EXPECT_EQ(project->serve.queue, 16);
+  EXPECT_EQ(project->serve.fallback, (serve::Fallback{serve::Fallback::Kind::constant, "<=50K"}));
   EXPECT_EQ(project->serve.log_full, "refuse");
   EXPECT_EQ(project->serve.log_share, 0.25);
   EXPECT_EQ(project->serve.log_bytes, 2'000'000'000);
@@ -90,6 +91,27 @@ TEST(Project, EverythingThatIsBuilt) {
   const std::string own_default = std::string(minimal) + "[profile.default]\nlisten = \"127.0.0.1:8080\"\n";
   EXPECT_EQ(parse_project(own_default)->profile.listen, "127.0.0.1:8080");
   EXPECT_EQ(parse_project(testing::everything, "staging").error().reason, "project.no_profile");
+}
+
+TEST(Project, AFallbackFitsTheTask) {
+  using Kind = serve::Fallback::Kind;
+  const auto with = [](std::string_view type, std::string_view more) {
+    return std::format("[project]\nname = \"p\"\n[source.rows]\nuri = \"file:rows.csv\"\n[model]\n"
+                       "target = {{ column = \"rows.y\", type = \"{}\" }}\n{}\n",
+                       type, more);
+  };
+  EXPECT_EQ(parse_project(with("auto", ""))->serve.fallback.kind, Kind::error);
+  EXPECT_EQ(parse_project(with("auto", "[serve]\nfallback = \"error\""))->serve.fallback.kind, Kind::error);
+  EXPECT_EQ(parse_project(with("auto", "[serve]\nfallback = \"previous\""))->serve.fallback.kind, Kind::previous);
+  EXPECT_EQ(parse_project(with("regression", "[serve]\nfallback = { value = 0.5 }"))->serve.fallback.value, "0.5");
+  EXPECT_EQ(parse_project(with("binary", "[serve]\nfallback = { value = 0 }"))->serve.fallback.value, "0");
+  const std::string classes = "[labels]\nclasses = [\"0\", \"1\"]\n[serve]\n";
+  EXPECT_TRUE(parse_project(with("binary", classes + "fallback = { value = 1 }")));
+  EXPECT_EQ(parse_project(with("binary", classes + "fallback = { value = 2 }")).error().reason, "project.bad_value");
+  EXPECT_EQ(parse_project(with("regression", "[serve]\nfallback = { value = \"cheap\" }")).error().reason,
+            "project.bad_value");
+  EXPECT_EQ(parse_project(with("auto", "[serve]\nfallback = \"older\"")).error().reason, "project.bad_value");
+  EXPECT_EQ(parse_project(with("auto", "[serve]\nfallback = {}")).error().reason, "project.missing");
 }
 
 TEST(Project, OriginsAsBrowsersSendThem) {

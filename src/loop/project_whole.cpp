@@ -1,11 +1,14 @@
 // What one key alone does not show: names that must exist elsewhere in the file, keys that contradict each other.
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <format>
 #include <set>
 
 #include "base/nearest.hpp"
 #include "eval/gates.hpp"
 #include "flow/holidays.hpp"
+#include "loop/project_fields_internal.hpp"
 #include "loop/project_schema_internal.hpp"
 
 namespace millrace::loop::schema {
@@ -31,6 +34,7 @@ class Whole {
     trainer();
     split();
     release();
+    fallback();
     inputs();
     if (const std::string* from = text_at({"retrain", "window", "from"}); from && *from == "24:00")
       add({"retrain", "window", "from"}, Problem::Kind::bad_value,
@@ -171,6 +175,30 @@ class Whole {
     if (by_command) return;
     if (node->find("command")) only_for_command("command");
     if (const Tree* files = node->find("files"); files && !files->items().empty()) only_for_command("files");
+  }
+
+  // Against the task and the classes, as far as the file says them; the rest when a version is loaded.
+  void fallback() {
+    const Path path = {"serve", "fallback", "value"};
+    const Tree* value = tree_.find_path(path);
+    if (!value || !find_key(path) || value->is(Kind::table) || value->is(Kind::array)) return;
+    const auto wrong = [&](std::string_view expected) {
+      add(path, Problem::Kind::bad_value,
+          std::format("serve.fallback.value: expected {}, got {}", expected, render_toml_value(*value)));
+    };
+    const std::string* type = text_at({"model", "target", "type"});
+    if (type && *type == "regression") {
+      const std::string number = scalar_text(*value);
+      double parsed = 0;
+      const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), parsed);
+      if (error != std::errc() || end != number.data() + number.size() || !std::isfinite(parsed))
+        wrong("a number, for the target is a regression");
+      return;
+    }
+    const Tree* classes = tree_.find_path({"labels", "classes"});
+    if (!classes || classes->items().empty()) return;
+    const auto is_it = [&](const Tree& one) { return scalar_text(one) == scalar_text(*value); };
+    if (std::ranges::none_of(classes->items(), is_it)) wrong("one of labels.classes");
   }
 
   void gates() {

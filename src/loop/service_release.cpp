@@ -111,6 +111,7 @@ Result<std::vector<serve::WantedModel>> Service::wanted() {
       if (project && project->name == name) {
         wanted.refuse_unlogged = project->serve.log_full == "refuse";
         wanted.log_share = project->serve.log_share;
+        wanted.fallback = project->serve.fallback;
       }
       TRY(const auto current, registry::alias(reader, name, registry::current_alias));
       if (current) {

@@ -42,18 +42,19 @@ void put_answer(std::string& out, const model::Manifest& manifest, const model::
   out += '}';
 }
 
-void put_tail(std::string& out, std::string_view name_and_version, double took_ms) {
+void put_tail(std::string& out, std::string_view name_and_version, double took_ms, bool fallback) {
   out += ",\"model\":";
   append_json_text(out, name_and_version);
   out += ",\"took_ms\":";
   append_json_number(out, std::round(took_ms * 1000) / 1000);
+  if (fallback) out += ",\"fallback\":true";
 }
 
 }  // namespace
 
 std::string render_answer(const model::Manifest& manifest, std::span<const model::Answer> answers,
                           std::span<const Id> ids, const std::vector<bool>& unlogged, bool single,
-                          std::string_view name_and_version, double took_ms) {
+                          std::string_view name_and_version, double took_ms, bool fallback) {
   std::string out;
   const auto end = [&](std::size_t i) {
     out += ",\"id\":\"" + ids[i].text() + (unlogged.empty() || !unlogged[i] ? "\"}" : "\",\"logged\":false}");
@@ -62,7 +63,7 @@ std::string render_answer(const model::Manifest& manifest, std::span<const model
   if (single) {
     out += '{';
     put_answer(out, manifest, answers[0]);
-    put_tail(out, name_and_version, took_ms);
+    put_tail(out, name_and_version, took_ms, fallback);
     end(0);
     return out;
   }
@@ -73,7 +74,7 @@ std::string render_answer(const model::Manifest& manifest, std::span<const model
     end(i);
   }
   out += ']';
-  put_tail(out, name_and_version, took_ms);
+  put_tail(out, name_and_version, took_ms, fallback);
   return out + '}';
 }
 

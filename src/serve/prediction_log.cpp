@@ -36,7 +36,8 @@ struct PredictionLog::Segment {
 
 namespace {
 
-constexpr std::array<std::string_view, 5> why_names = {"current", "canary", "header", "shadow", "probation"};
+constexpr std::array<std::string_view, 6> why_names = {"current", "canary",    "header",
+                                                       "shadow",  "probation", "fallback"};
 
 std::string segment_name(std::uint64_t number) { return std::format("{:012}.mpl", number); }
 

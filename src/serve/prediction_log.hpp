@@ -41,8 +41,8 @@ struct LogSchema {
 bool in_share(const Id& id, double share);
 
 // Why this version answered: it is current, or current and on probation; a release's share of the traffic; the request
-// named it; or nobody was answered, for it ran beside the one that answered.
-enum class Why : std::uint8_t { current, canary, header, shadow, probation };
+// named it; nobody was answered, for it ran beside the one that answered; or the one asked had failed.
+enum class Why : std::uint8_t { current, canary, header, shadow, probation, fallback };
 std::string_view why_name(Why why);  // "canary"
 std::optional<Why> parse_why(std::string_view name);
 

@@ -116,14 +116,14 @@ TEST(PredictionLog, WhyAVersionAnswered) {
   const auto handle = log->schema(schema_a);
   const auto live = ids.make();
   const float scores[] = {0.5f};
-  const auto all = {Why::current, Why::canary, Why::header, Why::shadow, Why::probation};
+  const auto all = {Why::current, Why::canary, Why::header, Why::shadow, Why::probation, Why::fallback};
   for (const auto why : all) {
     ASSERT_TRUE(log->append(handle, ids.make(), t.clock.now(), "", scores, 0, row_a, why, &live));
     EXPECT_EQ(parse_why(why_name(why)), why);
   }
   const auto lines = read_all(t);
-  ASSERT_EQ(lines.size(), 5u);
-  for (std::size_t i = 0; i < 5; ++i) {
+  ASSERT_EQ(lines.size(), all.size());
+  for (std::size_t i = 0; i < all.size(); ++i) {
     EXPECT_EQ(lines[i].prediction.why, *(all.begin() + i));
     EXPECT_EQ(lines[i].prediction.live, *(all.begin() + i) == Why::shadow ? std::optional(live) : std::nullopt);
     EXPECT_EQ(lines[i].prediction.inputs, row_a);

@@ -172,7 +172,8 @@ std::vector<ModelReport> Predictor::statistics() const {
       ModelReport report{.name = name,
                          .phases = counters.phases.counts(),
                          .pending = counters.pending.load(std::memory_order_relaxed),
-                         .overloaded = counters.overloaded.load(std::memory_order_relaxed)};
+                         .overloaded = counters.overloaded.load(std::memory_order_relaxed),
+                         .fallbacks = counters.fallbacks.load(std::memory_order_relaxed)};
       for (const auto& one : model->loaded) report.versions.push_back({one.number, one.statistics->counts()});
       out.push_back(std::move(report));
     }
@@ -181,13 +182,21 @@ std::vector<ModelReport> Predictor::statistics() const {
   return out;
 }
 
-Result<Answered> Predictor::answer(const Held& held, const model::ParsedRows& rows, Measure& measure) {
+Result<Answered> Predictor::answer(Held& held, const model::ParsedRows& asked, Measure& measure) {
   const auto& of = *held.of_;
   model::EncodeStats stats;
   Answered out;
   measure.infers();
   const auto first = held.first_id_ ? *held.first_id_ : ids_.make();
-  TRY(out.answers, compute(held, rows, first, stats));
+  std::optional<StoodIn> other;
+  if (auto computed = compute(held, asked.rows, first, stats))
+    out.answers = *std::move(computed);
+  else if ((other = stand_in(held, asked, measure, stats, computed.error())))
+    out.answers = std::move(other->answers);
+  else
+    return fail(std::move(computed).error());
+  out.fallback = other.has_value();
+  const auto& rows = other && other->rows ? *other->rows : asked;
   const auto& answers = out.answers;
 
   auto now = env_.clock.now();
@@ -249,7 +258,8 @@ Result<std::string> Predictor::predict(const PredictRequest& request, Problem* p
   TRY(auto answered, answer(held, rows, measured));
   auto took_ms = std::chrono::duration<double, std::milli>(env_.clock.steady() - measured.came()).count();
   auto text = render_answer(held.model().manifest(), answered.answers, answered.ids, answered.unlogged, rows.single,
-                            held.name_and_version(), took_ms);
+                            held.name_and_version(), took_ms, answered.fallback);
+  if (answered.fallback && request.fell_back_to) *request.fell_back_to = held.version();
   measured.succeeded();
   return text;
 }

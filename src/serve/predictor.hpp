@@ -21,6 +21,7 @@
 #include "blob/blob.hpp"
 #include "model/loaded.hpp"
 #include "serve/choice.hpp"
+#include "serve/fallback.hpp"
 #include "serve/last_words.hpp"
 #include "serve/prediction_log.hpp"
 #include "serve/statistics.hpp"
@@ -58,6 +59,7 @@ struct WantedModel {
   std::optional<WantedRelease> release;
   bool probation = false;          // current is: its lines say so
   std::optional<Watched> watched;  // on the disk before the version is loaded, and before it takes over
+  Fallback fallback;
 };
 
 class WantedSource {
@@ -98,6 +100,8 @@ struct PredictRequest {
   std::optional<std::int64_t> version;  // by number; absent: what takes traffic
   Turn turn;                            // see hold() and admit()
   Choice choice = {};                   // where `version` names none
+  // Gets the version that answered in place of the one asked: Held::fell_back(). Null: nobody wants to know.
+  std::optional<std::int64_t>* fell_back_to = nullptr;
 };
 
 // What is wrong with a request, for the answer's own fields; empty where the error is not about a place in the body.
@@ -108,6 +112,7 @@ struct Answered {
   std::vector<model::Answer> answers;
   std::vector<Id> ids;
   std::vector<bool> unlogged;  // rows without a line: it could not be kept, or is outside of the share; empty: none
+  bool fallback = false;       // of another version than the one asked, or of none: Held says which
 };
 
 // Tensors answered, for a model that takes tensors (model::Manifest::tensors).
@@ -202,8 +207,10 @@ class Predictor {
   template <class Read>
   Result<model::ParsedRows> rows(Held& held, Measure& measure, Read&& read);
   std::vector<std::string> names() const;  // of all models here, in order. No lock
-  // Computes, logs, counts; row errors as predict(). `rows` are as the held model's own parser makes them.
-  Result<Answered> answer(const Held& held, const model::ParsedRows& rows, Measure& measure);
+  // Computes, logs, counts; row errors as predict(). `rows` are as the held model's own parser makes them. Where the
+  // version fails by its own fault, and the request named none, its model's fallback answers: `held` and `measure` become
+  // that one's.
+  Result<Answered> answer(Held& held, const model::ParsedRows& rows, Measure& measure);
   // The same for a model that takes tensors: `inputs` as model::check_tensors() gives them, `outputs` by their places
   // in the signature. Counted as answer() counts; the prediction log holds rows, so no line is kept. Errors of
   // model::TensorModel::run().
@@ -279,8 +286,12 @@ class Predictor {
   std::unique_ptr<Shadow> shadow_;
   static std::string loaded_text(const Routed& routed);  // "3, 2"
   static void compare_inputs(Routed& routed);
-  Result<std::vector<model::Answer>> compute(const Held& held, const model::ParsedRows& rows, const Id& id,
+  Result<std::vector<model::Answer>> compute(const Held& held, const std::vector<table::Row>& rows, const Id& id,
                                              model::EncodeStats& stats);
+  struct StoodIn;
+  std::optional<StoodIn> stand_in(Held& held, const model::ParsedRows& rows, Measure& measure,
+                                  model::EncodeStats& stats, const Error& why);
+  void make_constant(const Known& known, Routed& routed);
   Result<void> watch(const std::vector<WantedModel>& wanted);
   Result<model::ParsedRows> settle(Held& held, Measure& measure, model::ParsedRows rows,
                                    const std::function<Result<model::ParsedRows>(const model::LoadedModel&)>& read);
@@ -296,6 +307,8 @@ class Predictor::Held {
   const std::string& name_and_version() const;  // "churn:3"
   std::vector<std::int64_t> versions() const;   // of this model, those in memory at that moment, in order
   Why why() const { return why_; }
+  // answer() made it of what answers in place of the version asked: the version before, or version() 0, a constant.
+  bool fell_back() const { return why_ == Why::fallback; }
   bool undecided() const;  // rows() may make another version of it
 
  private:

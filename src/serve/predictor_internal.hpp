@@ -29,6 +29,18 @@ struct Predictor::Served {
   }
 };
 
+// Not what the client sent.
+inline bool is_servers_fault(Code code) {
+  return code == Code::internal || code == Code::unknown || code == Code::data_loss || code == Code::unavailable ||
+         code == Code::deadline_exceeded;
+}
+
+// What was answered in place of a version that failed, and its rows where they are not those of that one.
+struct Predictor::StoodIn {
+  std::vector<model::Answer> answers;
+  std::optional<model::ParsedRows> rows;
+};
+
 // Requests add to them without a lock.
 struct Counters {
   std::atomic<std::uint64_t> requests{0};
@@ -37,6 +49,7 @@ struct Counters {
   std::atomic<std::uint64_t> not_logged{0};
   std::atomic<std::uint64_t> not_sampled{0};
   std::atomic<std::uint64_t> shadow_dropped{0};
+  std::atomic<std::uint64_t> fallbacks{0};
   PhaseHistograms phases;
   Cost cost;
   std::atomic<std::size_t> pending{0};       // places that are taken, see Predictor::admit()
@@ -66,8 +79,9 @@ struct Predictor::Known {
   std::int64_t last_key = 0;
   std::optional<std::int64_t> serving;  // a key
   bool refuse_unlogged = false, pinned = false;
+  Fallback fallback;
   double log_share = 1;
-  std::optional<std::int64_t> current;  // the key of what is wanted
+  std::optional<std::int64_t> current, previous;  // the keys of what is wanted
   std::optional<WantedRelease> release;
   bool probation = false;
   std::uint64_t loads = 0;
@@ -93,6 +107,10 @@ struct Predictor::Routed {
   };
   std::string name;
   std::optional<Version> serving;
+  Fallback fallback;
+  std::shared_ptr<const Served> previous;  // of `fallback`; in memory
+  std::shared_ptr<const Served> constant;  // of `fallback`: the serving model's manifest, but no version
+  model::Answer constant_answer;
   std::optional<Release> release;
   bool probation = false;
   std::vector<Version> loaded;

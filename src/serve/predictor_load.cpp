@@ -224,6 +224,7 @@ void Predictor::act(Known& known, const WantedModel& wanted) {
     for (const auto& other : wanted.others) keys.others.push_back(key_of(other));
     keys.fall_back = wanted.fall_back;
     known.current = keys.current;
+    known.previous = keys.previous;
   }
   for (;;) {
     std::vector<VersionState> states;
@@ -300,6 +301,12 @@ void Predictor::publish(Known& known) {
                          routed->loaded.back()};
   }
   routed->probation = known.probation && known.current == known.serving;
+  routed->fallback = known.fallback;
+  if (known.fallback.kind == Fallback::Kind::previous && known.previous && known.previous != known.serving) {
+    if (const auto at = known.versions.find(*known.previous); at != known.versions.end())
+      routed->previous = at->second->served;
+  }
+  if (known.fallback.kind == Fallback::Kind::constant) make_constant(known, *routed);
   if (routed->release) compare_inputs(*routed);
   put(known.name, std::move(routed));
 }
@@ -352,7 +359,9 @@ Result<void> Predictor::reconcile() {
       slot->name = model.name;
     }
     const bool changed = slot->refuse_unlogged != model.refuse_unlogged || slot->log_share != model.log_share ||
-                         slot->release != model.release || slot->probation != model.probation;
+                         slot->release != model.release || slot->probation != model.probation ||
+                         slot->fallback != model.fallback;
+    slot->fallback = model.fallback;
     slot->release = model.release;
     slot->probation = model.probation;
     slot->refuse_unlogged = model.refuse_unlogged;

@@ -19,7 +19,7 @@ struct MemoryWishes final : WantedSource {
   std::vector<WantedModel> models;
 };
 
-Result<Answered> answer(Predictor& predictor, const Predictor::Held& held, const model::ParsedRows& rows) {
+Result<Answered> answer(Predictor& predictor, Predictor::Held held, const model::ParsedRows& rows) {
   auto measure = predictor.measure(held);
   return predictor.answer(held, rows, measure);
 }

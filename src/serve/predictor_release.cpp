@@ -8,16 +8,6 @@
 
 namespace millrace::serve {
 
-namespace {
-
-// Not what the client sent.
-bool is_servers_fault(Code code) {
-  return code == Code::internal || code == Code::unknown || code == Code::data_loss || code == Code::unavailable ||
-         code == Code::deadline_exceeded;
-}
-
-}  // namespace
-
 bool Predictor::Held::undecided() const {
   return by_traffic_ && !first_id_ && of_->release && of_->release->weight > 0;
 }
@@ -66,18 +56,18 @@ Result<model::ParsedRows> Predictor::settle(
   return rows;
 }
 
-Result<std::vector<model::Answer>> Predictor::compute(const Held& held, const model::ParsedRows& rows, const Id& id,
-                                                      model::EncodeStats& stats) {
+Result<std::vector<model::Answer>> Predictor::compute(const Held& held, const std::vector<table::Row>& rows,
+                                                      const Id& id, model::EncodeStats& stats) {
   if (!held.candidate_ && held.why_ != Why::probation) {
-    auto answers = held.model().predict(rows.rows, stats);
+    auto answers = held.model().predict(rows, stats);
     if (!answers && is_servers_fault(answers.error().code)) held.served_->statistics->broke();
     return answers;
   }
   auto* words = config_.last_words;
-  const auto place = words ? words->begins(id, env_.clock.now(), held.version(), rows.rows.size()) : 0;
+  const auto place = words ? words->begins(id, env_.clock.now(), held.version(), rows.size()) : 0;
   const auto run = [&]() -> Result<std::vector<model::Answer>> {
     TRY_VOID(env_.faults.reach("serve.answer.candidate"));
-    return held.model().predict(rows.rows, stats);
+    return held.model().predict(rows, stats);
   };
   auto answers = run();
   if (answers && words) words->answered(place);

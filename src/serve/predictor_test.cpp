@@ -27,7 +27,7 @@ struct PredictorTest : ::testing::Test {
     return {number, writer->commit()->digest};
   }
   Result<Answered> answer(const model::ParsedRows& rows) {
-    const auto held = *predictor.hold("fare", std::nullopt);
+    auto held = *predictor.hold("fare", std::nullopt);
     auto measure = predictor.measure(held);
     return predictor.answer(held, rows, measure);
   }
@@ -77,7 +77,7 @@ TEST_F(PredictorTest, WhatIsLongToComputeHasAQueueWithABound) {
   Predictor bounded({.queue_max = 2}, t.env, wishes, blob_versions, nullptr);
   wishes.models = {{"fare", version(1, 7), std::nullopt}};
   ASSERT_TRUE(bounded.reconcile());
-  const auto held = *bounded.hold("fare", std::nullopt);
+  auto held = *bounded.hold("fare", std::nullopt);
   const auto admit = [&](std::size_t bytes, bool may_wait, std::shared_ptr<void>* place) {
     const auto admitted = bounded.admit(held, {.may_wait = may_wait, .bytes = bytes, .place = place});
     return admitted ? "" : admitted.error().reason;

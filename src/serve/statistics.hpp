@@ -104,6 +104,11 @@ class Measure {
   }
 
   void of(VersionStatistics& other) { version_ = &other; }  // another version answers it
+  // The same after this one failed it, which counts.
+  void failed_over(VersionStatistics& other) {
+    version_->failed(clock_.steady() - came_);
+    version_ = &other;
+  }
   void infers() { infers_ = clock_.steady(); }
   void inferred(std::size_t rows, TimePoint now) {
     inferred_ = clock_.steady();
@@ -137,6 +142,7 @@ struct ModelReport {
   PhaseCounts phases;
   std::size_t pending = 0;       // requests that wait for the model, or are computed off the event loops
   std::uint64_t overloaded = 0;  // that were sent away because as many as may wait did
+  std::uint64_t fallbacks = 0;   // that something else answered than the version asked
 };
 
 }  // namespace millrace::serve

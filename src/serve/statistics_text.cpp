@@ -42,6 +42,7 @@ struct Named {
   PhaseCounts phases;
   std::size_t pending = 0;
   std::uint64_t overloaded = 0;
+  std::uint64_t fallbacks = 0;
 };
 
 void write_triton(std::span<const Series> all, std::string& out) {
@@ -86,6 +87,11 @@ void write_queues(std::span<const Named> models, std::string& out) {
       "# TYPE millrace_serve_overloaded_total counter\n";
   for (const auto& each : models)
     out += std::format("millrace_serve_overloaded_total{{model=\"{}\"}} {}\n", each.model, each.overloaded);
+  out +=
+      "# HELP millrace_serve_fallback_total Requests that the fallback answered because the version asked failed.\n"
+      "# TYPE millrace_serve_fallback_total counter\n";
+  for (const auto& each : models)
+    out += std::format("millrace_serve_fallback_total{{model=\"{}\"}} {}\n", each.model, each.fallbacks);
 }
 
 void write_histogram(std::span<const Named> models, std::string& out) {
@@ -123,12 +129,13 @@ std::string prometheus_text(std::span<const ModelReport> models, std::size_t mod
       add_phases(rest_named.phases, model.phases);
       rest_named.pending += model.pending;
       rest_named.overloaded += model.overloaded;
+      rest_named.fallbacks += model.fallbacks;
       continue;
     }
     const auto label = label_text(model.name);
     for (const auto& version : model.versions)
       series.push_back({std::format("model=\"{}\",version=\"{}\"", label, version.number), version.counts});
-    named.push_back({label, model.phases, model.pending, model.overloaded});
+    named.push_back({label, model.phases, model.pending, model.overloaded, model.fallbacks});
   }
   if (models.size() > models_max) {
     series.push_back(std::move(rest));

@@ -79,9 +79,10 @@ Result<Response> invoke(const Context& c, const Request& request) {
         return model.parser().parse_json(text, kLimits);
       }));
   TRY(const auto answered, c.predictor.answer(held, rows, measure));
-  auto text = render_answer(held.model().manifest(), answered, held.name_and_version());
+  auto response = net::json_response(render_answer(held.model().manifest(), answered, held.name_and_version()));
+  if (held.fell_back()) response.headers.emplace_back(serve::kChoiceHeader, std::to_string(held.version()));
   measure.succeeded();
-  return net::json_response(std::move(text));
+  return response;
 }
 
 }  // namespace

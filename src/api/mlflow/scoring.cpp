@@ -242,7 +242,9 @@ std::string render_answer(const model::Manifest& manifest, const serve::Answered
   }
   out += "],\"model\":";
   append_json_text(out, name_and_version);
-  return out + (answered.unlogged.empty() ? "}" : ",\"logged\":false}");
+  if (!answered.unlogged.empty()) out += ",\"logged\":false";
+  if (answered.fallback) out += ",\"fallback\":true";
+  return out + "}";
 }
 
 std::string render_error(const Error& error) {

@@ -23,7 +23,8 @@ Result<std::string> rows_of(std::string_view body, const model::Manifest& manife
                             const model::ParseLimits& limits = {});
 
 // {"predictions": [..], "ids": [..], "model": "churn:3"}: the decisions, or the values of a regression; besides what
-// MLflow answers, the prediction ids that labels name, and "logged": false where a row's line could not be kept.
+// MLflow answers, the prediction ids that labels name, and "logged": false where a row's line could not be kept, and
+// "fallback": true where something else answered than the version asked.
 std::string render_answer(const model::Manifest& manifest, const serve::Answered& answered,
                           std::string_view name_and_version);
 

@@ -13,12 +13,14 @@ net::Response predict(serve::Predictor& predictor, const net::Request& request, 
   auto type = request.header("Content-Type");
   const auto choice = serve::parse_choice(request.header(serve::kChoiceHeader));
   if (!choice) return net::error_response(choice.error());
+  std::optional<std::int64_t> fell_back_to;
   serve::PredictRequest ask{request.path_parameter("model"),
                             request.body,
                             type.starts_with("text/csv") ? serve::RowFormat::csv : serve::RowFormat::json,
                             version,
                             turn_of(request),
-                            *choice};
+                            *choice,
+                            &fell_back_to};
   model::Problem problem;
   auto body = predictor.predict(ask, &problem);
   if (!body) {
@@ -29,7 +31,9 @@ net::Response predict(serve::Predictor& predictor, const net::Request& request, 
     if (body.error().code == Code::unavailable) detail.retry_after_seconds = 1;
     return net::error_response(body.error(), detail);
   }
-  return net::json_response(*std::move(body));
+  auto response = net::json_response(*std::move(body));
+  if (fell_back_to) response.headers.emplace_back(serve::kChoiceHeader, std::to_string(*fell_back_to));
+  return response;
 }
 
 Result<std::int64_t> version_of(const net::Request& request) {

@@ -267,6 +267,7 @@ std::string grpc_infer(std::string_view name, std::int64_t version, const model:
   ids.bytes(3, ids_text(answered));
   out.entry(4, "prediction_ids", ids);
   if (!answered.unlogged.empty()) out.entry(4, "logged", flag_parameter(false));
+  if (answered.fallback) out.entry(4, "fallback", flag_parameter(true));
   if (stream) out.entry(4, "triton_final_response", flag_parameter(true));
   const auto tensors = tensors_of(manifest, request, answered.answers.size());
   for (const auto& tensor : tensors) {

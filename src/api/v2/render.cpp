@@ -186,6 +186,7 @@ InferAnswer render_infer(std::string_view name, std::int64_t version, const mode
   if (!request.id.empty()) json += ",\"id\":" + quoted_text(request.id);
   json += ",\"parameters\":{\"prediction_ids\":\"" + ids_text(answered) + '"';
   if (!answered.unlogged.empty()) json += ",\"logged\":false";
+  if (answered.fallback) json += ",\"fallback\":true";
   json += "},\"outputs\":[";
   std::string binary;
   for (const auto& [output, as_binary] : tensors_of(manifest, request, answered.answers.size())) {

@@ -76,6 +76,7 @@ Result<Response> infer(const Context& c, const Request& request) {
                                             : infer_rows(c, request, held, ask, measure));
   measure.succeeded();
   auto response = net::json_response(std::move(answer.body));
+  if (held.fell_back()) response.headers.emplace_back(serve::kChoiceHeader, std::to_string(held.version()));
   if (answer.json_bytes < response.body.size()) {
     response.content_type = "application/octet-stream";
     response.headers.emplace_back(kHeaderLength, std::to_string(answer.json_bytes));

@@ -288,6 +288,7 @@ predictions = "400d"
 origins = ["https://app.example.com", "http://localhost:3000"]
 access_log = "1%"
 queue = 16
+fallback = { value = "<=50K" }
 [serve.log]
 full = "refuse"
 share = 0.25
