@@ -7,7 +7,11 @@
 namespace millrace::api {
 
 inline serve::Turn turn_of(const net::Request& request) {
-  return {.may_wait = request.may_wait, .bytes = request.body.size(), .came = request.came, .place = &request.place};
+  return {.may_wait = request.may_wait,
+          .bytes = request.body.size(),
+          .came = request.came,
+          .place = &request.place,
+          .lane = &request.lane};
 }
 
 }  // namespace millrace::api

@@ -46,6 +46,24 @@ std::unexpected<Error> not_yet(std::string_view option, std::string_view instead
               std::format("{} is not available yet{}{}", option, instead.empty() ? "" : "; ", instead));
 }
 
+// "NAME=high".
+Result<std::map<std::string, Urgency, std::less<>>> parse_urgency(const std::vector<std::string>& texts) {
+  constexpr std::pair<std::string_view, Urgency> words[] = {
+      {"high", Urgency::high}, {"normal", Urgency::normal}, {"low", Urgency::low}};
+  std::map<std::string, Urgency, std::less<>> out;
+  for (const auto& text : texts) {
+    const auto sign = text.rfind('=');
+    const auto word = sign == text.npos ? std::string_view() : std::string_view(text).substr(sign + 1);
+    const auto at = std::ranges::find(words, word, &std::pair<std::string_view, Urgency>::first);
+    if (sign == 0 || at == std::end(words)) {
+      return fail(Code::invalid_argument, "cli.bad_priority",
+                  std::format("--priority {}: write NAME=high, NAME=normal or NAME=low", text));
+    }
+    out[text.substr(0, sign)] = at->second;
+  }
+  return out;
+}
+
 struct TempFolder {
   Env& env;
   std::string path;
@@ -224,6 +242,8 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
   config.drop_unnamed = true;
   config.ready_with_failures = true;
   config.queue_max = static_cast<std::size_t>(options.queue);
+  config.concurrency = static_cast<std::size_t>(options.concurrency > 0 ? options.concurrency : cores);
+  TRY(auto urgency, parse_urgency(options.priorities));
 
   TRY(auto log, open_log({}, env.clock));
   Env own{env.fs, env.clock, env.rng, env.faults, *log};
@@ -239,7 +259,8 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
   }
   serve::FolderSource source({.dir = folder,
                               .pinned = {options.pins.begin(), options.pins.end()},
-                              .memory_bytes_max = config.memory_bytes_max},
+                              .memory_bytes_max = config.memory_bytes_max,
+                              .urgency = std::move(urgency)},
                              own);
   serve::Predictor predictor(config, own, source, source, nullptr);
   FolderServer serving(source, predictor, options.allow_upload, own);
@@ -280,6 +301,8 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
   std::unique_ptr<net::GrpcServer> grpc;
   if (!options.grpc.empty()) {
     net::GrpcConfig grpc_config{.host = grpc_listen.host, .port = grpc_listen.port, .auth = http.auth};
+    grpc_config.pool = &server->compute();
+    grpc_config.pool_on = serve::kOnDisk;
     if (!net::is_loopback(grpc_listen.host)) {
       TRY(grpc_config.auth.token, token());
     }

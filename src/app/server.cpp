@@ -120,9 +120,11 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
   impl->service->use_log(*impl->log);
   impl->versions = std::make_unique<serve::BlobVersions>(*impl->blobs);
   TRY_VOID(impl->listen_to_last_words());
-  impl->predictor = std::make_unique<serve::Predictor>(
-      serve::Predictor::Config{.queue_max = config.queue_max, .last_words = impl->last_words.get()}, env,
-      *impl->service, *impl->versions, impl->log.get());
+  impl->predictor =
+      std::make_unique<serve::Predictor>(serve::Predictor::Config{.queue_max = config.queue_max,
+                                                                  .concurrency = static_cast<std::size_t>(config.cores),
+                                                                  .last_words = impl->last_words.get()},
+                                         env, *impl->service, *impl->versions, impl->log.get());
   train::Worker::Config worker;
   worker.data_dir = config.data_dir;
   worker.scratch_dir = paths.scratch_dir();
@@ -240,6 +242,8 @@ Result<std::string> Server::start() {
   });
   if (!impl.config.grpc_host.empty()) {
     net::GrpcConfig grpc{.host = impl.config.grpc_host, .port = impl.config.grpc_port, .auth = config.auth};
+    grpc.pool = &impl.server->compute();
+    grpc.pool_on = serve::kOnDisk;
     auto methods = api::v2::grpc_methods(*impl.v2, [server = impl.server.get()] { return server->ready(); });
     TRY(impl.grpc, net::GrpcServer::open(std::move(grpc), std::move(methods), impl.env));
   }

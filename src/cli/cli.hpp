@@ -33,6 +33,8 @@ struct PredictorOptions {
   std::string memory;
   std::vector<std::string> pins;
   int queue = 64;
+  int concurrency = 0;                  // 0: as many as there are processors
+  std::vector<std::string> priorities;  // "NAME=high"
   std::string cache;
   std::string token_file;
   std::string xgboost;      // path of another build of the library

@@ -96,6 +96,12 @@ void add_predictor_options(CLI::App& command, PredictorOptions& options) {
       .add_option("--queue", options.queue, "requests of one model that may wait, of those that are long to compute")
       ->capture_default_str()
       ->check(CLI::Range(1, 1000));
+  command
+      .add_option("--concurrency", options.concurrency,
+                  "of them, computed at the same time (default: as many as there are processors)")
+      ->check(CLI::Range(1, 256));
+  command.add_option("--priority", options.priorities,
+                     "NAME=high or NAME=low: whose waiting requests are computed first; may be repeated");
   command.add_option("--pin", options.pins, "a model that never leaves memory; may be repeated");
   command.add_option("--cache", options.cache,
                      "folder for proven models (default .millrace-cache in the models' folder; none: no cache)");

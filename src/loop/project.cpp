@@ -251,6 +251,8 @@ void whole_file(Fields file, Project& project) {
   serve.texts("origins", project.serve.origins);
   serve.text("access_log", project.serve.access_log);
   serve.whole("queue", project.serve.queue);
+  serve.whole("concurrency", project.serve.concurrency);
+  serve.text("priority", project.serve.priority);
   fallback(serve, project.serve.fallback);
   Fields log = serve.table("log");
   log.text("full", project.serve.log_full);

@@ -190,13 +190,15 @@ struct RetentionConfig {
 
 // [serve]
 struct ServeConfig {
-  std::string access_log = "off";    // all, errors, or a share as "1%"
-  std::vector<std::string> origins;  // of pages that may ask for predictions; "*": of all
-  int queue = 64;                    // requests of one model that may wait
+  std::string access_log = "off";           // all, errors, or a share as "1%"
+  std::vector<std::string> origins;         // of pages that may ask for predictions; "*": of all
+  int queue = 64;                           // requests of one model that may wait
+  std::optional<std::int64_t> concurrency;  // of one model; nothing: as many as there are processors
+  std::string priority = "normal";          // high, normal, low
   serve::Fallback fallback;
-  std::string log_full = "answer";   // refuse: no answer without a line in the prediction log
-  double log_share = 1;              // of the rows that get a line, 0 to 1
-  std::int64_t log_bytes = 0;        // on disk, of lines that are not rolled yet; 0: no bound
+  std::string log_full = "answer";  // refuse: no answer without a line in the prediction log
+  double log_share = 1;             // of the rows that get a line, 0 to 1
+  std::int64_t log_bytes = 0;       // on disk, of lines that are not rolled yet; 0: no bound
   bool operator==(const ServeConfig&) const = default;
 };
 

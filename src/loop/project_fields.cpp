@@ -59,6 +59,13 @@ void Fields::whole(std::string_view key, int& value) {
   value = static_cast<int>(wide);
 }
 
+void Fields::whole(std::string_view key, std::optional<std::int64_t>& value) {
+  if (writing() ? !value : !find(key)) return;
+  std::int64_t known = value.value_or(0);
+  whole(key, known);
+  value = known;
+}
+
 void Fields::number(std::string_view key, double& value) {
   if (writing())
     put(key, Tree::real(value));

@@ -30,6 +30,7 @@ class Fields {
   void flag(std::string_view key, bool& value);
   void whole(std::string_view key, int& value);
   void whole(std::string_view key, std::int64_t& value);
+  void whole(std::string_view key, std::optional<std::int64_t>& value);
   void number(std::string_view key, double& value);
   void number(std::string_view key, std::optional<double>& value);
   void number_or(std::string_view key, std::string_view word, std::optional<double>& value);  // `word`: nothing

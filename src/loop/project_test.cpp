@@ -81,6 +81,8 @@ TEST(Project, EverythingThatIsBuilt) {
   EXPECT_EQ(project->serve.origins, (std::vector<std::string>{"https://app.example.com", "http://localhost:3000"}));
   EXPECT_EQ(project->serve.access_log, "1%");
   EXPECT_EQ(project->serve.queue, 16);
+  EXPECT_EQ(project->serve.concurrency, 2);
+  EXPECT_EQ(project->serve.priority, "low");
   EXPECT_EQ(project->serve.fallback, (serve::Fallback{serve::Fallback::Kind::constant, "<=50K"}));
   EXPECT_EQ(project->serve.log_full, "refuse");
   EXPECT_EQ(project->serve.log_share, 0.25);
@@ -96,9 +98,10 @@ TEST(Project, EverythingThatIsBuilt) {
 TEST(Project, AFallbackFitsTheTask) {
   using Kind = serve::Fallback::Kind;
   const auto with = [](std::string_view type, std::string_view more) {
-    return std::format("[project]\nname = \"p\"\n[source.rows]\nuri = \"file:rows.csv\"\n[model]\n"
-                       "target = {{ column = \"rows.y\", type = \"{}\" }}\n{}\n",
-                       type, more);
+    return std::format(
+        "[project]\nname = \"p\"\n[source.rows]\nuri = \"file:rows.csv\"\n[model]\n"
+        "target = {{ column = \"rows.y\", type = \"{}\" }}\n{}\n",
+        type, more);
   };
   EXPECT_EQ(parse_project(with("auto", ""))->serve.fallback.kind, Kind::error);
   EXPECT_EQ(parse_project(with("auto", "[serve]\nfallback = \"error\""))->serve.fallback.kind, Kind::error);

@@ -101,6 +101,16 @@ Result<registry::Promotion> Service::rollback(const std::string& model, const re
   return done;
 }
 
+namespace {
+
+serve::TurnPolicy turns_of(const ServeConfig& config) {
+  serve::TurnPolicy out{.concurrency = static_cast<std::size_t>(config.concurrency.value_or(0))};
+  if (config.priority != "normal") out.urgency = config.priority == "high" ? Urgency::high : Urgency::low;
+  return out;
+}
+
+}  // namespace
+
 Result<std::vector<serve::WantedModel>> Service::wanted() {
   const auto project = this->project();
   return store_.read([&](meta::Reader& reader) -> Result<std::vector<serve::WantedModel>> {
@@ -112,6 +122,7 @@ Result<std::vector<serve::WantedModel>> Service::wanted() {
         wanted.refuse_unlogged = project->serve.log_full == "refuse";
         wanted.log_share = project->serve.log_share;
         wanted.fallback = project->serve.fallback;
+        wanted.turns = turns_of(project->serve);
       }
       TRY(const auto current, registry::alias(reader, name, registry::current_alias));
       if (current) {

@@ -10,6 +10,7 @@
 #include <shared_mutex>
 #include <variant>
 
+#include "base/lanes.hpp"
 #include "base/pool.hpp"
 #include "net/access_log.hpp"
 #include "net/probe.hpp"
@@ -65,7 +66,7 @@ struct Core {
   std::vector<std::pair<std::string, ErrorShape>> error_shapes;  // by path; filled before the server starts
   std::unique_ptr<AccessLog> access;                             // null: off
   std::unique_ptr<Pool> io;
-  std::unique_ptr<Pool>
+  std::unique_ptr<LanePool>
       compute;  // what is too long for an event loop, so that it holds up nothing that waits for disks
   std::unique_ptr<Pool> uploads;  // a thread for each that runs, so one stuck sink holds up no other
   std::atomic<int> uploads_running{0};

@@ -187,7 +187,7 @@ class Exchange final : public Ongoing,
         if (wait.empty() || !response.error || response.error->reason != wait) return answer(std::move(response));
         request_.body = body;
         request_.may_wait = true;
-        return pool(*core_->compute);
+        return compute();
       }
       case Route::Kind::follow:
         return begin_follow();
@@ -199,6 +199,14 @@ class Exchange final : public Ongoing,
   void pool(Pool& pool) {
     if (!pool.submit(
             [self = shared_from_this()] { self->answer(self->core_->call_inflated(*self->route_, self->request_)); }))
+      answer(core_->overloaded());
+  }
+
+  void compute() {
+    auto lane = std::move(request_.lane);
+    if (!core_->compute->submit(std::move(lane), *request_.came, [self = shared_from_this()] {
+          self->answer(self->core_->call_inflated(*self->route_, self->request_));
+        }))
       answer(core_->overloaded());
   }
 

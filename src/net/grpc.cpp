@@ -76,8 +76,12 @@ Result<void> GrpcServer::start() {
     if (!out && out.error().code == Code::out_of_range) out.error().code = Code::resource_exhausted;
     return out;
   };
+  const auto compute = [pool = impl.config.pool](std::shared_ptr<Lane> lane, SteadyPoint came,
+                                                 std::move_only_function<void()> work) {
+    (void)pool->submit(std::move(lane), came, std::move(work));
+  };
   impl.wiring = std::make_unique<GrpcWiring>(
-      GrpcWiring{impl.config, impl.methods, impl.address, authorized, inflated, impl.env.clock});
+      GrpcWiring{impl.config, impl.methods, impl.address, authorized, inflated, compute, impl.env.clock});
   impl.library.reset(function(*impl.wiring));
   return impl.library->start();
 }

@@ -17,6 +17,7 @@
 
 #include "base/clock.hpp"
 #include "base/env.hpp"
+#include "base/lanes.hpp"
 #include "base/result.hpp"
 #include "net/auth.hpp"
 
@@ -26,11 +27,23 @@ namespace millrace::net {
 // its code, its message, and `reason` in the trailing metadata.
 using GrpcHandler = std::function<Result<std::string>(std::string_view message)>;
 
+// A call on its way to an answer, for handlers that may take long.
+struct GrpcCall {
+  bool may_wait = false;        // true: it is on a thread that may wait and compute
+  SteadyPoint came;             // when it was read
+  std::shared_ptr<void> place;  // whatever the handler keeps until the call is answered
+  std::shared_ptr<Lane> lane;   // of GrpcConfig::pool, where the handler is to be called again there
+};
+// Called without `may_wait` first. Where its error's reason is GrpcConfig::pool_on it is called again, on the pool,
+// unless the call's deadline has passed by then, or its client has given it up.
+using GrpcCallHandler = std::function<Result<std::string>(std::string_view message, GrpcCall& call)>;
+
 struct GrpcMethod {
   std::string path;  // "/inference.GRPCInferenceService/ModelInfer"
   GrpcHandler handler;
   bool stream = false;  // each message of a stream is answered by one, in their order; an error ends the stream
   Access access = Access::write;
+  GrpcCallHandler call_handler = {};  // in place of `handler`
 };
 
 struct GrpcConfig {
@@ -42,7 +55,9 @@ struct GrpcConfig {
   int calls_per_connection_max = 1'000;           // at once; a client's further calls wait on its side
   int streams_max = 1'000;                        // at once; past that RESOURCE_EXHAUSTED
   int connection_idle_seconds_max = 600;          // without a call; then the client is asked to come again
-  AuthPolicy auth;                                // open() sets token_required for a non-loopback host
+  LanePool* pool = nullptr;                       // outlives the server; null: all is computed where it is read
+  std::string pool_on;
+  AuthPolicy auth;  // open() sets token_required for a non-loopback host
 };
 
 class GrpcServer {

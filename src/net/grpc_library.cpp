@@ -91,11 +91,12 @@ std::string_view authorization_of(const CallbackServerContext& context) {
   return found == metadata.end() ? std::string_view() : std::string_view(found->second.data(), found->second.size());
 }
 
-Result<std::string> call(const GrpcMethod& method, const ByteBuffer& request, const GrpcWiring& wiring) {
+Result<std::string> call(const GrpcMethod& method, const ByteBuffer& request, const GrpcWiring& wiring,
+                         GrpcCall& call) {
   try {
     const Bytes bytes(request, wiring);
     TRY(const auto message, bytes.view());
-    return method.handler(message);
+    return method.call_handler ? method.call_handler(message, call) : method.handler(message);
   } catch (const std::bad_alloc&) {
     return fail(Code::resource_exhausted, "net.memory", "there is not enough memory for this request");
   } catch (const std::exception& error) {
@@ -159,7 +160,8 @@ class Stream final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer> {
       busy_ = true;
     }
     if (expired(context_)) return end({grpc::StatusCode::DEADLINE_EXCEEDED, "the deadline has passed"});
-    auto answer = call(method_, in_, wiring_);
+    GrpcCall now{.may_wait = true, .came = wiring_.clock.steady()};
+    auto answer = call(method_, in_, wiring_, now);
     if (!answer) return end(refuse(context_, answer.error()));
     std::lock_guard lock(mutex_);
     if (ended_) return;
@@ -237,6 +239,46 @@ class Refused final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer> {
   void OnDone() override { delete this; }
 };
 
+// A call that waits for its turn on the pool. The library keeps what it refers to until Finish().
+class Waiting {
+ public:
+  struct Parts {
+    const GrpcMethod& method;
+    const GrpcWiring& wiring;
+    CallbackServerContext& context;
+    grpc::ServerUnaryReactor& reactor;
+    const ByteBuffer& request;
+    ByteBuffer& response;
+  };
+  Waiting(const Parts& parts, GrpcCall call) : parts_(parts), call_(std::move(call)) {}
+  // There was no room for it, or the server stops.
+  ~Waiting() {
+    if (!answered_)
+      finish(fail(Code::unavailable, "net.overloaded", "too many requests wait already; try again in a second"));
+  }
+  void answer() {
+    if (expired(parts_.context)) {
+      answered_ = true;
+      return parts_.reactor.Finish({grpc::StatusCode::DEADLINE_EXCEEDED, "the deadline passed while the call waited"});
+    }
+    call_.may_wait = true;
+    finish(call(parts_.method, parts_.request, parts_.wiring, call_));
+  }
+
+ private:
+  void finish(Result<std::string> answer) {
+    answered_ = true;
+    call_ = {};  // its place is free before the client reads the answer
+    if (!answer) return parts_.reactor.Finish(refuse(parts_.context, answer.error()));
+    parts_.response = buffer_of(*std::move(answer));
+    parts_.reactor.Finish(grpc::Status::OK);
+  }
+
+  Parts parts_;
+  GrpcCall call_;
+  bool answered_ = false;
+};
+
 class Methods final : public grpc::Service {
  public:
   Methods(const GrpcWiring& wiring, Streams& streams) : wiring_(wiring), streams_(streams) {
@@ -254,19 +296,31 @@ class Methods final : public grpc::Service {
     return new grpc::internal::CallbackUnaryHandler<ByteBuffer, ByteBuffer>(
         [this, &method](CallbackServerContext* context, const ByteBuffer* request, ByteBuffer* response) {
           auto* reactor = context->DefaultReactor();
-          reactor->Finish(answer(method, *context, *request, *response));
+          if (const auto done = answer({method, wiring_, *context, *reactor, *request, *response}))
+            reactor->Finish(*done);
           return reactor;
         });
   }
 
-  grpc::Status answer(const GrpcMethod& method, CallbackServerContext& context, const ByteBuffer& request,
-                      ByteBuffer& response) {
-    if (auto allowed = wiring_.authorize(method.access, authorization_of(context)); !allowed)
+  // nullopt: it waits for the pool, which finishes it.
+  std::optional<grpc::Status> answer(const Waiting::Parts& parts) {
+    auto& context = parts.context;
+    if (auto allowed = wiring_.authorize(parts.method.access, authorization_of(context)); !allowed)
       return refuse(context, allowed.error());
-    if (expired(context)) return {grpc::StatusCode::DEADLINE_EXCEEDED, "the deadline passed before the call began"};
-    auto answered = call(method, request, wiring_);
+    if (expired(context))
+      return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "the deadline passed before the call began");
+    const bool pooled = wiring_.config.pool && parts.method.call_handler;
+    GrpcCall now{.may_wait = !pooled, .came = wiring_.clock.steady()};
+    auto answered = call(parts.method, parts.request, wiring_, now);
+    if (pooled && !answered && answered.error().reason == wiring_.config.pool_on) {
+      const auto came = now.came;
+      auto lane = std::move(now.lane);
+      auto waiting = std::make_unique<Waiting>(parts, std::move(now));
+      wiring_.compute(std::move(lane), came, [waiting = std::move(waiting)] { waiting->answer(); });
+      return std::nullopt;
+    }
     if (!answered) return refuse(context, answered.error());
-    response = buffer_of(*std::move(answered));
+    parts.response = buffer_of(*std::move(answered));
     return grpc::Status::OK;
   }
 

@@ -19,6 +19,8 @@ struct GrpcWiring {
   std::function<Result<void>(Access, std::string_view authorization)> authorize;
   // A message that came compressed, by "gzip" or "deflate"; within the bound.
   std::function<Result<std::string>(std::string_view message, std::string_view coding)> inflate;
+  // Has work done on the pool when its turn comes; where there is no room, or the server stops, it is destroyed.
+  std::function<void(std::shared_ptr<Lane>, SteadyPoint came, std::move_only_function<void()>)> compute;
   Clock& clock;
 };
 

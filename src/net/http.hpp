@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "base/lanes.hpp"
 #include "base/result.hpp"
 
 namespace millrace::net {
@@ -28,6 +29,7 @@ struct Request {
   bool may_wait = true;                                                // false: on an event loop
   std::optional<SteadyPoint> came;                                     // of a fast route: when it was read
   mutable std::shared_ptr<void> place;  // whatever a handler keeps until the request is answered
+  mutable std::shared_ptr<Lane> lane;   // of the pool for computing, where a handler is to be called again there
   std::string id;  // the trace id of `traceparent` where the client sent one, else drawn here; 32 hex digits
 
   // Filled by the router: {name} parts of the pattern, percent-decoded.

@@ -109,6 +109,7 @@ Result<void> Server::start() {
 std::vector<Address> Server::addresses() const { return impl_->addresses; }
 bool Server::ready() const { return impl_->core->running && !impl_->core->stopping; }
 int Server::in_flight() const { return impl_->core->in_flight; }
+LanePool& Server::compute() { return *impl_->core->compute; }
 std::vector<const Route*> Server::routes() const { return impl_->core->router.routes(); }
 
 bool Server::stop(Duration deadline) {
@@ -121,7 +122,8 @@ bool Server::stop(Duration deadline) {
   bool clean = core.wait_idle(deadline);
   impl_->transport->flush(std::max(until - core.env.clock.steady(), Duration::zero()),
                           [&core] { return core.hurried(); });
-  core.compute->drain(Duration::zero());
+  // gRPC's calls may still wait there.
+  core.compute->drain(core.hurried() ? Duration::zero() : std::max(until - core.env.clock.steady(), Duration::zero()));
   core.io->drain(Duration::zero());
   core.uploads->drain(Duration::zero());
   impl_->transport->quit();

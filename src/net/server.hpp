@@ -92,6 +92,9 @@ class Server {
   bool ready() const;  // started and not stopping
   int in_flight() const;
 
+  // Where what is long for an event loop is computed. Lives until the server is destroyed.
+  LanePool& compute();
+
   // Routing, auth, limits and the handler on this thread, without any network. Uploads get request.body as one piece; a
   // follow route is read to its end.
   Response dispatch(Request request) const;

@@ -28,7 +28,8 @@ class FolderSource final : public WantedSource, public VersionSource {
     std::size_t versions_max = 8;  // of a model, the newest ones
     std::uint64_t file_bytes_max = std::uint64_t{1} << 30;
     std::set<std::string> pinned;
-    std::uint64_t memory_bytes_max = 0;  // a file that can't fit is not even read; 0: no bound
+    std::uint64_t memory_bytes_max = 0;                        // a file that can't fit is not even read; 0: no bound
+    std::map<std::string, Urgency, std::less<>> urgency = {};  // of models that are not normal
   };
   FolderSource(Config config, Env& env) : config_(std::move(config)), env_(env) {}
 

@@ -1,7 +1,10 @@
 // How the requests of a model are answered: what its project says besides which versions there are.
 #pragma once
 
+#include <cstddef>
 #include <string>
+
+#include "base/lanes.hpp"
 
 namespace millrace::serve {
 
@@ -10,6 +13,13 @@ struct Fallback {
   enum class Kind { error, previous, constant } kind = Kind::error;
   std::string value;  // of a constant: a number, or the name of a class
   bool operator==(const Fallback&) const = default;
+};
+
+// When the requests of a model that are computed on the pool get their turn.
+struct TurnPolicy {
+  Urgency urgency = Urgency::normal;
+  std::size_t concurrency = 0;  // computed at the same time; 0: Predictor::Config::concurrency
+  bool operator==(const TurnPolicy&) const = default;
 };
 
 }  // namespace millrace::serve

@@ -159,6 +159,7 @@ Result<void> Predictor::admit(const Held& held, const Turn& turn) const {
         &counters, [kept = held.of_->counters](void*) { kept->pending.fetch_sub(1, std::memory_order_relaxed); });
   }
   if (turn.may_wait) return {};
+  if (turn.lane) *turn.lane = counters.lane;
   return fail(Code::unavailable, kOnDisk, "computed on the pool");
 }
 

@@ -60,6 +60,7 @@ struct WantedModel {
   bool probation = false;          // current is: its lines say so
   std::optional<Watched> watched;  // on the disk before the version is loaded, and before it takes over
   Fallback fallback;
+  TurnPolicy turns;
 };
 
 class WantedSource {
@@ -134,6 +135,7 @@ class Predictor {
     // Ready when each model answered or failed once and one answers; else when each answered once.
     bool ready_with_failures = false;
     std::size_t queue_max = 64;       // requests of one model that wait or are computed off the event loops
+    std::size_t concurrency = 0;      // of them, computed at once, where the model does not say; 0: no bound
     LastWords* last_words = nullptr;  // where that is noted, of one model; outlives the predictor
   };
   struct ModelState {
@@ -208,8 +210,8 @@ class Predictor {
   Result<model::ParsedRows> rows(Held& held, Measure& measure, Read&& read);
   std::vector<std::string> names() const;  // of all models here, in order. No lock
   // Computes, logs, counts; row errors as predict(). `rows` are as the held model's own parser makes them. Where the
-  // version fails by its own fault, and the request named none, its model's fallback answers: `held` and `measure` become
-  // that one's.
+  // version fails by its own fault, and the request named none, its model's fallback answers: `held` and `measure`
+  // become that one's.
   Result<Answered> answer(Held& held, const model::ParsedRows& rows, Measure& measure);
   // The same for a model that takes tensors: `inputs` as model::check_tensors() gives them, `outputs` by their places
   // in the signature. Counted as answer() counts; the prediction log holds rows, so no line is kept. Errors of
@@ -228,8 +230,8 @@ class Predictor {
                                                           Measure& measure);
   // Whether a request may be computed now, where it is. One that would take longer than kOnLoopMax, by what the last
   // ones took for their size, is too long for an event loop: it gets a place in its model's queue and unavailable
-  // `serve.on_disk`; the caller answers with the error, and is asked again on a pool. Where Config::queue_max have such
-  // a place: unavailable `serve.overloaded`.
+  // `serve.on_disk`; the caller answers with the error, and is asked again on a pool, when its model's lane lets it.
+  // Where Config::queue_max have such a place: unavailable `serve.overloaded`.
   Result<void> admit(const Held& held, const Turn& turn) const;
   static constexpr Duration kOnLoopMax = std::chrono::microseconds(500);
   static constexpr std::size_t kOnLoopBytesMax = 64u << 10;  // while nothing is known of a model that takes rows
@@ -254,6 +256,7 @@ class Predictor {
   Result<std::shared_ptr<const Served>> load(const std::string& name, const VersionRef& ref, double log_share,
                                              std::shared_ptr<VersionStatistics> statistics);
   void share_log(Known& known, double share);
+  void set_turns(Known& known, const TurnPolicy& turns);
   void act(Known& known, const WantedModel& wanted);
   void act_load(Known& known, const VersionRef& ref, std::int64_t key);
   void let_go(Known& known, std::int64_t key);

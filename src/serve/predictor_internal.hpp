@@ -54,7 +54,8 @@ struct Counters {
   Cost cost;
   std::atomic<std::size_t> pending{0};       // places that are taken, see Predictor::admit()
   std::atomic<std::uint64_t> overloaded{0};  // requests that found none
-  std::atomic<std::int64_t> used{0};         // when it was asked last: the calendar's microseconds
+  std::shared_ptr<Lane> lane = std::make_shared<Lane>();
+  std::atomic<std::int64_t> used{0};  // when it was asked last: the calendar's microseconds
 
   void answered(std::size_t count, TimePoint now) {
     used.store(now.time_since_epoch().count(), std::memory_order_relaxed);
@@ -80,6 +81,7 @@ struct Predictor::Known {
   std::optional<std::int64_t> serving;  // a key
   bool refuse_unlogged = false, pinned = false;
   Fallback fallback;
+  TurnPolicy turns;
   double log_share = 1;
   std::optional<std::int64_t> current, previous;  // the keys of what is wanted
   std::optional<WantedRelease> release;

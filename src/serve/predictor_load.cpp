@@ -323,6 +323,13 @@ void Predictor::put(std::string_view name, std::shared_ptr<const Routed> routed)
   routing_.store(std::move(routing));
 }
 
+// With mutex_.
+void Predictor::set_turns(Known& known, const TurnPolicy& turns) {
+  known.turns = turns;
+  const auto bound = turns.concurrency > 0 ? turns.concurrency : config_.concurrency;
+  known.counters->lane->set(turns.urgency, bound > 0 ? bound : Lane::kUnbounded);
+}
+
 // A folder's model is gone with its file.
 void Predictor::drop_unnamed(const std::vector<WantedModel>& wanted) {
   std::vector<std::shared_ptr<Known>> gone;  // destroyed without the lock
@@ -362,6 +369,7 @@ Result<void> Predictor::reconcile() {
                          slot->release != model.release || slot->probation != model.probation ||
                          slot->fallback != model.fallback;
     slot->fallback = model.fallback;
+    if (fresh || slot->turns != model.turns) set_turns(*slot, model.turns);
     slot->release = model.release;
     slot->probation = model.probation;
     slot->refuse_unlogged = model.refuse_unlogged;

@@ -73,6 +73,49 @@ TEST_F(PredictorTest, WhatIsHeldAnswersThoughItIsGone) {
   EXPECT_EQ(2u, predictor.states()[0].rows);
 }
 
+// What is to be computed on a pool gets its model's lane, one for all its versions; a quick request needs none.
+TEST_F(PredictorTest, WhatIsLongToComputeHasItsModelsLane) {
+  Predictor own({.concurrency = 1}, t.env, wishes, blob_versions, nullptr);
+  wishes.models = {{"fare", version(2, 8), version(1, 7)}, {"other", version(1, 7), std::nullopt}};
+  ASSERT_TRUE(own.reconcile());
+  const auto lane_of = [&](const char* name, std::int64_t number, std::size_t bytes) {
+    std::shared_ptr<void> place;
+    std::shared_ptr<Lane> lane;
+    const auto held = *own.hold(name, number);
+    const Turn turn{.bytes = bytes, .place = &place, .lane = &lane};
+    EXPECT_EQ(own.admit(held, turn).has_value(), bytes < 1000);
+    return lane;
+  };
+  const auto fare = lane_of("fare", 2, 1 << 20), other = lane_of("other", 1, 1 << 20);
+  ASSERT_TRUE(fare && other);
+  EXPECT_NE(fare, other);
+  EXPECT_EQ(fare, lane_of("fare", 1, 1 << 20));
+  EXPECT_FALSE(lane_of("fare", 2, 10));
+
+  // The pool keeps to what the project says, also when that changes.
+  const auto most_at_once = [&] {
+    LanePool pool({.name = "test", .threads = 6, .queued_max = 100});
+    std::atomic<int> running = 0, most = 0;
+    for (int i = 0; i < 60; ++i) {
+      EXPECT_TRUE(pool.submit(fare, t.clock.steady(), [&] {
+        const int now = ++running;
+        int before = most;
+        while (before < now && !most.compare_exchange_weak(before, now)) {
+        }
+        for (int spin = 0; spin < 50; ++spin) std::this_thread::yield();
+        --running;
+      }));
+    }
+    EXPECT_TRUE(pool.drain(std::chrono::minutes(2)));
+    return most.load();
+  };
+  EXPECT_EQ(most_at_once(), 1);
+  wishes.models[0].turns = {.urgency = Urgency::high, .concurrency = 3};
+  ASSERT_TRUE(own.reconcile());
+  const int three = most_at_once();
+  EXPECT_TRUE(three > 0 && three <= 3) << three;
+}
+
 TEST_F(PredictorTest, WhatIsLongToComputeHasAQueueWithABound) {
   Predictor bounded({.queue_max = 2}, t.env, wishes, blob_versions, nullptr);
   wishes.models = {{"fare", version(1, 7), std::nullopt}};

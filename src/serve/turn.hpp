@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/clock.hpp"
+#include "base/lanes.hpp"
 
 namespace millrace::serve {
 
@@ -18,6 +19,7 @@ struct Turn {
   std::optional<SteadyPoint> came;  // when it was read; absent: now
   // Where its place in the model's queue is kept until it is answered. Null: it has none, and is computed at once.
   std::shared_ptr<void>* place = nullptr;
+  std::shared_ptr<Lane>* lane = nullptr;  // gets its model's, where it is to be computed on a pool
 };
 
 // What requests of a model cost by their size, about: an average that forgets, of which threads may lose one another's.

@@ -16,11 +16,11 @@ using net::Access;
 using Message = std::string_view;
 
 // ModelInfer; in a stream the request's id is for its error.
-Result<std::string> infer(const Context& c, Message message, bool stream, std::string* id) {
+Result<std::string> infer(const Context& c, Message message, net::GrpcCall& call, bool stream, std::string* id) {
   TRY(const auto asked, parse_model_asked(message));
-  TRY(auto held, hold(c, asked.name, asked.version, true));
-  std::shared_ptr<void> place;
-  const serve::Turn turn{.may_wait = true, .bytes = message.size(), .came = std::nullopt, .place = &place};
+  TRY(auto held, hold(c, asked.name, asked.version, call.may_wait));
+  const serve::Turn turn{
+      .may_wait = call.may_wait, .bytes = message.size(), .came = call.came, .place = &call.place, .lane = &call.lane};
   TRY_VOID(c.predictor.admit(held, turn));
   auto measure = c.predictor.measure(held, turn);
   const auto& manifest = held.model().manifest();
@@ -59,9 +59,9 @@ Result<std::string> infer(const Context& c, Message message, bool stream, std::s
   return answer;
 }
 
-Result<std::string> infer_in_stream(const Context& c, Message message) {
+Result<std::string> infer_in_stream(const Context& c, Message message, net::GrpcCall& call) {
   std::string id;
-  auto answer = infer(c, message, true, &id);
+  auto answer = infer(c, message, call, true, &id);
   return answer ? grpc_stream_answer(*answer) : grpc_stream_error(answer.error(), id);
 }
 
@@ -90,6 +90,12 @@ class Service {
   }
   void add_path(std::string path, net::GrpcHandler handler, Access access, bool stream = false) {
     methods_.push_back({std::move(path), std::move(handler), stream, access});
+  }
+  void add_call(std::string_view name, net::GrpcCallHandler handler, bool stream = false) {
+    methods_.push_back({.path = std::format("/inference.GRPCInferenceService/{}", name),
+                        .handler = {},
+                        .stream = stream,
+                        .call_handler = std::move(handler)});
   }
   std::vector<net::GrpcMethod> take() { return std::move(methods_); }
 
@@ -182,12 +188,11 @@ std::vector<net::GrpcMethod> grpc_methods(Context& c, std::function<bool()> taki
   service.add("ModelConfig", with_model(c, [](const std::string& name, const auto& held) {
                 return grpc_config(name, held.model().manifest());
               }));
-  service.add(
-      "ModelInfer", [&c](Message message) -> Result<std::string> { return infer(c, message, false, nullptr); },
-      Access::write);
-  service.add(
-      "ModelStreamInfer", [&c](Message message) -> Result<std::string> { return infer_in_stream(c, message); },
-      Access::write, true);
+  service.add_call("ModelInfer",
+                   [&c](Message message, net::GrpcCall& call) { return infer(c, message, call, false, nullptr); });
+  service.add_call(
+      "ModelStreamInfer", [&c](Message message, net::GrpcCall& call) { return infer_in_stream(c, message, call); },
+      true);
   add_repository(service, c);
   add_shared_memory(service);
   service.add("ModelStatistics", [&c](Message message) -> Result<std::string> {

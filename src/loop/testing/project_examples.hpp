@@ -288,6 +288,8 @@ predictions = "400d"
 origins = ["https://app.example.com", "http://localhost:3000"]
 access_log = "1%"
 queue = 16
+concurrency = 2
+priority = "low"
 fallback = { value = "<=50K" }
 [serve.log]
 full = "refuse"
