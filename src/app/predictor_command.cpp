@@ -11,6 +11,7 @@
 #include "api/native/routes_predict.hpp"
 #include "api/v2/grpc_methods.hpp"
 #include "api/v2/routes.hpp"
+#include "app/compute_threads.hpp"
 #include "app/listen.hpp"
 #include "app/local_commands.hpp"
 #include "app/predictor_metrics.hpp"
@@ -244,6 +245,10 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
   config.queue_max = static_cast<std::size_t>(options.queue);
   config.concurrency = static_cast<std::size_t>(options.concurrency > 0 ? options.concurrency : cores);
   TRY(auto urgency, parse_urgency(options.priorities));
+  serve::BatchPolicy batching{.rows_max = static_cast<std::size_t>(options.batch_rows)};
+  TRY(batching.delay_max, parse_duration(options.batch_delay));
+  const int threads = compute_threads(cores, batching.rows_max > 0);
+  config.batch_waiters = batch_waiters(threads);
 
   TRY(auto log, open_log({}, env.clock));
   Env own{env.fs, env.clock, env.rng, env.faults, *log};
@@ -260,7 +265,8 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
   serve::FolderSource source({.dir = folder,
                               .pinned = {options.pins.begin(), options.pins.end()},
                               .memory_bytes_max = config.memory_bytes_max,
-                              .urgency = std::move(urgency)},
+                              .urgency = std::move(urgency),
+                              .batching = std::move(batching)},
                              own);
   serve::Predictor predictor(config, own, source, source, nullptr);
   FolderServer serving(source, predictor, options.allow_upload, own);
@@ -270,6 +276,7 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
   http.host = listen.host;
   http.port = listen.port;
   http.io_threads = cores;
+  http.compute_threads = threads;
   http.temp_dir = temp.path;
   TRY_VOID(own.fs.make_dirs(http.temp_dir));
   if (const char* limits = std::getenv("MILLRACE_HTTP_LIMITS")) TRY_VOID(net::set_limits(limits, http));

@@ -9,6 +9,7 @@
 #include "api/native/routes.hpp"
 #include "api/v2/grpc_methods.hpp"
 #include "api/v2/routes.hpp"
+#include "app/compute_threads.hpp"
 #include "app/last_signal.hpp"
 #include "app/page.hpp"
 #include "app/process_metrics.hpp"
@@ -120,11 +121,12 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
   impl->service->use_log(*impl->log);
   impl->versions = std::make_unique<serve::BlobVersions>(*impl->blobs);
   TRY_VOID(impl->listen_to_last_words());
-  impl->predictor =
-      std::make_unique<serve::Predictor>(serve::Predictor::Config{.queue_max = config.queue_max,
-                                                                  .concurrency = static_cast<std::size_t>(config.cores),
-                                                                  .last_words = impl->last_words.get()},
-                                         env, *impl->service, *impl->versions, impl->log.get());
+  impl->predictor = std::make_unique<serve::Predictor>(
+      serve::Predictor::Config{.queue_max = config.queue_max,
+                               .concurrency = static_cast<std::size_t>(config.cores),
+                               .batch_waiters = batch_waiters(compute_threads(config.cores, config.batching)),
+                               .last_words = impl->last_words.get()},
+      env, *impl->service, *impl->versions, impl->log.get());
   train::Worker::Config worker;
   worker.data_dir = config.data_dir;
   worker.scratch_dir = paths.scratch_dir();
@@ -187,6 +189,7 @@ Result<std::string> Server::start() {
   net::Config config;
   config.host = impl.config.host;
   config.port = impl.config.port;
+  config.compute_threads = compute_threads(impl.config.cores, impl.config.batching);
   config.io_threads = impl.config.cores;
   config.temp_dir = join_path(impl.config.data_dir, "tmp");
   config.auth.hosts = impl.config.hosts;

@@ -24,6 +24,7 @@ struct ServerConfig {
   std::string access_log;            // which requests get a line in DATA_DIR/access.log
   std::vector<std::string> origins;  // of pages of other sites that may ask for predictions
   std::size_t queue_max = 64;        // see serve::Predictor::Config
+  bool batching = false;             // requests wait for others, each on a thread
   std::string http_limits;           // as net::set_limits() reads them
   std::uint64_t files_open_max = 0;  // of this process; 0: not known
   int cores = 1;

@@ -129,6 +129,7 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
   config.origins = project.serve.origins;
   config.access_log = project.serve.access_log;
   config.queue_max = static_cast<std::size_t>(project.serve.queue);
+  config.batching = project.serve.batching.rows_max > 0;
   if (const char* limits = std::getenv("MILLRACE_HTTP_LIMITS")) config.http_limits = limits;
   config.files_open_max = raise_open_files();
   config.worker = !options.no_worker;

@@ -35,6 +35,8 @@ struct PredictorOptions {
   int queue = 64;
   int concurrency = 0;                  // 0: as many as there are processors
   std::vector<std::string> priorities;  // "NAME=high"
+  int batch_rows = 0;                   // 0: no batching
+  std::string batch_delay = "2ms";
   std::string cache;
   std::string token_file;
   std::string xgboost;      // path of another build of the library

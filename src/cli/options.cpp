@@ -102,6 +102,14 @@ void add_predictor_options(CLI::App& command, PredictorOptions& options) {
       ->check(CLI::Range(1, 256));
   command.add_option("--priority", options.priorities,
                      "NAME=high or NAME=low: whose waiting requests are computed first; may be repeated");
+  command
+      .add_option(
+          "--batch-rows", options.batch_rows,
+          "requests that wait for a model are computed together, so many rows at once (default: each by itself)")
+      ->check(CLI::Range(2, 10'000));
+  command
+      .add_option("--batch-delay", options.batch_delay, "how long a request waits for others while its model is busy")
+      ->capture_default_str();
   command.add_option("--pin", options.pins, "a model that never leaves memory; may be repeated");
   command.add_option("--cache", options.cache,
                      "folder for proven models (default .millrace-cache in the models' folder; none: no cache)");

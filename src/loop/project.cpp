@@ -211,6 +211,17 @@ void labels(Fields file, LabelsConfig& labels) {
   queue.number("random_share", labels.queue_random_share);
 }
 
+void batching(Fields serve, serve::BatchPolicy& batching) {
+  if (serve.writing() ? batching.rows_max == 0 : !serve.find("batching")) return;
+  if (!serve.writing()) batching.delay_max = std::chrono::milliseconds(2);
+  Fields fields = serve.table("batching", true);
+  auto rows_max = static_cast<std::int64_t>(batching.rows_max);
+  fields.whole("max_rows", rows_max);
+  batching.rows_max = static_cast<std::size_t>(rows_max);
+  fields.duration("max_delay", batching.delay_max);
+  fields.wholes("preferred", batching.preferred);
+}
+
 void fallback(Fields serve, serve::Fallback& fallback) {
   using Of = serve::Fallback::Kind;
   if (serve.writing() && fallback.kind != Of::constant)
@@ -253,6 +264,7 @@ void whole_file(Fields file, Project& project) {
   serve.whole("queue", project.serve.queue);
   serve.whole("concurrency", project.serve.concurrency);
   serve.text("priority", project.serve.priority);
+  batching(serve, project.serve.batching);
   fallback(serve, project.serve.fallback);
   Fields log = serve.table("log");
   log.text("full", project.serve.log_full);

@@ -195,6 +195,7 @@ struct ServeConfig {
   int queue = 64;                           // requests of one model that may wait
   std::optional<std::int64_t> concurrency;  // of one model; nothing: as many as there are processors
   std::string priority = "normal";          // high, normal, low
+  serve::BatchPolicy batching;
   serve::Fallback fallback;
   std::string log_full = "answer";  // refuse: no answer without a line in the prediction log
   double log_share = 1;             // of the rows that get a line, 0 to 1

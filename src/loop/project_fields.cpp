@@ -104,6 +104,18 @@ void Fields::size(std::string_view key, std::int64_t& bytes) {
   }
 }
 
+void Fields::wholes(std::string_view key, std::vector<std::size_t>& value) {
+  if (writing()) {
+    Tree list = Tree::array();
+    for (const auto one : value) list.append(Tree::integer(static_cast<std::int64_t>(one)));
+    return put(key, std::move(list));
+  }
+  const Tree* node = find(key);
+  if (!node) return;
+  value.clear();
+  for (const auto& item : node->items()) value.push_back(static_cast<std::size_t>(item.as_integer()));
+}
+
 void Fields::texts(std::string_view key, std::vector<std::string>& value) {
   if (writing()) {
     Tree list = Tree::array();

@@ -37,6 +37,7 @@ class Fields {
   void duration(std::string_view key, Duration& value);
   void size(std::string_view key, std::int64_t& bytes);  // 0: nothing
   void texts(std::string_view key, std::vector<std::string>& value);
+  void wholes(std::string_view key, std::vector<std::size_t>& value);  // none below 0
   void comparison(std::string_view key, std::optional<Comparison>& value);
   // `all` stands for nothing.
   void count_or_all(std::string_view key, std::optional<std::int64_t>& value);

@@ -83,6 +83,8 @@ TEST(Project, EverythingThatIsBuilt) {
   EXPECT_EQ(project->serve.queue, 16);
   EXPECT_EQ(project->serve.concurrency, 2);
   EXPECT_EQ(project->serve.priority, "low");
+  EXPECT_EQ(project->serve.batching, (serve::BatchPolicy{64, std::chrono::microseconds(500), {8, 32}}));
+  EXPECT_EQ(parse_project(minimal)->serve.batching, serve::BatchPolicy{});
   EXPECT_EQ(project->serve.fallback, (serve::Fallback{serve::Fallback::Kind::constant, "<=50K"}));
   EXPECT_EQ(project->serve.log_full, "refuse");
   EXPECT_EQ(project->serve.log_share, 0.25);

@@ -123,6 +123,7 @@ Result<std::vector<serve::WantedModel>> Service::wanted() {
         wanted.log_share = project->serve.log_share;
         wanted.fallback = project->serve.fallback;
         wanted.turns = turns_of(project->serve);
+        wanted.batching = project->serve.batching;
       }
       TRY(const auto current, registry::alias(reader, name, registry::current_alias));
       if (current) {

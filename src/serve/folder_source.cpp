@@ -135,6 +135,7 @@ Result<FolderSource::Look> FolderSource::look(bool trust) {
     model.fall_back = true;
     model.pinned = config_.pinned.contains(name);
     if (const auto at = config_.urgency.find(name); at != config_.urgency.end()) model.turns.urgency = at->second;
+    model.batching = config_.batching;
     wanted.push_back(std::move(model));
   }
   const auto same = [](const WantedModel& a, const WantedModel& b) {

@@ -30,6 +30,7 @@ class FolderSource final : public WantedSource, public VersionSource {
     std::set<std::string> pinned;
     std::uint64_t memory_bytes_max = 0;                        // a file that can't fit is not even read; 0: no bound
     std::map<std::string, Urgency, std::less<>> urgency = {};  // of models that are not normal
+    BatchPolicy batching = {};
   };
   FolderSource(Config config, Env& env) : config_(std::move(config)), env_(env) {}
 

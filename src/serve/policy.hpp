@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
 
+#include "base/clock.hpp"
 #include "base/lanes.hpp"
 
 namespace millrace::serve {
@@ -20,6 +22,14 @@ struct TurnPolicy {
   Urgency urgency = Urgency::normal;
   std::size_t concurrency = 0;  // computed at the same time; 0: Predictor::Config::concurrency
   bool operator==(const TurnPolicy&) const = default;
+};
+
+// Which requests of a version that wait for it are computed together.
+struct BatchPolicy {
+  std::size_t rows_max = 0;            // of one computation; 0: each request is computed by itself
+  Duration delay_max{};                // how long one waits for others while the version is busy
+  std::vector<std::size_t> preferred;  // sizes that are not waited beyond
+  bool operator==(const BatchPolicy&) const = default;
 };
 
 }  // namespace millrace::serve

@@ -146,7 +146,9 @@ Result<void> Predictor::admit(const Held& held, const Turn& turn) const {
   const auto cost = counters.cost.of(turn.bytes);
   const bool quick =
       cost ? *cost <= kOnLoopMax : turn.bytes <= kOnLoopBytesMax && !held.model().manifest().takes_tensors();
-  if (quick) return {};
+  // While others are computed it may go with the next ones, which is for a thread that may wait.
+  const bool joins = batches(held) && held.served_->batcher->busy();
+  if (quick && !joins) return {};
   if (turn.place) {
     if (counters.pending.fetch_add(1, std::memory_order_relaxed) >= config_.queue_max) {
       counters.pending.fetch_sub(1, std::memory_order_relaxed);
@@ -175,6 +177,8 @@ std::vector<ModelReport> Predictor::statistics() const {
                          .pending = counters.pending.load(std::memory_order_relaxed),
                          .overloaded = counters.overloaded.load(std::memory_order_relaxed),
                          .fallbacks = counters.fallbacks.load(std::memory_order_relaxed)};
+      report.batching = model->batching.rows_max > 0;
+      if (report.batching) report.batches = counters.batches.counts();
       for (const auto& one : model->loaded) report.versions.push_back({one.number, one.statistics->counts()});
       out.push_back(std::move(report));
     }
@@ -190,7 +194,7 @@ Result<Answered> Predictor::answer(Held& held, const model::ParsedRows& asked, M
   measure.infers();
   const auto first = held.first_id_ ? *held.first_id_ : ids_.make();
   std::optional<StoodIn> other;
-  if (auto computed = compute(held, asked.rows, first, stats))
+  if (auto computed = compute(held, asked.rows, first, stats, measure))
     out.answers = *std::move(computed);
   else if ((other = stand_in(held, asked, measure, stats, computed.error())))
     out.answers = std::move(other->answers);

@@ -61,6 +61,7 @@ struct WantedModel {
   std::optional<Watched> watched;  // on the disk before the version is loaded, and before it takes over
   Fallback fallback;
   TurnPolicy turns;
+  BatchPolicy batching;
 };
 
 class WantedSource {
@@ -136,6 +137,7 @@ class Predictor {
     bool ready_with_failures = false;
     std::size_t queue_max = 64;       // requests of one model that wait or are computed off the event loops
     std::size_t concurrency = 0;      // of them, computed at once, where the model does not say; 0: no bound
+    std::size_t batch_waiters = 6;    // of a model with batching, on the pool at once: each has a thread of it
     LastWords* last_words = nullptr;  // where that is noted, of one model; outlives the predictor
   };
   struct ModelState {
@@ -228,10 +230,11 @@ class Predictor {
   // one after the other where the model takes one. invalid_argument `serve.not_by_row`: it takes no rows.
   Result<std::vector<AnsweredTensors>> answer_tensor_rows(const Held& held, const model::ParsedRows& rows,
                                                           Measure& measure);
-  // Whether a request may be computed now, where it is. One that would take longer than kOnLoopMax, by what the last
-  // ones took for their size, is too long for an event loop: it gets a place in its model's queue and unavailable
-  // `serve.on_disk`; the caller answers with the error, and is asked again on a pool, when its model's lane lets it.
-  // Where Config::queue_max have such a place: unavailable `serve.overloaded`.
+  // Whether a request may be computed now, where it is; not where it may go with others (BatchPolicy). One that would
+  // take longer than kOnLoopMax, by what the last ones took for their size, is too long for an event loop: it gets a
+  // place in its model's queue and unavailable `serve.on_disk`; the caller answers with the error, and is asked again
+  // on a pool, when its model's lane lets it. Where Config::queue_max have such a place: unavailable
+  // `serve.overloaded`.
   Result<void> admit(const Held& held, const Turn& turn) const;
   static constexpr Duration kOnLoopMax = std::chrono::microseconds(500);
   static constexpr std::size_t kOnLoopBytesMax = 64u << 10;  // while nothing is known of a model that takes rows
@@ -256,7 +259,7 @@ class Predictor {
   Result<std::shared_ptr<const Served>> load(const std::string& name, const VersionRef& ref, double log_share,
                                              std::shared_ptr<VersionStatistics> statistics);
   void share_log(Known& known, double share);
-  void set_turns(Known& known, const TurnPolicy& turns);
+  void set_turns(Known& known, const TurnPolicy& turns, const BatchPolicy& batching);
   void act(Known& known, const WantedModel& wanted);
   void act_load(Known& known, const VersionRef& ref, std::int64_t key);
   void let_go(Known& known, std::int64_t key);
@@ -290,7 +293,16 @@ class Predictor {
   static std::string loaded_text(const Routed& routed);  // "3, 2"
   static void compare_inputs(Routed& routed);
   Result<std::vector<model::Answer>> compute(const Held& held, const std::vector<table::Row>& rows, const Id& id,
-                                             model::EncodeStats& stats);
+                                             model::EncodeStats& stats, Measure& measure);
+  bool batches(const Held& held) const;
+  Result<std::vector<model::Answer>> compute_rows(const Held& held, const std::vector<table::Row>& rows,
+                                                  model::EncodeStats& stats, Measure& measure);
+  Result<void> compute_matrix(const Held& held, std::span<const float> features, std::size_t rows,
+                              std::vector<float>& outputs, Measure& measure);
+  Result<model::TensorAnswer> compute_tensors(const Held& held, std::span<const model::TensorView> inputs,
+                                              std::span<const std::size_t> outputs, std::size_t rows, Measure& measure);
+  template <class Part, class Alone, class Together>
+  void in_batch(const Held& held, Part& part, Measure& measure, const Alone& alone, const Together& together);
   struct StoodIn;
   std::optional<StoodIn> stand_in(Held& held, const model::ParsedRows& rows, Measure& measure,
                                   model::EncodeStats& stats, const Error& why);

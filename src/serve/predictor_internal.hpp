@@ -5,6 +5,7 @@
 #include <functional>
 #include <thread>
 
+#include "serve/batch.hpp"
 #include "serve/predictor.hpp"
 #include "serve/shadow_internal.hpp"
 
@@ -18,6 +19,7 @@ struct Predictor::Served {
   double log_share = 1;
   std::shared_ptr<VersionStatistics> statistics;  // of the version, which may leave memory and come back
   std::uint64_t bytes = 0;
+  std::shared_ptr<Batcher> batcher = std::make_shared<Batcher>();
 
   // Of a share of its rows: the lines of requests that begin from now on.
   void log_to(PredictionLog& to, const std::string& name, double share) {
@@ -54,6 +56,7 @@ struct Counters {
   Cost cost;
   std::atomic<std::size_t> pending{0};       // places that are taken, see Predictor::admit()
   std::atomic<std::uint64_t> overloaded{0};  // requests that found none
+  BatchHistogram batches;
   std::shared_ptr<Lane> lane = std::make_shared<Lane>();
   std::atomic<std::int64_t> used{0};  // when it was asked last: the calendar's microseconds
 
@@ -82,6 +85,7 @@ struct Predictor::Known {
   bool refuse_unlogged = false, pinned = false;
   Fallback fallback;
   TurnPolicy turns;
+  BatchPolicy batching;
   double log_share = 1;
   std::optional<std::int64_t> current, previous;  // the keys of what is wanted
   std::optional<WantedRelease> release;
@@ -109,6 +113,8 @@ struct Predictor::Routed {
   };
   std::string name;
   std::optional<Version> serving;
+  BatchPolicy batching;
+  std::size_t concurrency = 1;  // of computations, where they are batched
   Fallback fallback;
   std::shared_ptr<const Served> previous;  // of `fallback`; in memory
   std::shared_ptr<const Served> constant;  // of `fallback`: the serving model's manifest, but no version

@@ -302,6 +302,9 @@ void Predictor::publish(Known& known) {
   }
   routed->probation = known.probation && known.current == known.serving;
   routed->fallback = known.fallback;
+  routed->batching = known.batching;
+  routed->concurrency =
+      std::max<std::size_t>(1, known.turns.concurrency > 0 ? known.turns.concurrency : config_.concurrency);
   if (known.fallback.kind == Fallback::Kind::previous && known.previous && known.previous != known.serving) {
     if (const auto at = known.versions.find(*known.previous); at != known.versions.end())
       routed->previous = at->second->served;
@@ -324,9 +327,12 @@ void Predictor::put(std::string_view name, std::shared_ptr<const Routed> routed)
 }
 
 // With mutex_.
-void Predictor::set_turns(Known& known, const TurnPolicy& turns) {
+void Predictor::set_turns(Known& known, const TurnPolicy& turns, const BatchPolicy& batching) {
   known.turns = turns;
-  const auto bound = turns.concurrency > 0 ? turns.concurrency : config_.concurrency;
+  known.batching = batching;
+  auto bound = turns.concurrency > 0 ? turns.concurrency : config_.concurrency;
+  // Those that wait for a computation together wait on the pool; the batcher bounds what is computed.
+  if (batching.rows_max > 0 && bound > 0) bound = std::max(bound, config_.batch_waiters);
   known.counters->lane->set(turns.urgency, bound > 0 ? bound : Lane::kUnbounded);
 }
 
@@ -369,7 +375,10 @@ Result<void> Predictor::reconcile() {
                          slot->release != model.release || slot->probation != model.probation ||
                          slot->fallback != model.fallback;
     slot->fallback = model.fallback;
-    if (fresh || slot->turns != model.turns) set_turns(*slot, model.turns);
+    if (fresh || slot->turns != model.turns || slot->batching != model.batching) {
+      set_turns(*slot, model.turns, model.batching);
+      if (!fresh) publish(*slot);
+    }
     slot->release = model.release;
     slot->probation = model.probation;
     slot->refuse_unlogged = model.refuse_unlogged;

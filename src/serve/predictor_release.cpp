@@ -57,9 +57,9 @@ Result<model::ParsedRows> Predictor::settle(
 }
 
 Result<std::vector<model::Answer>> Predictor::compute(const Held& held, const std::vector<table::Row>& rows,
-                                                      const Id& id, model::EncodeStats& stats) {
+                                                      const Id& id, model::EncodeStats& stats, Measure& measure) {
   if (!held.candidate_ && held.why_ != Why::probation) {
-    auto answers = held.model().predict(rows, stats);
+    auto answers = batches(held) ? compute_rows(held, rows, stats, measure) : held.model().predict(rows, stats);
     if (!answers && is_servers_fault(answers.error().code)) held.served_->statistics->broke();
     return answers;
   }

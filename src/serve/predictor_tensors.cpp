@@ -28,9 +28,9 @@ Result<AnsweredTensors> Predictor::answer_tensors(const Held& held, std::span<co
   const auto* model = held.model().runtime().tensors();
   if (!model) return fail(Code::internal, "serve.no_tensors", "this model takes rows");
   measure.infers();
-  TRY(auto answer, model->run(inputs, outputs));
-  const auto now = env_.clock.now();
   const auto rows = rows_in(model->signature(), inputs);
+  TRY(auto answer, compute_tensors(held, inputs, outputs, rows, measure));
+  const auto now = env_.clock.now();
   measure.inferred(rows, now);
   held.of_->counters->answered(rows, now);
   return AnsweredTensors{std::move(answer), ids_.make()};
@@ -40,7 +40,7 @@ Result<AnsweredTensors> Predictor::answer_matrix(const Held& held, std::span<con
                                                  Measure& measure) {
   auto outputs = std::make_shared<std::vector<float>>();
   measure.infers();
-  TRY_VOID(held.model().runtime().predict(features, rows, *outputs));
+  TRY_VOID(compute_matrix(held, features, rows, *outputs, measure));
   const auto now = env_.clock.now();
   measure.inferred(rows, now);
   held.of_->counters->answered(rows, now);

@@ -56,6 +56,7 @@ VersionCounts VersionStatistics::counts() const {
   }
   out.broke = broke_.load(relaxed);
   out.shadowed = shadowed_.load(relaxed);
+  out.joined = joined_.load(relaxed);
   if (last != 0) out.last = TimePoint(Duration(last));
   return out;
 }
@@ -89,8 +90,10 @@ Result<void> Measure::check_in_time(std::optional<Duration> timeout) const {
 
 void Measure::succeeded() {
   const auto done = clock_.steady();
-  const PhaseTimes times{{infers_ - began_, inferred_ - infers_, done - inferred_, done - came_, began_ - came_}};
-  cost_.add(bytes_, done - began_);
+  const PhaseTimes times{
+      {infers_ - began_, inferred_ - infers_ - waited_, done - inferred_, done - came_, began_ - came_ + waited_}};
+  cost_.add(bytes_, done - began_ - waited_ - spare_);
+  if (joined_) version_->joined();
   version_->succeeded(rows_, times, now_);
   phases_.add(times);
   counted_ = true;

@@ -2,6 +2,7 @@
 // additions to numbers that the processor at hand has mostly for itself.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
@@ -11,6 +12,7 @@
 
 #include "base/clock.hpp"
 #include "base/result.hpp"
+#include "serve/batch.hpp"
 #include "serve/turn.hpp"
 
 namespace millrace::serve {
@@ -38,7 +40,9 @@ std::size_t stripe();  // of the processor that we run on
 struct VersionCounts {
   std::uint64_t succeeded = 0, failed = 0;  // requests; a client's mistake is a failure too
   std::uint64_t rows = 0;                   // of those that succeeded
-  PhaseTimes times;                         // of those that succeeded
+  std::uint64_t joined = 0;                 // of those that succeeded: computed with one that was counted already
+  std::uint64_t executions() const { return succeeded - std::min(succeeded, joined); }
+  PhaseTimes times;  // of those that succeeded
   Duration failed_time{};
   std::optional<TimePoint> last;  // request that succeeded
   std::uint64_t broke = 0;        // requests that the version itself failed, whoever asked; among `failed` or shadows
@@ -51,6 +55,7 @@ class VersionStatistics {
   void succeeded(std::size_t rows, const PhaseTimes& times, TimePoint now);
   void failed(Duration took);
   void broke() { broke_.fetch_add(1, std::memory_order_relaxed); }
+  void joined() { joined_.fetch_add(1, std::memory_order_relaxed); }
   void shadowed() { shadowed_.fetch_add(1, std::memory_order_relaxed); }
   // Not of one moment: requests go on.
   VersionCounts counts() const;
@@ -63,7 +68,7 @@ class VersionStatistics {
     std::atomic<Duration::rep> last{0};
   };
   std::array<Stripe, detail::kStripes> stripes_;
-  std::atomic<std::uint64_t> broke_{0}, shadowed_{0};
+  std::atomic<std::uint64_t> broke_{0}, shadowed_{0}, joined_{0};
 };
 
 struct PhaseCounts {
@@ -95,6 +100,7 @@ class Measure {
         cost_(cost),
         clock_(clock),
         bytes_(turn.bytes),
+        may_wait_(turn.may_wait),
         began_(clock.steady()),
         came_(turn.came.value_or(began_)) {}
   Measure(const Measure&) = delete;
@@ -115,8 +121,15 @@ class Measure {
     rows_ = rows;
     now_ = now;
   }
+  // It was computed together with others: it had waited for that, and `spare` of the time was for the others.
+  void batched(Duration waited, Duration spare, bool joined) {
+    waited_ += waited;
+    spare_ += spare;
+    joined_ = joined_ || joined;
+  }
   void succeeded();  // the answer is written
   SteadyPoint came() const { return came_; }
+  bool may_wait() const { return may_wait_; }
   // deadline_exceeded `serve.too_late`: it waited for its turn for longer than its client gave it.
   Result<void> check_in_time(std::optional<Duration> timeout) const;
 
@@ -126,10 +139,12 @@ class Measure {
   Cost& cost_;
   Clock& clock_;
   std::size_t bytes_;
+  bool may_wait_;
   SteadyPoint began_, came_, infers_{}, inferred_{};
   std::size_t rows_ = 0;
+  Duration waited_{}, spare_{};
   TimePoint now_{};
-  bool counted_ = false;
+  bool counted_ = false, joined_ = false;
 };
 
 struct ModelReport {
@@ -142,7 +157,9 @@ struct ModelReport {
   PhaseCounts phases;
   std::size_t pending = 0;       // requests that wait for the model, or are computed off the event loops
   std::uint64_t overloaded = 0;  // that were sent away because as many as may wait did
-  std::uint64_t fallbacks = 0;   // that something else answered than the version asked
+  BatchCounts batches;           // where there is batching
+  bool batching = false;
+  std::uint64_t fallbacks = 0;  // that something else answered than the version asked
 };
 
 }  // namespace millrace::serve

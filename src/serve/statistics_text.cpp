@@ -21,6 +21,7 @@ void add_counts(VersionCounts& sum, const VersionCounts& more) {
   sum.succeeded += more.succeeded;
   sum.failed += more.failed;
   sum.rows += more.rows;
+  sum.joined += more.joined;
   sum.failed_time += more.failed_time;
   for (std::size_t i = 0; i < sum.times.spent.size(); ++i) sum.times.spent[i] += more.times.spent[i];
 }
@@ -30,6 +31,11 @@ void add_phases(PhaseCounts& sum, const PhaseCounts& more) {
     for (std::size_t k = 0; k < sum.buckets[i].size(); ++k) sum.buckets[i][k] += more.buckets[i][k];
     sum.sums.spent[i] += more.sums.spent[i];
   }
+}
+
+void add_batches(BatchCounts& sum, const BatchCounts& more) {
+  for (std::size_t i = 0; i < sum.buckets.size(); ++i) sum.buckets[i] += more.buckets[i];
+  sum.rows += more.rows;
 }
 
 struct Series {
@@ -43,6 +49,8 @@ struct Named {
   std::size_t pending = 0;
   std::uint64_t overloaded = 0;
   std::uint64_t fallbacks = 0;
+  BatchCounts batches = {};
+  bool batching = false;
 };
 
 void write_triton(std::span<const Series> all, std::string& out) {
@@ -56,8 +64,8 @@ void write_triton(std::span<const Series> all, std::string& out) {
       {"nv_inference_request_failure", "Requests refused or failed, clients' mistakes among them.", "counter",
        [](const auto& c) { return c.failed; }},
       {"nv_inference_count", "Rows answered.", "counter", [](const auto& c) { return c.rows; }},
-      {"nv_inference_exec_count", "Times that the model was asked: once a request.", "counter",
-       [](const auto& c) { return c.succeeded; }},
+      {"nv_inference_exec_count", "Times that the model was asked: once a request, or for several together.", "counter",
+       [](const auto& c) { return c.executions(); }},
       {"nv_inference_request_duration_us", "Time of requests answered, from read to written.", "counter",
        [](const auto& c) { return static_cast<std::uint64_t>(c.times.spent[3].count()); }},
       {"nv_inference_queue_duration_us", "Time that requests waited for the model.", "counter",
@@ -92,6 +100,25 @@ void write_queues(std::span<const Named> models, std::string& out) {
       "# TYPE millrace_serve_fallback_total counter\n";
   for (const auto& each : models)
     out += std::format("millrace_serve_fallback_total{{model=\"{}\"}} {}\n", each.model, each.fallbacks);
+}
+
+void write_batches(std::span<const Named> models, std::string& out) {
+  constexpr std::string_view name = "millrace_serve_batch_rows";
+  if (std::ranges::none_of(models, &Named::batching)) return;
+  out += std::format("# HELP {} Rows of a computation, of models with batching.\n# TYPE {} histogram\n", name, name);
+  for (const auto& each : models) {
+    if (!each.batching) continue;
+    std::uint64_t so_far = 0;
+    for (std::size_t i = 0; i < kBatchBounds.size(); ++i) {
+      so_far += each.batches.buckets[i];
+      out += std::format("{}_bucket{{model=\"{}\",le=\"{}\"}} {}\n", name, each.model, kBatchBounds[i], so_far);
+    }
+    so_far += each.batches.buckets.back();
+    out += std::format(
+        "{0}_bucket{{model=\"{1}\",le=\"+Inf\"}} {2}\n{0}_sum{{model=\"{1}\"}} {3}\n"
+        "{0}_count{{model=\"{1}\"}} {2}\n",
+        name, each.model, so_far, each.batches.rows);
+  }
 }
 
 void write_histogram(std::span<const Named> models, std::string& out) {
@@ -130,12 +157,15 @@ std::string prometheus_text(std::span<const ModelReport> models, std::size_t mod
       rest_named.pending += model.pending;
       rest_named.overloaded += model.overloaded;
       rest_named.fallbacks += model.fallbacks;
+      add_batches(rest_named.batches, model.batches);
+      rest_named.batching = rest_named.batching || model.batching;
       continue;
     }
     const auto label = label_text(model.name);
     for (const auto& version : model.versions)
       series.push_back({std::format("model=\"{}\",version=\"{}\"", label, version.number), version.counts});
-    named.push_back({label, model.phases, model.pending, model.overloaded, model.fallbacks});
+    named.push_back(
+        {label, model.phases, model.pending, model.overloaded, model.fallbacks, model.batches, model.batching});
   }
   if (models.size() > models_max) {
     series.push_back(std::move(rest));
@@ -144,6 +174,7 @@ std::string prometheus_text(std::span<const ModelReport> models, std::size_t mod
   std::string out;
   write_triton(series, out);
   write_queues(named, out);
+  write_batches(named, out);
   write_histogram(named, out);
   return out;
 }

@@ -214,7 +214,7 @@ std::string grpc_statistics(std::span<const serve::ModelReport> models) {
       one.text(2, std::to_string(version.number));
       one.number(3, last_ms(version.counts));
       one.number(4, version.counts.rows);
-      one.number(5, version.counts.succeeded);
+      one.number(5, version.counts.executions());
       for (const auto& [name, number, count, spent] : durations_of(version.counts)) {
         ProtoWriter duration;
         duration.number(1, count);

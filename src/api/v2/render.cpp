@@ -146,7 +146,7 @@ std::string render_statistics(std::span<const serve::ModelReport> models) {
       const auto& counts = version.counts;
       out += std::format(
           R"({{"name":{},"version":"{}","last_inference":{},"inference_count":{},"execution_count":{},"inference_stats":{{)",
-          quoted_text(model.name), version.number, last_ms(counts), counts.rows, counts.succeeded);
+          quoted_text(model.name), version.number, last_ms(counts), counts.rows, counts.executions());
       for (const auto& [name, number, count, spent] : durations_of(counts)) {
         out += std::format(R"({}"{}":{{"count":{},"ns":{}}})", number == 1 ? "" : ",", name, count,
                            std::chrono::nanoseconds(spent).count());

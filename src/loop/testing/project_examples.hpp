@@ -290,6 +290,7 @@ access_log = "1%"
 queue = 16
 concurrency = 2
 priority = "low"
+batching = { max_rows = 64, max_delay = "500us", preferred = [8, 32] }
 fallback = { value = "<=50K" }
 [serve.log]
 full = "refuse"
