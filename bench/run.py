@@ -11,6 +11,7 @@ import tempfile
 import time
 
 import backup
+import batching
 import build
 import change
 import predict
@@ -21,7 +22,7 @@ import trees
 from common import TOP, make_project
 
 RESULTS = TOP / "bench" / "RESULTS.md"
-PARTS = {"start": "Start and rest", "predict": "Predict", "serving": "Serving", "releases": "Releases", "trees": "Trees", "change": "Change", "backup": "Backup", "build": "Build"}
+PARTS = {"start": "Start and rest", "predict": "Predict", "serving": "Serving", "releases": "Releases", "batching": "Batching", "trees": "Trees", "change": "Change", "backup": "Backup", "build": "Build"}
 
 
 def measure(part):
@@ -31,6 +32,8 @@ def measure(part):
         folder = pathlib.Path(name)
         if part == "trees":
             return trees.measure(folder)
+        if part == "batching":
+            return batching.measure(folder)
         body = make_project(folder)
         return {"start": lambda: start.measure(folder), "predict": lambda: predict.measure(folder, body),
                 "serving": lambda: serving.measure(folder, body), "releases": lambda: releases.measure(folder), "change": lambda: change.measure(folder, body),

@@ -54,10 +54,10 @@ class Bare:
 class Predictor:
     """`millrace predictor` on a folder of model files."""
 
-    def __init__(self, folder, models):
+    def __init__(self, folder, models, *arguments):
         self.out = open(folder / "predictor.out", "w+")
         self.began = time.perf_counter()
-        self.process = subprocess.Popen([BIN / "millrace", "predictor", "--models", models, "--http", "127.0.0.1:0"], stdout=self.out, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen([BIN / "millrace", "predictor", "--models", models, "--http", "127.0.0.1:0", *arguments], stdout=self.out, stderr=subprocess.STDOUT)
         while not (found := re.search(r"http://[\d.:]+", pathlib.Path(self.out.name).read_text())):
             if self.process.poll() is not None:
                 sys.exit(pathlib.Path(self.out.name).read_text())
