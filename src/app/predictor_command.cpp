@@ -299,12 +299,15 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
   api::v2::add_routes(*server, v2);
   api::mlflow::Context mlflow{predictor, version};
   api::mlflow::add_routes(*server, mlflow);
-  server->pooled("GET", "/metrics", [&](const net::Request&) {
-    auto text = net::text_response(metrics.render() + model_metrics(predictor.states(), predictor.memory()) +
-                                   serve::prometheus_text(predictor.statistics()) + process_metrics_text());
-    text.content_type = "text/plain; version=0.0.4";
-    return text;
-  });
+  server->pooled("GET", "/metrics",
+                 [&](const net::Request&) {
+                   auto text =
+                       net::text_response(metrics.render() + model_metrics(predictor.states(), predictor.memory()) +
+                                          serve::prometheus_text(predictor.statistics()) + process_metrics_text());
+                   text.content_type = "text/plain; version=0.0.4";
+                   return text;
+                 },
+                 {.right = net::Right::metrics});
   std::unique_ptr<net::GrpcServer> grpc;
   if (!options.grpc.empty()) {
     net::GrpcConfig grpc_config{.host = grpc_listen.host, .port = grpc_listen.port, .auth = http.auth};

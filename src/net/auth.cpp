@@ -3,12 +3,12 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <format>
 #include <ranges>
 
 #include "base/digest.hpp"
 #include "base/fault.hpp"
 #include "base/fs.hpp"
-#include "base/ids.hpp"
 #include "base/rng.hpp"
 
 namespace millrace::net {
@@ -54,37 +54,56 @@ bool same_origin(std::string_view origin, std::string_view host, const AuthPolic
   });
 }
 
+// The same time wherever they differ.
+bool same(const Digest& a, const Digest& b) {
+  volatile unsigned char difference = 0;
+  for (std::size_t i = 0; i < a.bytes.size(); ++i) difference = difference | (a.bytes[i] ^ b.bytes[i]);
+  return difference == 0;
+}
+
+std::string right_needed_text(const AuthFacts& facts, const NamedToken& token) {
+  std::string has;
+  for (const auto& name : token.rights.names()) has += (has.empty() ? "" : ", ") + name;
+  return std::format(
+      "{} needs the right '{}', and the token '{}' has: {}; use another token, or make one: millrace "
+      "tokens add NAME --right {}",
+      facts.what, name_of(facts.right), token.name, has, name_of(facts.right));
+}
+
 }  // namespace
+
+Result<void> authorize_now(const AuthFacts& facts, const AuthPolicy& policy) {
+  // Who sends no token needs none of the table.
+  const bool looked_up = policy.tokens && !facts.authorization.empty() && facts.access != Access::open;
+  return looked_up ? authorize(facts, policy, *policy.tokens->now()) : authorize(facts, policy);
+}
 
 bool is_loopback(std::string_view host) {
   if (host.starts_with('[')) host = without_port(host);
   return equal_ignoring_case(host, "localhost") || host == "::1" || is_loopback_v4(host);
 }
 
-bool equal_in_constant_time(std::string_view a, std::string_view b) {
-  // Digests first: the loop then takes the same time whatever the lengths are.
-  auto x = sha256(a), y = sha256(b);
-  volatile unsigned char difference = 0;
-  for (std::size_t i = 0; i < x.bytes.size(); ++i)
-    difference = difference | (static_cast<unsigned char>(x.bytes[i]) ^ static_cast<unsigned char>(y.bytes[i]));
-  return difference == 0;
-}
-
-Result<void> authorize(const AuthFacts& facts, const AuthPolicy& policy) {
+Result<void> authorize(const AuthFacts& facts, const AuthPolicy& policy, const TokenTable& tokens) {
   if (facts.access == Access::open) return ok();
   if (!facts.authorization.empty()) {
     auto text = facts.authorization;
-    bool bearer = text.size() > 7 && equal_ignoring_case(text.substr(0, 7), "Bearer ");
+    const bool bearer = text.size() > 7 && equal_ignoring_case(text.substr(0, 7), "Bearer ");
     if (bearer) text.remove_prefix(7);
-    if (bearer && !policy.token.empty() && equal_in_constant_time(text, policy.token.reveal())) return ok();
-    return fail(Code::unauthenticated, "net.bad_token",
-                "the Authorization header does not hold this server's token; send \"Authorization: Bearer <token>\"");
+    const auto digest = sha256(text);
+    if (bearer && !policy.token.empty() && same(digest, sha256(policy.token.reveal()))) return ok();
+    const auto* token = bearer ? tokens.find(digest) : nullptr;
+    if (!token)
+      return fail(Code::unauthenticated, "net.bad_token",
+                  "the Authorization header does not hold a token of this server; send \"Authorization: Bearer "
+                  "<token>\". A token that was revoked is one no more");
+    if (suffices(token->rights, facts.right)) return ok();
+    return fail(Code::permission_denied, "net.right_needed", right_needed_text(facts, *token));
   }
   if (policy.token_required)
     return fail(
         Code::unauthenticated, "net.token_needed",
-        "this server listens beyond this machine, so every request needs \"Authorization: Bearer <token>\"; the "
-        "token is in the file `token` of its data folder");
+        "this server listens beyond this machine, so every request needs \"Authorization: Bearer <token>\"; one "
+        "with all rights is in the file `token` of its data folder, others are made with: millrace tokens add");
   if (!known_host(facts.host, policy))
     return fail(Code::permission_denied, "net.foreign_host",
                 "without a token only requests to localhost are accepted, this one names the host '" +
@@ -113,23 +132,15 @@ Result<Secret> load_or_make_token(const std::string& path, Env& env) {
     const auto temporary = path + ".tmp";
     TRY(auto file, env.fs.open_write(temporary, WriteMode::truncate));
     ::chmod(temporary.c_str(), S_IRUSR | S_IWUSR);
-    Id id;
-    std::string token = "mr_";
-    for (int half = 0; half < 2; ++half) {
-      for (std::size_t i = 0; i < id.bytes.size(); i += 8) {
-        auto bits = env.rng.next();
-        for (int k = 0; k < 8; ++k) id.bytes[i + k] = static_cast<std::uint8_t>(bits >> (8 * k));
-      }
-      token += id.hex();
-    }
+    const auto token = make_token(env.rng);
     TRY_VOID(env.faults.reach("net.token.before_write"));
-    TRY_VOID(file->append(as_bytes(token + "\n")));
+    TRY_VOID(file->append(as_bytes(token.reveal() + "\n")));
     TRY_VOID(file->sync());
     TRY_VOID(env.faults.reach("net.token.before_rename"));
     TRY_VOID(env.fs.rename(temporary, path));
     TRY_VOID(env.fs.sync_dir(parent_path(path)));
     TRY_VOID(env.faults.reach("net.token.after_folder_sync"));
-    return Secret(token);
+    return token;
   }
   struct stat info{};
   if (::stat(path.c_str(), &info) == 0 && (info.st_mode & (S_IRWXG | S_IRWXO)) != 0)

@@ -86,6 +86,89 @@ TEST(Auth, AnAllowedOriginIsNoForeignOne) {
   EXPECT_EQ(authorize(facts, {}).error().reason, "net.foreign_host");
 }
 
+TEST(Auth, ANamedTokenOpensWhatItsRightsSay) {
+  constexpr auto admin = Right::admin, predict = Right::predict, metrics = Right::metrics, predictor = Right::predictor;
+  const TokenTable tokens({{sha256("token-of-web"), "web", {predict}},
+                           {sha256("token-of-grafana"), "grafana", {metrics}},
+                           {sha256("token-of-ops"), "ops", {admin}},
+                           {sha256("token-of-edge"), "edge", {predictor, predict}},
+                           {sha256("token-of-nobody"), "nobody", {}}});
+  const std::string needed = "net.right_needed", bad = "net.bad_token";
+  struct Case {
+    std::string token;
+    Access access;
+    Right right;
+    std::string reason;
+  };
+  for (const auto& c : std::vector<Case>{
+           {"token-of-web", W, predict, ""},         {"token-of-web", R, predict, ""},
+           {"token-of-web", R, metrics, needed},     {"token-of-web", R, admin, needed},
+           {"token-of-web", W, predictor, needed},   {"token-of-web", O, admin, ""},
+           {"token-of-grafana", R, metrics, ""},     {"token-of-grafana", W, predict, needed},
+           {"token-of-grafana", R, admin, needed},   {"token-of-ops", W, admin, ""},
+           {"token-of-ops", R, metrics, ""},  // who may do everything else may see how it goes
+           {"token-of-ops", W, predict, needed},     {"token-of-ops", W, predictor, needed},
+           {"token-of-edge", W, predictor, ""},      {"token-of-edge", W, predict, ""},
+           {"token-of-edge", W, admin, needed},      {"token-of-nobody", R, metrics, needed},
+           {"token-of-nobody", O, metrics, ""},      {"token-of-we", W, predict, bad},
+           {"token-of-webb", W, predict, bad},       {"", W, predict, bad},
+           {"a-token-of-sixteen", W, admin, ""},  // the one that has all rights
+           {"a-token-of-sixteen", W, predict, ""},   {"a-token-of-sixteen", R, metrics, ""},
+           {"a-token-of-sixteen", W, predictor, ""},
+       }) {
+    for (const bool required : {true, false}) {  // a token that is sent is held to, also where none is needed
+      const AuthPolicy policy{.token_required = required, .token = Secret("a-token-of-sixteen")};
+      const auto verdict = authorize({.access = c.access,
+                                      .authorization = "Bearer " + c.token,
+                                      .host = "evil.example",
+                                      .origin = "https://evil.example",
+                                      .right = c.right,
+                                      .what = "/x"},
+                                     policy, tokens);
+      EXPECT_EQ(verdict ? "" : verdict.error().reason, c.reason) << c.token << " for " << name_of(c.right);
+      if (c.reason != needed) continue;
+      EXPECT_EQ(verdict.error().code, Code::permission_denied);
+      EXPECT_NE(verdict.error().message.find("'" + std::string(name_of(c.right)) + "'"), std::string::npos);
+      EXPECT_NE(verdict.error().message.find(c.token.substr(9)), std::string::npos) << verdict.error().message;
+      EXPECT_EQ(verdict.error().message.find(c.token), std::string::npos) << "the token itself is nobody's business";
+    }
+  }
+  EXPECT_EQ(authorize({.authorization = "Basic token-of-ops"}, {}, tokens).error().reason, bad);
+  EXPECT_EQ(authorize({.authorization = "Bearer " + sha256("token-of-ops").hex()}, {}, tokens).error().reason, bad);
+}
+
+TEST(Auth, TheTokensOfTheMomentCount) {
+  const auto live = std::make_shared<LiveTokens>();
+  const AuthPolicy policy{.token_required = true, .tokens = live};
+  const AuthFacts facts{.authorization = "Bearer token-of-ops", .what = "/x"};
+  EXPECT_EQ(authorize_now(facts, policy).error().reason, "net.bad_token");
+  ASSERT_TRUE(live->replace([] { return std::vector<NamedToken>{{sha256("token-of-ops"), "ops", {Right::admin}}}; }));
+  EXPECT_TRUE(authorize_now(facts, policy));
+  ASSERT_FALSE(live->replace([] { return fail(Code::unavailable, "x", "the records can't be read"); }));
+  EXPECT_TRUE(authorize_now(facts, policy)) << "what can't be read changes nothing";
+  ASSERT_TRUE(live->replace([] { return std::vector<NamedToken>{}; }));
+  EXPECT_EQ(authorize_now(facts, policy).error().reason, "net.bad_token");
+}
+
+TEST(Auth, RightsHaveNames) {
+  for (const auto each : kRights) EXPECT_EQ(parse_right(name_of(each)), each);
+  EXPECT_EQ(parse_right("root"), std::nullopt);
+  EXPECT_EQ(parse_right(""), std::nullopt);
+  const auto two = parse_rights({"metrics", "predict", "metrics"});
+  ASSERT_TRUE(two);
+  EXPECT_EQ(two->names(), (std::vector<std::string>{"predict", "metrics"}));
+  EXPECT_EQ(parse_rights({}).error().reason, "net.bad_right");
+  EXPECT_EQ(parse_rights({"predict", "metric"}).error().reason, "net.bad_right");
+  EXPECT_NE(parse_rights({"metric"}).error().message.find("'metrics'"), std::string::npos);
+}
+
+TEST(Auth, TokensAreLongAndNeverTheSame) {
+  SystemRng rng;
+  const auto one = make_token(rng), other = make_token(rng);
+  EXPECT_EQ(one.reveal().size(), 67u);
+  EXPECT_NE(one.reveal(), other.reveal());
+}
+
 TEST(Auth, NoTokenConfiguredMeansNoTokenIsRight) {
   for (std::string text : {"Bearer ", "Bearer", "Bearer x", ""}) {
     AuthPolicy policy{.token_required = true};

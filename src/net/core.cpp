@@ -115,13 +115,15 @@ std::variant<const Route*, Response> Core::admit(Request& request) const {
   }
   const Route* route = std::get<const Route*>(found);
   const bool page_allowed = route->options.cross_origin && origin_allowed(request.header("Origin"), config.origins);
-  auto allowed = authorize({.access = route->access,
-                            .authorization = request.header("Authorization"),
-                            .host = request.header("Host"),
-                            .origin = request.header("Origin"),
-                            .sec_fetch_site = request.header("Sec-Fetch-Site"),
-                            .origin_allowed = page_allowed},
-                           config.auth);
+  auto allowed = authorize_now({.access = route->access,
+                                .authorization = request.header("Authorization"),
+                                .host = request.header("Host"),
+                                .origin = request.header("Origin"),
+                                .sec_fetch_site = request.header("Sec-Fetch-Site"),
+                                .origin_allowed = page_allowed,
+                                .right = route->options.right,
+                                .what = request.path},
+                               config.auth);
   // The page gets to read why.
   const auto refuse = [&](Response response) {
     if (route->options.cross_origin) add_origin_headers(response, request.header("Origin"), config.origins);

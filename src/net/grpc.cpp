@@ -66,8 +66,13 @@ Result<void> GrpcServer::start() {
   impl.address = std::format("{}:{}", where.is_v6() ? "[" + where.ip() + "]" : where.ip(), where.port());
   // A browser sends no gRPC, so what a web page could do is no question here: who calls is on this machine or has the
   // token.
-  const auto authorized = [&auth = impl.config.auth](Access access, std::string_view authorization) {
-    return net::authorize({.access = access, .authorization = authorization, .host = "localhost"}, auth);
+  const auto authorized = [&auth = impl.config.auth](const GrpcMethod& method, std::string_view authorization) {
+    return authorize_now({.access = method.access,
+                          .authorization = authorization,
+                          .host = "localhost",
+                          .right = method.right,
+                          .what = method.path},
+                         auth);
   };
   const auto inflated = [&bytes_max = impl.config.message_bytes_max](std::string_view message,
                                                                      std::string_view coding) {

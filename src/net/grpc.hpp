@@ -45,6 +45,7 @@ struct GrpcMethod {
   Access access = Access::write;
   GrpcCallHandler call_handler = {};  // in place of `handler`
 };
+  Right right = Right::predict;
 
 struct GrpcConfig {
   std::string host = "127.0.0.1";                 // an address, or "localhost"

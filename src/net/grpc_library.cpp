@@ -305,7 +305,7 @@ class Methods final : public grpc::Service {
   // nullopt: it waits for the pool, which finishes it.
   std::optional<grpc::Status> answer(const Waiting::Parts& parts) {
     auto& context = parts.context;
-    if (auto allowed = wiring_.authorize(parts.method.access, authorization_of(context)); !allowed)
+    if (auto allowed = wiring_.authorize(parts.method, authorization_of(context)); !allowed)
       return refuse(context, allowed.error());
     if (expired(context))
       return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "the deadline passed before the call began");
@@ -327,7 +327,7 @@ class Methods final : public grpc::Service {
   grpc::internal::MethodHandler* streaming(const GrpcMethod& method) {
     return new grpc::internal::CallbackBidiHandler<ByteBuffer, ByteBuffer>(
         [this, &method](CallbackServerContext* context) -> grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>* {
-          if (auto allowed = wiring_.authorize(method.access, authorization_of(*context)); !allowed)
+          if (auto allowed = wiring_.authorize(method, authorization_of(*context)); !allowed)
             return new Refused(refuse(*context, allowed.error()));
           return new Stream(*context, method, streams_, wiring_);
         });

@@ -16,7 +16,7 @@ struct GrpcWiring {
   const std::vector<GrpcMethod>& methods;
   std::string address;  // held by a socket that shares its port
   // `authorization` is the metadata of that name, "" where there is none.
-  std::function<Result<void>(Access, std::string_view authorization)> authorize;
+  std::function<Result<void>(const GrpcMethod&, std::string_view authorization)> authorize;
   // A message that came compressed, by "gzip" or "deflate"; within the bound.
   std::function<Result<std::string>(std::string_view message, std::string_view coding)> inflate;
   // Has work done on the pool when its turn comes; where there is no room, or the server stops, it is destroyed.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "net/http.hpp"
+#include "net/rights.hpp"
 
 namespace millrace::net {
 
@@ -20,6 +21,7 @@ enum class Access { open, read, write };
 struct RouteOptions {
   std::uint64_t body_bytes_max = 16u << 20;
   std::optional<Access> access;                       // by default GET reads, everything else writes
+  Right right = Right::admin;                         // that a token needs (net/rights.hpp)
   std::string content_type = "application/x-ndjson";  // of a follow route
   bool cross_origin = false;  // a page of another site may call it where Config.origins allows the site
   // Of a fast route: an error of this reason means that the handler would have to wait. It is called again on the

@@ -90,7 +90,8 @@ Result<Response> invoke(const Context& c, const Request& request) {
 void add_routes(net::Server& server, Context& c) {
   server.error_shape("/invocations", render_error);
   const net::RouteOptions open{.access = net::Access::open};
-  const net::RouteOptions rows{.body_bytes_max = kBodyMax, .cross_origin = true, .pool_on = serve::kOnDisk};
+  const net::RouteOptions rows{
+      .body_bytes_max = kBodyMax, .right = net::Right::predict, .cross_origin = true, .pool_on = serve::kOnDisk};
   const auto handler = [&c](const Request& request) {
     auto response = invoke(c, request);
     if (response) return *std::move(response);

@@ -65,7 +65,8 @@ void add_predict_routes(net::Server& server, serve::Predictor& predictor) {
         return net::text_response("ready\n");
       },
       open);
-  net::RouteOptions rows{.body_bytes_max = 16u << 20, .cross_origin = true, .pool_on = serve::kOnDisk};
+  net::RouteOptions rows{
+      .body_bytes_max = 16u << 20, .right = net::Right::predict, .cross_origin = true, .pool_on = serve::kOnDisk};
   server.fast(
       "POST", "/predict/{model}", [&predictor](const net::Request& r) { return predict(predictor, r, std::nullopt); },
       rows);

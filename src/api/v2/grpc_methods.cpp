@@ -89,7 +89,12 @@ class Service {
     add_path(std::format("/inference.GRPCInferenceService/{}", name), std::move(handler), access, stream);
   }
   void add_path(std::string path, net::GrpcHandler handler, Access access, bool stream = false) {
-    methods_.push_back({std::move(path), std::move(handler), stream, access});
+    methods_.push_back({std::move(path), std::move(handler), stream, access, net::Right::predict});
+  }
+  // What changes the server, not what asks it.
+  void add_admin(std::string_view name, net::GrpcHandler handler) {
+    add(name, std::move(handler), Access::write);
+    methods_.back().right = net::Right::admin;
   }
   void add_call(std::string_view name, net::GrpcCallHandler handler, bool stream = false) {
     methods_.push_back({.path = std::format("/inference.GRPCInferenceService/{}", name),
@@ -135,14 +140,12 @@ void add_repository(Service& service, Context& c) {
     return grpc_index(index_of(c.predictor.states(), only));
   });
   for (const bool load : {true, false}) {
-    service.add(
-        load ? "RepositoryModelLoad" : "RepositoryModelUnload",
-        [&c, load](Message message) -> Result<std::string> {
-          TRY(const auto ask, parse_grpc_load(message, load));
-          TRY_VOID(c.repository ? c.repository(ask) : managed(c, ask.model, load));
-          return std::string();
-        },
-        Access::write);
+    service.add_admin(load ? "RepositoryModelLoad" : "RepositoryModelUnload",
+                      [&c, load](Message message) -> Result<std::string> {
+                        TRY(const auto ask, parse_grpc_load(message, load));
+                        TRY_VOID(c.repository ? c.repository(ask) : managed(c, ask.model, load));
+                        return std::string();
+                      });
   }
 }
 
@@ -150,30 +153,24 @@ void add_repository(Service& service, Context& c) {
 void add_shared_memory(Service& service) {
   for (const std::string kind : {"System", "Cuda"}) {
     service.add(kind + "SharedMemoryStatus", nothing);
-    service.add(kind + "SharedMemoryRegister",
-                not_offered("shared memory is not offered here; send tensors as raw_input_contents"), Access::write);
-    service.add(kind + "SharedMemoryUnregister", nothing, Access::write);
+    service.add_admin(kind + "SharedMemoryRegister",
+                      not_offered("shared memory is not offered here; send tensors as raw_input_contents"));
+    service.add_admin(kind + "SharedMemoryUnregister", nothing);
   }
 }
 
 void add_settings(Service& service, Context& c) {
-  service.add(
-      "TraceSetting",
-      [&c](Message message) -> Result<std::string> {
-        TRY(const auto request, parse_settings(message));
-        if (!request.model.empty()) TRY_VOID(c.predictor.hold(request.model, std::nullopt));
-        TRY_VOID(check_settings(trace_settings(), request.asked));
-        return grpc_trace_settings(trace_settings());
-      },
-      Access::write);
-  service.add(
-      "LogSettings",
-      [](Message message) -> Result<std::string> {
-        TRY(const auto request, parse_settings(message));
-        TRY_VOID(check_settings(log_settings(), request.asked));
-        return grpc_log_settings(log_settings());
-      },
-      Access::write);
+  service.add_admin("TraceSetting", [&c](Message message) -> Result<std::string> {
+    TRY(const auto request, parse_settings(message));
+    if (!request.model.empty()) TRY_VOID(c.predictor.hold(request.model, std::nullopt));
+    TRY_VOID(check_settings(trace_settings(), request.asked));
+    return grpc_trace_settings(trace_settings());
+  });
+  service.add_admin("LogSettings", [](Message message) -> Result<std::string> {
+    TRY(const auto request, parse_settings(message));
+    TRY_VOID(check_settings(log_settings(), request.asked));
+    return grpc_log_settings(log_settings());
+  });
 }
 
 }  // namespace

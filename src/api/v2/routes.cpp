@@ -95,10 +95,13 @@ void add_health(net::Server& server, Context& c) {
 }
 
 void add_models(net::Server& server, Context& c) {
-  const net::RouteOptions rows{
-      .body_bytes_max = 16u << 20, .cross_origin = true, .pool_on = serve::kOnDisk, .inflate = true};
-  const net::RouteOptions about{.cross_origin = true, .pool_on = serve::kOnDisk};
-  const net::RouteOptions look{.pool_on = serve::kOnDisk};
+  const net::RouteOptions rows{.body_bytes_max = 16u << 20,
+                               .right = net::Right::predict,
+                               .cross_origin = true,
+                               .pool_on = serve::kOnDisk,
+                               .inflate = true};
+  const net::RouteOptions about{.right = net::Right::predict, .cross_origin = true, .pool_on = serve::kOnDisk};
+  const net::RouteOptions look{.right = net::Right::predict, .pool_on = serve::kOnDisk};
   for (const std::string model : {"/v2/models/{model}", "/v2/models/{model}/versions/{version}"}) {
     server.fast("GET", model, handler([&c](const Request& request) -> Result<Response> {
                   TRY(const auto held, held_by(c, request, request.may_wait));
@@ -138,7 +141,8 @@ Result<serve::Predictor::Held> hold(const Context& c, std::string_view model, st
 
 void add_routes(net::Server& server, Context& c) {
   server.error_shape("/v2", render_error);
-  server.fast("GET", "/v2", [&c](const Request&) { return net::json_response(render_server(c.version)); });
+  server.fast("GET", "/v2", [&c](const Request&) { return net::json_response(render_server(c.version)); },
+              {.right = net::Right::predict});
   add_health(server, c);
   add_models(server, c);
   add_repository_routes(server, c);

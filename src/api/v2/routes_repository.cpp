@@ -78,7 +78,7 @@ void add_repository_routes(net::Server& server, Context& c) {
                 TRY(const bool only, only_ready(request.body));
                 return net::json_response(render_index(index_of(c.predictor.states(), only)));
               }),
-              {.body_bytes_max = 64u << 10, .access = net::Access::read});
+              {.body_bytes_max = 64u << 10, .access = net::Access::read, .right = net::Right::predict});
   if (c.repository) {
     const net::RouteOptions small{.body_bytes_max = 1u << 20};
     server.pooled("POST", "/v2/repository/models/{model}/load", repository(c, true),
@@ -118,7 +118,8 @@ void add_statistics_routes(net::Server& server, Context& c) {
                   TRY(const auto found,
                       statistics_of(c, request.path_parameter("model"), request.path_parameter("version")));
                   return net::json_response(render_statistics(found));
-                }));
+                }),
+                {.right = net::Right::predict});
   }
 }
 
