@@ -24,7 +24,7 @@ LINES_MAX = 620
 def allowed() -> dict[str, set[str]]:
     table = {}
     order: list[str] = []
-    domain = ["data", "feature", "model", "track", "train", "eval", "registry", "serve", "label", "monitor", "loop"]
+    domain = ["access", "data", "feature", "model", "track", "train", "eval", "registry", "serve", "label", "monitor", "loop"]
     for line in (TOP / "ARCHITECTURE.md").read_text().splitlines():
         match = re.match(r"\| `(\w+)` \|[^|]*\|([^|]*)\|", line)
         if not match:

@@ -59,6 +59,7 @@ struct Server::Impl {
   std::unique_ptr<serve::Predictor> predictor;
   std::unique_ptr<train::Worker> worker;
   std::unique_ptr<loop::Controller> controller;
+  const std::shared_ptr<net::LiveTokens> tokens = std::make_shared<net::LiveTokens>();
   std::unique_ptr<api::Context> context;
   std::unique_ptr<api::v2::Context> v2;
   std::unique_ptr<api::mlflow::Context> mlflow;
@@ -200,10 +201,12 @@ Result<std::string> Server::start() {
   if (impl.config.files_open_max > 0) net::fit_open_files(impl.config.files_open_max, config);
   TRY_VOID(impl.env.fs.make_dirs(config.temp_dir));
   TRY(config.auth.token, net::load_or_make_token(join_path(impl.config.data_dir, "token"), impl.env));
+  TRY_VOID(api::look_at_tokens(*impl.store, *impl.tokens));
+  config.auth.tokens = impl.tokens;
   TRY(impl.server, net::Server::open(config, impl.env, &impl.metrics));
-  impl.context =
-      std::make_unique<api::Context>(api::Context{*impl.service, *impl.predictor, *impl.controller, impl.config.version,
-                                                  impl.env.clock.now(), [this] { impl_->stop_asked = true; }});
+  impl.context = std::make_unique<api::Context>(api::Context{*impl.service, *impl.predictor, *impl.controller,
+                                                             impl.config.version, impl.env.clock.now(),
+                                                             [this] { impl_->stop_asked = true; }, *impl.tokens});
   api::add_routes(*impl.server, *impl.context);
   impl.v2 = std::make_unique<api::v2::Context>(api::v2::Context{*impl.predictor, impl.config.version});
   api::v2::add_routes(*impl.server, *impl.v2);
@@ -214,35 +217,40 @@ Result<std::string> Server::start() {
     page.content_type = "text/html; charset=utf-8";
     return page;
   });
-  impl.server->pooled("GET", "/metrics", [this](const net::Request&) {
-    std::size_t labelled = 0;
-    for (const auto& state : impl_->predictor->states()) {
-      if (++labelled > serve::kLabelledModels_max) break;
-      Labels labels = {{"model", state.name}};
-      impl_->metrics.gauge({"millrace_serve_version", "Version that answers.", labels})
-          .set(static_cast<double>(state.serving.value_or(-1)));
-      impl_->metrics.gauge({"millrace_serve_requests", "Predict requests since the start.", labels})
-          .set(static_cast<double>(state.requests));
-      impl_->metrics.gauge({"millrace_serve_rows", "Rows predicted since the start.", labels})
-          .set(static_cast<double>(state.rows));
-      impl_->metrics
-          .gauge({"millrace_serve_not_logged", "Rows answered whose line the prediction log could not keep.", labels})
-          .set(static_cast<double>(state.not_logged));
-      impl_->metrics
-          .gauge({"millrace_serve_not_sampled", "Rows answered that [serve.log] share wants no line of.", labels})
-          .set(static_cast<double>(state.not_sampled));
-      impl_->metrics
-          .gauge({"millrace_serve_shadow_dropped", "Requests that a shadow had no room for since the start.", labels})
-          .set(static_cast<double>(state.shadow_dropped));
-      impl_->metrics
-          .gauge({"millrace_serve_unseen_categories", "Values of categories that training had not seen.", labels})
-          .set(static_cast<double>(state.unseen));
-    }
-    auto text = net::text_response(impl_->metrics.render() + serve::prometheus_text(impl_->predictor->statistics()) +
-                                   process_metrics_text());
-    text.content_type = "text/plain; version=0.0.4";
-    return text;
-  });
+  impl.server->pooled(
+      "GET", "/metrics",
+      [this](const net::Request&) {
+        std::size_t labelled = 0;
+        for (const auto& state : impl_->predictor->states()) {
+          if (++labelled > serve::kLabelledModels_max) break;
+          Labels labels = {{"model", state.name}};
+          impl_->metrics.gauge({"millrace_serve_version", "Version that answers.", labels})
+              .set(static_cast<double>(state.serving.value_or(-1)));
+          impl_->metrics.gauge({"millrace_serve_requests", "Predict requests since the start.", labels})
+              .set(static_cast<double>(state.requests));
+          impl_->metrics.gauge({"millrace_serve_rows", "Rows predicted since the start.", labels})
+              .set(static_cast<double>(state.rows));
+          impl_->metrics
+              .gauge(
+                  {"millrace_serve_not_logged", "Rows answered whose line the prediction log could not keep.", labels})
+              .set(static_cast<double>(state.not_logged));
+          impl_->metrics
+              .gauge({"millrace_serve_not_sampled", "Rows answered that [serve.log] share wants no line of.", labels})
+              .set(static_cast<double>(state.not_sampled));
+          impl_->metrics
+              .gauge(
+                  {"millrace_serve_shadow_dropped", "Requests that a shadow had no room for since the start.", labels})
+              .set(static_cast<double>(state.shadow_dropped));
+          impl_->metrics
+              .gauge({"millrace_serve_unseen_categories", "Values of categories that training had not seen.", labels})
+              .set(static_cast<double>(state.unseen));
+        }
+        auto text = net::text_response(impl_->metrics.render() +
+                                       serve::prometheus_text(impl_->predictor->statistics()) + process_metrics_text());
+        text.content_type = "text/plain; version=0.0.4";
+        return text;
+      },
+      {.right = net::Right::metrics});
   if (!impl.config.grpc_host.empty()) {
     net::GrpcConfig grpc{.host = impl.config.grpc_host, .port = impl.config.grpc_port, .auth = config.auth};
     grpc.pool = &impl.server->compute();

@@ -9,6 +9,7 @@
 #include "cli/options_internal.hpp"
 #include "cli/print.hpp"
 #include "cli/top.hpp"
+#include "cli/usage_internal.hpp"
 
 namespace millrace::cli {
 
@@ -40,6 +41,7 @@ class Program {
     data_commands();
     model_commands();
     use_commands();
+    token_commands();
     test_commands();
     later_commands();
   }
@@ -50,9 +52,9 @@ class Program {
     } catch (const CLI::Success& asked) {
       return app_.exit(asked);
     } catch (const CLI::ParseError& wrong) {
-      return wrong_usage(usage_problem(wrong));
+      return wrong_usage(usage_problem(app_, wrong));
     }
-    if (!chosen_) return wrong_usage(usage_problem({}));
+    if (!chosen_) return wrong_usage(usage_problem(app_, {}));
     auto output = chosen_();
     if (progress_shown_ && terminal_.progress_in_place) terminal_.err("\n");
     if (!output) {
@@ -70,66 +72,14 @@ class Program {
     return command.get_formatter()->make_help(&command, words_of(command), CLI::AppFormatMode::Normal);
   }
 
-  // The command whose words were being read.
-  CLI::App& reached() {
-    auto* at = &app_;
-    while (!at->get_subcommands().empty()) at = at->get_subcommands().front();
-    return *at;
-  }
-  std::string words_of(const CLI::App& command) const {
-    return &command == &app_ ? "millrace" : words_of(*command.get_parent()) + " " + command.get_name();
-  }
-  static std::vector<std::string> commands_of(const CLI::App& parent) {
-    std::vector<std::string> out;
-    for (const auto* one : parent.get_subcommands([](const CLI::App*) { return true; })) out.push_back(one->get_name());
-    return out;
-  }
-
   int wrong_usage(const std::string& problem) {
-    auto& at = reached();
+    auto& at = reached(app_);
     if (&at == &app_ && app_.remaining().empty()) {
       terminal_.err(help_of(app_));
     } else {
       terminal_.err(std::format("error: {}\n  next  {} --help\n", problem, words_of(at)));
     }
     return exit_status::wrong_usage;
-  }
-
-  // What the library's message does not say: which command, which words it knows, what a missing word stands for.
-  std::string usage_problem(const std::optional<CLI::ParseError>& wrong) {
-    auto& at = reached();
-    const auto inner = commands_of(at);
-    auto left = at.remaining();
-    if (left.empty()) left = app_.remaining();  // what a command does not know falls through to the program
-    if (!inner.empty() && !left.empty() && !left.front().starts_with('-')) {
-      auto near = nearest(left.front(), inner);
-      return std::format("{} has no command '{}'{}", words_of(at), left.front(),
-                         near.empty() ? "" : "; did you mean '" + near + "'?");
-    }
-    if (!inner.empty() && left.empty()) {
-      std::string names;
-      for (const auto& name : inner) names += (names.empty() ? "" : ", ") + name;
-      return std::format("{} needs one of: {}", words_of(at), names);
-    }
-    if (!left.empty() && left.front().starts_with("--")) {
-      std::vector<std::string> known;
-      for (const CLI::App* app = &at; app; app = app->get_parent()) {
-        for (const auto* option : app->get_options()) {
-          for (const auto& name : option->get_lnames()) known.push_back("--" + name);
-        }
-      }
-      auto near = nearest(left.front().substr(0, left.front().find('=')), known);
-      return std::format("{} has no option {}{}", words_of(at), left.front(),
-                         near.empty() ? "" : "; did you mean " + near + "?");
-    }
-    if (!left.empty()) return std::format("{} does not take '{}'", words_of(at), left.front());
-    for (const auto* option : at.get_options([](const CLI::Option* one) { return one->get_required(); })) {
-      if (option->count() == 0) {
-        auto name = option->get_positional() ? option->get_single_name() : option->get_name();
-        return std::format("{} needs {}: {}", words_of(at), name, option->get_description());
-      }
-    }
-    return wrong ? std::format("{}: {}", words_of(at), wrong->what()) : words_of(at) + ": nothing to do";
   }
 
   CLI::App* add(CLI::App& parent, const std::string& name, const std::string& help, Run run,
@@ -543,6 +493,23 @@ class Program {
         ->required();
   }
 
+  void token_commands() {
+    group_ = "Access";
+    auto* tokens = add_family("tokens", "who may call from other machines: add, list, revoke");
+    auto* add_command = add(*tokens, "add", "make a token and print it, this once",
+                            remote([this](Client& c) { return tokens_add(c, name_, rights_, json_); }),
+                            "millrace tokens add web-shop --right predict\n"
+                            "  millrace tokens add grafana --right metrics");
+    add_command->add_option("name", name_, "by which it is listed and revoked")->required();
+    add_command->add_option("--right", rights_, "predict, metrics, admin or predictor; may be repeated")->required();
+    add(*tokens, "list", "names, rights, who made and revoked them and when",
+        remote([this](Client& c) { return tokens_list(c, json_); }));
+    add(*tokens, "revoke", "from now on it opens nothing",
+        remote([this](Client& c) { return tokens_revoke(c, name_, json_); }), "millrace tokens revoke web-shop")
+        ->add_option("name", name_, "of the token")
+        ->required();
+  }
+
   void test_commands() {
     group_ = "Watch";
     auto* watch = add("top", "models, requests, latencies, memory and jobs of a server, second by second",
@@ -568,7 +535,7 @@ class Program {
   // Known commands of the product that this version does not have: said so, never "unknown".
   void later_commands() {
     for (auto name : {"tune", "replay", "approve", "drift", "alerts", "cost", "audit", "test", "simulate", "bench",
-                      "admin", "upgrade", "user", "token", "secret", "adopt", "export", "erase"}) {
+                      "admin", "upgrade", "user", "secret", "adopt", "export", "erase"}) {
       auto* command = add(name, "not available yet", [name]() -> Result<Output> {
         return fail(Code::unimplemented, "cli.not_available",
                     std::format("not available yet: millrace {}; what is built is listed in README.md", name));
@@ -590,7 +557,7 @@ class Program {
   std::string project_file_ = "millrace.toml", format_ = "archive";
   bool json_ = false, csv_ = false, detach_ = false, dry_run_ = false, force_ = false, loop_ = false, verify_ = false;
   bool follow_ = false;
-  std::vector<std::string> help_words_;
+  std::vector<std::string> help_words_, rights_;
   std::int64_t rows_ = 100;
   std::string queue_;
   UpOptions up_;

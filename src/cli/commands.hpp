@@ -99,6 +99,10 @@ Result<Output> models_gc(Client& client, bool dry_run, bool json);
 Result<Output> promote(Client& client, const std::string& version, const std::string& reason, bool json);
 Result<Output> rollback(Client& client, const std::string& model, const std::string& reason, bool json);
 
+Result<Output> tokens_add(Client& client, const std::string& name, const std::vector<std::string>& rights, bool json);
+Result<Output> tokens_list(Client& client, bool json);
+Result<Output> tokens_revoke(Client& client, const std::string& name, bool json);
+
 Result<Output> predict(Client& client, const std::string& model, const std::string& body, bool csv);
 Result<Output> label(Client& client, const std::string& model, const std::string& labels_json, bool json);
 // `count` empty: what is left of [labels] queue.per_day today.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <format>
 
+#include "access/tokens.hpp"
 #include "base/digest.hpp"
 #include "base/fault.hpp"
 #include "base/log.hpp"
@@ -19,8 +20,8 @@ namespace millrace::loop {
 
 std::vector<meta::Migration> all_migrations() {
   std::vector<meta::Migration> all;
-  for (auto part : {flow::migrations(), data::migrations(), track::migrations(), registry::migrations(),
-                    label::migrations(), migrations()}) {
+  for (auto part : {access::migrations(), flow::migrations(), data::migrations(), track::migrations(),
+                    registry::migrations(), label::migrations(), migrations()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   return all;

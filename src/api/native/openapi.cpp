@@ -84,6 +84,9 @@ constexpr auto operations = std::to_array<Operation>({
     {"post", "/api/v1/jobs/claim", "For workers: the next job", "ClaimRequest", "ClaimAnswer"},
     {"post", "/api/v1/jobs/{job}/heartbeat", "For workers: a sign of life", "HeartbeatRequest", "HeartbeatAnswer"},
     {"post", "/api/v1/jobs/{job}/end", "For workers: result, failure, or given back", "EndRequest", "Empty"},
+    {"get", "/api/v1/tokens", "Named tokens, newest first, revoked ones too", "", "TokenList"},
+    {"post", "/api/v1/tokens", "Make a token; the answer alone has it", "TokenRequest", "NewToken", 201},
+    {"post", "/api/v1/tokens/{token}/revoke", "From now on it opens nothing", "Empty", "TokenInfo"},
     {"post", "/predict/{model}", "Predict one row or many", "rows", ""},
     {"post", "/labels/{model}", "True labels, a list", "Labels", "LabelsAnswer"},
 });
@@ -140,6 +143,10 @@ std::map<std::string, std::string> schemas() {
   MILLRACE_SCHEMA(HeartbeatRequest);
   MILLRACE_SCHEMA(HeartbeatAnswer);
   MILLRACE_SCHEMA(EndRequest);
+  MILLRACE_SCHEMA(TokenRequest);
+  MILLRACE_SCHEMA(NewToken);
+  MILLRACE_SCHEMA(TokenInfo);
+  MILLRACE_SCHEMA(TokenList);
 #undef MILLRACE_SCHEMA
   add("Labels", static_cast<std::vector<Label>*>(nullptr));
   return all;

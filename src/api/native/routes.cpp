@@ -83,6 +83,7 @@ void add_routes(net::Server& server, Context& c) {
   add_release_routes(server, c);
   add_batch_routes(server, c);
   add_worker_routes(server, c);
+  add_token_routes(server, c);
 }
 
 }  // namespace millrace::api

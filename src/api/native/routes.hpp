@@ -21,7 +21,11 @@ struct Context {
   std::string version;  // of the program
   TimePoint started{};
   std::function<void()> shut_down;  // asks the process to end in good order
+  net::LiveTokens& tokens;
 };
+
+// What the records say counts from now on: at the start, and after each change of theirs.
+Result<void> look_at_tokens(meta::Store& store, net::LiveTokens& tokens);
 
 // Adds every route of /api/v1, /predict, /labels, /readyz and /healthz. `context` outlives the server.
 void add_routes(net::Server& server, Context& context);
