@@ -246,7 +246,13 @@ class CurlHttpClient final : public HttpClient {
     set(CURLOPT_NOSIGNAL, 1L);
     set(CURLOPT_USERAGENT, config_.user_agent.c_str());
     set(CURLOPT_PROXY, config_.proxy.c_str());
+    set(CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
     if (!config_.ca_file.empty()) set(CURLOPT_CAINFO, config_.ca_file.c_str());
+    if (const auto pin = config_.key_pin ? config_.key_pin() : std::string(); !pin.empty()) {
+      set(CURLOPT_PINNEDPUBLICKEY, pin.c_str());
+      set(CURLOPT_SSL_VERIFYPEER, 0L);
+      set(CURLOPT_SSL_VERIFYHOST, 0L);
+    }
     set(CURLOPT_TIMEOUT_MS, milliseconds(request.deadline));
     set(CURLOPT_CONNECTTIMEOUT_MS, milliseconds(std::min(config_.connect_max, request.deadline)));
     set(CURLOPT_BUFFERSIZE, 128L << 10);
@@ -311,6 +317,7 @@ class CurlHttpClient final : public HttpClient {
         return fail(Code::cancelled, "http.cancelled", "the request to " + where + " was cancelled");
       case CURLE_PEER_FAILED_VERIFICATION:
       case CURLE_SSL_CACERT_BADFILE:
+      case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
         return fail(Code::unavailable, "http.bad_certificate",
                     fmt::format("{} does not prove who it is: {}", where, why));
       case CURLE_OPERATION_TIMEDOUT:

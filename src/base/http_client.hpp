@@ -64,7 +64,10 @@ struct HttpClientConfig {
   Duration connect_max = std::chrono::seconds(10);
   std::size_t idle_max = 8;  // connections kept for the next request
   std::string ca_file;       // PEM; empty: the system's
-  std::string proxy;         // empty: none, whatever the environment says
+  // Asked with each https request: the key that the server must prove to have, "sha256//..." (base/certificate.hpp).
+  // Then who signed its certificate, for which name and until when is of no concern; "": it is, as without this.
+  std::function<std::string()> key_pin;
+  std::string proxy;  // empty: none, whatever the environment says
   // Asked with each resolved address before it is contacted ("127.0.0.1", "::1"); none: all are fine. It sees what the
   // name resolved to, so a name that points inside does not slip through.
   std::function<bool(std::string_view ip, int port)> may_contact;
