@@ -59,6 +59,7 @@ CALENDAR = {
     },
     "loop/service_jobs.cpp": {"*job.started_at - job.queued_at": "stamp: how long it was queued"},
     "loop/service_release.cpp": {"release->since + probation.time": "stamp: until when a version is watched, for people"},
+    "net/tls.cpp": {"facts.ends - now": "stamp: until when a certificate counts, for those who look at it"},
     "queue/local.cpp": {"now - retain_age": "retention"},
     "track/track.cpp": {"newest->time(0) + Duration(1)": "stamp: no run is made before the one before it"},
 }

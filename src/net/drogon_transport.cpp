@@ -11,11 +11,15 @@
 // (upload_internal.hpp).
 // - Its parser is lax (framing_internal.hpp has the list): a Gate of ours stands before it.
 // - The body limit is one for all routes: ours are checked per route, and Drogon's is the largest.
+// - With TLS it hands on what it has decrypted, so the Gate sees the same bytes; but it tells us of a connection only
+// when its handshake is over (drogon_handshakes_internal.hpp), and it reads certificates from files alone, with an
+// exception for bad ones on the event loop: it gets a file in memory that only checked bytes are put into.
 #include <drogon/HttpAppFramework.h>
 #include <fcntl.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <trantor/utils/Logger.h>
 #include <unistd.h>
@@ -31,6 +35,7 @@
 
 #include "base/log.hpp"
 #include "net/drogon_gate_internal.hpp"
+#include "net/drogon_handshakes_internal.hpp"
 #include "net/transport_internal.hpp"
 
 namespace millrace::net {
@@ -48,12 +53,14 @@ struct CallbackOf : trantor::TcpConnection {
   }
 };
 
+constexpr double kCertificateLook = 1;  // seconds
+
 class DrogonTransport final : public Transport {
  public:
   explicit DrogonTransport(std::shared_ptr<Core> core) : core_(std::move(core)) {}
   ~DrogonTransport() override { quit(); }
 
-  void start(const Reservation& reservation) {
+  Result<void> start(const Reservation& reservation) {
     const auto& config = core_->config;
     trantor::Logger::setLogLevel(trantor::Logger::kWarn);
     trantor::Logger::setOutputFunction(
@@ -61,7 +68,13 @@ class DrogonTransport final : public Transport {
     auto& app = drogon::app();
     app.setThreadNum(static_cast<std::size_t>(config.io_threads));
     app.enableReusePort(true);  // or Drogon tries the port alone and through a lock file in /tmp
-    app.addListener(reservation.ip(), static_cast<std::uint16_t>(reservation.port()));
+    const bool tls = config.tls != nullptr;
+    if (tls && !put_certificate())
+      return fail(
+          Code::resource_exhausted, "net.no_memory_file",
+          "there is no memory or no free descriptor for the certificate; end other programs, or raise ulimit -n");
+    app.addListener(reservation.ip(), static_cast<std::uint16_t>(reservation.port()), tls, certificate_path(),
+                    certificate_path());
     app.setUploadPath(std::filesystem::absolute(config.temp_dir).string());
     app.disableSigtermHandling();
     app.setIdleConnectionTimeout(static_cast<std::size_t>(std::max(1, config.idle_seconds_max)));
@@ -72,11 +85,17 @@ class DrogonTransport final : public Transport {
     app.enableRequestStream();
     app.enableServerHeader(false);
     app.enableGzip(false);
-    app.setBeforeListenSockOptCallback([this](int fd) {
+    app.setBeforeListenSockOptCallback([this, tls](int fd) {
+      // Accepted when the client has spoken, or after a second or two: so its first byte says whether it speaks TLS.
+      constexpr int wait_seconds = 1;
+      if (tls) ::setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &wait_seconds, sizeof wait_seconds);
       std::lock_guard lock(mutex_);
       listeners_.push_back(fd);
     });
-    app.setAfterAcceptSockOptCallback([](int fd) { accepted_fd = fd; });
+    app.setAfterAcceptSockOptCallback([core = core_, tls](int fd) {
+      accepted_fd = fd;
+      if (tls) Handshakes::of_loop().begin(core, fd);
+    });
     app.setConnectionCallback([this](const trantor::TcpConnectionPtr& connection) { connection_changed(connection); });
     app.registerPreRoutingAdvice(
         [core = core_](const HttpRequestPtr& http, AdviceCallback&& reply, drogon::AdviceChainCallback&&) {
@@ -98,6 +117,8 @@ class DrogonTransport final : public Transport {
       app.getIOLoop(static_cast<std::size_t>(i))->queueInLoop([&] { done.set_value(); });
       done.get_future().wait();
     }
+    if (tls) drogon::app().getLoop()->runEvery(kCertificateLook, [this] { look_at_certificate(); });
+    return {};
   }
 
   void stop_listening() override {
@@ -154,8 +175,52 @@ class DrogonTransport final : public Transport {
     errno = told;
   }
 
+  // The library's name for what put_certificate() wrote.
+  std::string certificate_path() const {
+    return certificate_fd_ < 0 ? std::string() : "/proc/self/fd/" + std::to_string(certificate_fd_);
+  }
+  // Certificate and key in one file of memory, whole or not at all: never both old and new.
+  bool put_certificate() {
+    const auto pair = core_->config.tls->now();
+    const auto text = pair->certificate + "\n" + pair->key + "\n";
+    const int fd = ::memfd_create("millrace-tls", MFD_CLOEXEC);
+    if (fd < 0) return false;
+    if (::write(fd, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+      ::close(fd);
+      return false;
+    }
+    if (certificate_fd_ < 0) {
+      certificate_fd_ = fd;
+    } else {
+      ::dup3(fd, certificate_fd_, O_CLOEXEC);
+      ::close(fd);
+    }
+    return true;
+  }
+  // On Drogon's main loop, which carries no connections. Each event loop takes the new certificate for the connections
+  // that come; it is not put a second time before all have.
+  void look_at_certificate() {
+    if (core_->cutting || !(core_->config.tls->look() || certificate_due_)) return;
+    certificate_due_ = !put_certificate();
+    if (certificate_due_) return core_->env.log.error("certificate_not_taken", {{"error", "no memory for it"}});
+    auto& app = drogon::app();
+    app.reloadSSLFiles();
+    for (int i = 0; i < core_->config.io_threads; ++i) {
+      std::promise<void> done;
+      app.getIOLoop(static_cast<std::size_t>(i))->queueInLoop([&] { done.set_value(); });
+      done.get_future().wait();
+    }
+  }
+
   void connection_changed(const trantor::TcpConnectionPtr& connection) {
-    const int fd = accepted_fd;
+    int fd = accepted_fd;
+    if (core_->config.tls) {
+      // One that ends before it is announced failed its handshake; one that is announced has it behind it.
+      const auto handshake = Handshakes::of_loop().over(*connection);
+      if (handshake && !connection->connected()) return core_->probe.cut("handshake_failed");
+      if (!handshake && connection->connected()) return connection->forceClose();
+      if (handshake) fd = *handshake;
+    }
     std::shared_ptr<Gate> gate;
     std::size_t open = 0;
     if (connection->connected()) {
@@ -283,6 +348,8 @@ class DrogonTransport final : public Transport {
   std::mutex mutex_;
   std::condition_variable closed_;
   std::vector<int> listeners_;
+  int certificate_fd_ = -1;
+  bool certificate_due_ = false;
   std::unordered_map<const trantor::TcpConnection*, Connection> connections_;
 };
 
@@ -295,7 +362,7 @@ Result<std::unique_ptr<Transport>> start_drogon(std::shared_ptr<Core> core, Rese
   if (started.exchange(true))
     return fail(Code::failed_precondition, "net.started_before", "the HTTP library can be started once in a process");
   auto transport = std::make_unique<DrogonTransport>(std::move(core));
-  transport->start(reservation);
+  TRY_VOID(transport->start(reservation));
   return transport;
 }
 

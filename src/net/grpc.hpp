@@ -20,6 +20,7 @@
 #include "base/lanes.hpp"
 #include "base/result.hpp"
 #include "net/auth.hpp"
+#include "net/tls.hpp"
 
 namespace millrace::net {
 
@@ -44,8 +45,8 @@ struct GrpcMethod {
   bool stream = false;  // each message of a stream is answered by one, in their order; an error ends the stream
   Access access = Access::write;
   GrpcCallHandler call_handler = {};  // in place of `handler`
-};
   Right right = Right::predict;
+};
 
 struct GrpcConfig {
   std::string host = "127.0.0.1";                 // an address, or "localhost"
@@ -58,7 +59,9 @@ struct GrpcConfig {
   int connection_idle_seconds_max = 600;          // without a call; then the client is asked to come again
   LanePool* pool = nullptr;                       // outlives the server; null: all is computed where it is read
   std::string pool_on;
-  AuthPolicy auth;  // open() sets token_required for a non-loopback host
+  double handshake_seconds_max = 10;              // until a connection can carry calls, with TLS or without
+  std::shared_ptr<const LiveTls> tls;             // null: no TLS. Somebody else looks at its files: the HTTP server
+  AuthPolicy auth;                                // open() sets token_required for a non-loopback host
 };
 
 class GrpcServer {

@@ -5,6 +5,8 @@
 // answered on the thread that the library calls us on.
 #include "net/grpc_library_internal.hpp"
 
+#include <grpc/grpc.h>
+#include <grpc/grpc_security.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/impl/codegen/server_callback_handlers.h>
 #include <grpcpp/impl/service_type.h>
@@ -337,6 +339,39 @@ class Methods final : public grpc::Service {
   Streams& streams_;
 };
 
+// The certificate of the moment for each handshake. The library's C++ side takes one that stays, or watches files by
+// itself without looking whether the key is that of the certificate; its C side asks.
+class LiveCredentials final : public grpc::ServerCredentials {
+ public:
+  explicit LiveCredentials(std::shared_ptr<const LiveTls> tls) : tls_(std::move(tls)) {
+    credentials_ =
+        grpc_ssl_server_credentials_create_with_options(grpc_ssl_server_credentials_create_options_using_config_fetcher(
+            GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE, &LiveCredentials::fetch, this));
+  }
+  ~LiveCredentials() override { grpc_server_credentials_release(credentials_); }
+  void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {}
+
+ private:
+  int AddPortToServer(const std::string& address, grpc_server* server) override {
+    return grpc_server_add_http2_port(server, address.c_str(), credentials_);
+  }
+  // One call at a time: the library holds a lock of the listener.
+  static grpc_ssl_certificate_config_reload_status fetch(void* self, grpc_ssl_server_certificate_config** out) {
+    auto& mine = *static_cast<LiveCredentials*>(self);
+    auto pair = mine.tls_->now();
+    if (pair == mine.given_) return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+    const grpc_ssl_pem_key_cert_pair pem{pair->key.c_str(), pair->certificate.c_str()};
+    // The library demands some authority of clients' certificates, although none is asked for.
+    *out = grpc_ssl_server_certificate_config_create(pair->certificate.c_str(), &pem, 1);
+    mine.given_ = std::move(pair);
+    return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
+  }
+
+  const std::shared_ptr<const LiveTls> tls_;
+  std::shared_ptr<const TlsPair> given_;
+  grpc_server_credentials* credentials_ = nullptr;
+};
+
 class Library final : public GrpcLibrary {
  public:
   explicit Library(const GrpcWiring& wiring) : wiring_(wiring), methods_(wiring, streams_) {}
@@ -356,7 +391,10 @@ class Library final : public GrpcLibrary {
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 20'000);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 5'000);
     int port = 0;
-    builder.AddListeningPort(wiring_.address, grpc::InsecureServerCredentials(), &port);
+    builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+                               static_cast<int>(config.handshake_seconds_max * 1000));
+    if (config.tls) credentials_ = std::make_shared<LiveCredentials>(config.tls);
+    builder.AddListeningPort(wiring_.address, credentials_ ? credentials_ : grpc::InsecureServerCredentials(), &port);
     builder.RegisterService(&methods_);
     server_ = builder.BuildAndStart();
     if (!server_ || port == 0) {
@@ -383,6 +421,7 @@ class Library final : public GrpcLibrary {
   const GrpcWiring& wiring_;
   Streams streams_;
   Methods methods_;
+  std::shared_ptr<grpc::ServerCredentials> credentials_;  // asked at each handshake, so it goes after the server
   std::unique_ptr<grpc::Server> server_;
 };
 

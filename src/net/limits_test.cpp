@@ -33,6 +33,8 @@ TEST(Limits, FitTheFilesThatMayBeOpen) {
     fit_open_files(c.open_max, config);
     EXPECT_EQ(config.connections_max, c.connections) << c.open_max;
     EXPECT_EQ(config.files_max, c.files) << c.open_max;
+    EXPECT_GE(config.handshakes_max, 8) << c.open_max;
+    EXPECT_LE(config.handshakes_max, 1'000) << c.open_max;
   }
 }
 

@@ -97,8 +97,8 @@ Result<void> Server::start() {
   TRY_VOID(core.env.fs.make_dirs(core.config.temp_dir));
   TRY(auto reservation, Reservation::make(core.config.host, core.config.port));
   Address address{.host = reservation.ip(), .port = reservation.port()};
-  address.url =
-      "http://" + (reservation.is_v6() ? "[" + address.host + "]" : address.host) + ":" + std::to_string(address.port);
+  address.url = (core.config.tls ? "https://" : "http://") +
+                (reservation.is_v6() ? "[" + address.host + "]" : address.host) + ":" + std::to_string(address.port);
   TRY(impl_->transport, start_drogon(impl_->core, std::move(reservation)));
   impl_->addresses = {address};
   core.running = true;

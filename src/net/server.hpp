@@ -20,6 +20,7 @@
 #include "net/auth.hpp"
 #include "net/http.hpp"
 #include "net/router.hpp"
+#include "net/tls.hpp"
 
 namespace millrace::net {
 
@@ -28,15 +29,17 @@ struct Config {
   int port = 8080;                 // 0: any free one
   int io_threads = 0;              // event loops; 0: one per core
   int pool_threads = 8;
-  int pool_queue_max = 256;      // requests that wait for a pool thread; past that 503 with Retry-After
-  int compute_threads = 0;       // of the pool for RouteOptions::pool_on; 0: two per loop, at least 8
-  int compute_queue_max = 1024;  // requests that wait for one of them; past that 503 with Retry-After
-  int uploads_max = 16;          // at once, each with a thread of its own
-  int follows_max = 64;          // at once
-  int files_max = 256;           // files sent at once; each holds a descriptor. Past that 503 with Retry-After
-  int connections_max = 10'000;  // then the longest idle one makes room for a new one; where none is idle, 503
-  int idle_seconds_max = 60;     // a connection without traffic is closed
-  double head_seconds_max = 30;  // from a head's first byte to its last, then 408
+  int pool_queue_max = 256;           // requests that wait for a pool thread; past that 503 with Retry-After
+  int compute_threads = 0;            // of the pool for RouteOptions::pool_on; 0: two per loop, at least 8
+  int compute_queue_max = 1024;       // requests that wait for one of them; past that 503 with Retry-After
+  int uploads_max = 16;               // at once, each with a thread of its own
+  int follows_max = 64;               // at once
+  int files_max = 256;                // files sent at once; each holds a descriptor. Past that 503 with Retry-After
+  int connections_max = 10'000;       // then the longest idle one makes room for a new one; where none is idle, 503
+  int idle_seconds_max = 60;          // a connection without traffic is closed
+  double handshake_seconds_max = 10;  // of TLS
+  int handshakes_max = 1'000;         // of TLS, at once; past that the oldest ones go
+  double head_seconds_max = 30;       // from a head's first byte to its last, then 408
   // A body has so long for free; from then on it must have come at this pace on the whole, else 408.
   double body_seconds_free = 30;
   std::uint64_t body_bytes_per_second_min = 1000;
@@ -50,6 +53,7 @@ struct Config {
   std::string access_log;                        // as parse_access_rule() reads it
   std::string access_log_file;                   // needed with it: 16 MB, then NAME.1.log to NAME.3.log: 64 MB at most
   std::vector<std::string> origins;              // of pages that may call what is cross_origin, as net/origins.hpp says
+  std::shared_ptr<LiveTls> tls;                  // null: no TLS, http://. Looked at once a second while the server runs
   AuthPolicy auth;                               // open() sets token_required for a non-loopback host
 };
 
