@@ -88,22 +88,25 @@ class Chaos {
     TRY(const auto restored, restore(back, env_));
     (void)restored;
     TRY_VOID(env_.fs.remove_all(safe));
-    return lend_master_key();
+    return lend_keys();
   }
 
-  // Where the copy's project file looks for it: by a link, so that the key itself stays the only one.
-  Result<void> lend_master_key() {
+  // Where the copy's project file looks for them: by links, so that each key stays the only one.
+  Result<void> lend_keys() {
     TRY(const auto text, read_file(env_.fs, join_path(folder_, "millrace.toml")));
     TRY(const auto project, loop::parse_project(text));
-    const std::filesystem::path key = project.profile.master_key();
-    if (key.empty() || key.is_absolute()) return {};
-    std::error_code failed;
-    const auto link = folder_ / key;
-    std::filesystem::create_directories(link.parent_path(), failed);
-    if (!failed) std::filesystem::create_symlink(parent_path(absolute(options_.data_dir)) / key, link, failed);
-    if (!failed) return {};
-    return fail(Code::unavailable, "chaos.no_master_key",
-                std::format("{} can't be linked to: {}", link.string(), failed.message()));
+    const auto& profile = project.profile;
+    for (const std::filesystem::path file : {profile.master_key(), profile.tls.certificate, profile.tls.key}) {
+      if (file.empty() || file.is_absolute()) continue;
+      std::error_code failed;
+      const auto link = folder_ / file;
+      std::filesystem::create_directories(link.parent_path(), failed);
+      if (!failed) std::filesystem::create_symlink(parent_path(absolute(options_.data_dir)) / file, link, failed);
+      if (failed && failed != std::errc::file_exists)
+        return fail(Code::unavailable, "chaos.no_key",
+                    std::format("{} can't be linked to: {}", link.string(), failed.message()));
+    }
+    return {};
   }
 
   Result<void> start(const std::string& fault) {

@@ -34,6 +34,8 @@ std::span<const FileKind> file_kinds() {
        "it holds nothing"},
       {"token", "token", "the first start", "programs that call the API with it", ""},
       {"address", "address", "a start", "commands, to find the server", "written anew by each start"},
+      {"where the certificate is", "certificate", "a start with TLS", "commands, to know the server; doctor",
+       "written anew by each start"},
       {"last words", "last_words", "the server, before a new version is loaded and as it answers",
        "the next start: what is new, and what the server died of",
        "nothing is in it but after a death that has not been recorded yet; made anew"},

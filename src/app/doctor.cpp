@@ -17,6 +17,7 @@ namespace {
 struct Report {
   std::vector<std::string> checked;
   std::vector<std::string> mended;  // what --mend did
+  std::vector<std::string> warnings;
   std::vector<Finding> findings;
   std::vector<std::string> losses;  // given up earlier
   std::int64_t blobs = 0;
@@ -71,6 +72,7 @@ std::string text_of(const Report& report) {
   std::string text;
   for (const auto& line : report.mended) text += "mended     " + line + "\n";
   for (const auto& what : report.checked) text += "looked at  " + what + "\n";
+  for (const auto& warning : report.warnings) text += "warning    " + warning + "\n";
   for (const auto& loss : report.losses) text += "known loss " + loss + "\n";
   for (const auto& finding : report.findings) {
     text += std::format("BROKEN     {}{}\n  needed by  {}\n  because    {}\n  lost       {}\n",
@@ -119,6 +121,7 @@ Result<cli::Output> doctor(const cli::DoctorOptions& options, const std::string&
     }
   }
   report.checked = std::move(look.checked);
+  report.warnings = std::move(look.warnings);
   report.losses = std::move(look.losses);
   report.blobs = look.blobs;
   report.predictions = look.predictions;

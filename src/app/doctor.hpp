@@ -63,6 +63,7 @@ struct Source {
 
 struct Look {
   std::vector<std::string> checked;
+  std::vector<std::string> warnings;  // what will be wrong one day; not broken
   std::vector<Planned> findings;
   std::vector<std::string> losses;  // given up earlier: "data@1, 2026-..."
   std::int64_t blobs = 0;

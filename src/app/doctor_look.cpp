@@ -24,6 +24,7 @@
 #include "meta/check.hpp"
 #include "meta/folder.hpp"
 #include "meta/sqlite.hpp"
+#include "net/tls.hpp"
 #include "queue/check.hpp"
 #include "serve/log_check.hpp"
 
@@ -49,6 +50,7 @@ class Looking {
     TRY_VOID(records());
     TRY_VOID(events());
     TRY_VOID(token());
+    certificate();
     TRY(blobs_, blob::open_local(env_, {.dir = in("blobs"), .keys = &keys_}));
     TRY(const auto no_collection, patient([&] { return blobs_->hold_garbage(); }));
     TRY(const auto segments_before, serve::list_segments(env_.fs, in("log")));
@@ -156,6 +158,20 @@ class Looking {
                      .lost = "the token: the next start makes another, and programs that used it have to be told"},
          .act = Act::set_aside});
     return {};
+  }
+
+  // Of the server that was started here last, where it speaks TLS.
+  void certificate() {
+    constexpr std::uint64_t bytes_max = 1u << 20;
+    auto path = read_file(env_.fs, in("certificate"), 4096);
+    if (!path) return;
+    while (path->ends_with('\n')) path->pop_back();
+    look_.checked.emplace_back("certificate");
+    const auto text = read_file(env_.fs, *path, bytes_max);
+    const auto facts = text ? read_certificate(*text) : Result<CertificateFacts>(fail(text.error()));
+    auto warning = facts ? net::certificate_warning(*facts, env_.clock.now())
+                         : std::format("the certificate can't be read: {}", facts.error().message);
+    if (!warning.empty()) look_.warnings.push_back(std::format("{}: {}", *path, warning));
   }
 
   Result<void> events() {

@@ -15,7 +15,7 @@ Result<cli::Output> schema();
 Result<cli::Output> explain(const std::string& project_file, bool loop, bool json, Env& env);
 // Serves a folder of model files until it is interrupted.
 Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::string& version, Env& env);
-Result<cli::Output> worker(const std::string& server, const std::string& data_dir, const std::string& name, Env& env);
+Result<cli::Output> worker(const cli::WorkerOptions& options, Env& env);
 // With `options.chaos` the kills, which need the program's version; else the look, and mending.
 Result<cli::Output> doctor(const cli::DoctorOptions& options, const std::string& version, Env& env);
 Result<cli::Output> make_backup(const cli::BackupOptions& options, const std::string& version, Env& env);

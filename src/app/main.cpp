@@ -68,9 +68,7 @@ int main(int argc, char** argv) {
   local.backup = [&](const cli::BackupOptions& options) { return app::make_backup(options, version, env); };
   local.restore = [&](const cli::RestoreOptions& options) { return app::restore(options, env); };
   local.demo = [&](const cli::DemoOptions& options) { return app::demo_digits(options, env); };
-  local.worker = [&](const std::string& server, const std::string& data_dir, const std::string& name) {
-    return app::worker(server, data_dir, name, env);
-  };
+  local.worker = [&](const cli::WorkerOptions& options) { return app::worker(options, env); };
   local.predictor = [&](const cli::PredictorOptions& options) { return app::predictor(options, version, env); };
   local.faults = []() -> Result<cli::Output> {
     std::string text;

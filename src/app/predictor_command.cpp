@@ -290,6 +290,9 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
   if (!net::is_loopback(http.host)) {
     TRY(http.auth.token, token());
   }
+  if (const net::TlsFiles tls{options.tls_certificate, options.tls_key}; tls.named()) {
+    TRY(http.tls, net::LiveTls::open(tls, own));
+  }
   Metrics metrics;
   TRY(auto server, net::Server::open(http, own, &metrics));
   api::add_predict_routes(*server, predictor);
@@ -310,7 +313,11 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
                  {.right = net::Right::metrics});
   std::unique_ptr<net::GrpcServer> grpc;
   if (!options.grpc.empty()) {
-    net::GrpcConfig grpc_config{.host = grpc_listen.host, .port = grpc_listen.port, .auth = http.auth};
+    net::GrpcConfig grpc_config{.host = grpc_listen.host,
+                                .port = grpc_listen.port,
+                                .handshake_seconds_max = http.handshake_seconds_max,
+                                .tls = http.tls,
+                                .auth = http.auth};
     grpc_config.pool = &server->compute();
     grpc_config.pool_on = serve::kOnDisk;
     if (!net::is_loopback(grpc_listen.host)) {
@@ -328,6 +335,10 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
   if (!net::is_loopback(http.host) || (grpc && !net::is_loopback(grpc_listen.host)))
     tell(
         std::format("          open to other machines: all but the health checks needs the token in {}\n", token_file));
+  if (http.tls) {
+    if (const auto warning = net::certificate_warning(http.tls->now()->facts, own.clock.now()); !warning.empty())
+      tell("warning   " + warning + "\n");
+  }
   // Loads and proofs give way to the threads that answer, which are there already.
   lower_thread_priority();
   // Files that were just put there need a second look; ready is who has them too.

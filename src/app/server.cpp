@@ -63,6 +63,7 @@ struct Server::Impl {
   std::unique_ptr<api::Context> context;
   std::unique_ptr<api::v2::Context> v2;
   std::unique_ptr<api::mlflow::Context> mlflow;
+  std::shared_ptr<net::LiveTls> tls;  // null: none
   std::unique_ptr<net::Server> server;
   std::unique_ptr<net::GrpcServer> grpc;
   std::atomic<bool> stop_asked{false};
@@ -203,6 +204,10 @@ Result<std::string> Server::start() {
   TRY(config.auth.token, net::load_or_make_token(join_path(impl.config.data_dir, "token"), impl.env));
   TRY_VOID(api::look_at_tokens(*impl.store, *impl.tokens));
   config.auth.tokens = impl.tokens;
+  if (impl.config.tls.named()) {
+    TRY(impl.tls, net::LiveTls::open(impl.config.tls, impl.env));
+  }
+  config.tls = impl.tls;
   TRY(impl.server, net::Server::open(config, impl.env, &impl.metrics));
   impl.context = std::make_unique<api::Context>(api::Context{*impl.service, *impl.predictor, *impl.controller,
                                                              impl.config.version, impl.env.clock.now(),
@@ -252,7 +257,11 @@ Result<std::string> Server::start() {
       },
       {.right = net::Right::metrics});
   if (!impl.config.grpc_host.empty()) {
-    net::GrpcConfig grpc{.host = impl.config.grpc_host, .port = impl.config.grpc_port, .auth = config.auth};
+    net::GrpcConfig grpc{.host = impl.config.grpc_host,
+                         .port = impl.config.grpc_port,
+                         .handshake_seconds_max = config.handshake_seconds_max,
+                         .tls = config.tls,
+                         .auth = config.auth};
     grpc.pool = &impl.server->compute();
     grpc.pool_on = serve::kOnDisk;
     auto methods = api::v2::grpc_methods(*impl.v2, [server = impl.server.get()] { return server->ready(); });
@@ -263,8 +272,9 @@ Result<std::string> Server::start() {
   if (impl.grpc) TRY_VOID(impl.grpc->start());
   const auto address = impl.server->addresses().front();
   // Of "all addresses" the one that every caller on this machine can use.
-  impl.url = address.host == "0.0.0.0" ? std::format("http://127.0.0.1:{}", address.port)
-             : address.host == "::"    ? std::format("http://[::1]:{}", address.port)
+  const auto* scheme = impl.tls ? "https" : "http";
+  impl.url = address.host == "0.0.0.0" ? std::format("{}://127.0.0.1:{}", scheme, address.port)
+             : address.host == "::"    ? std::format("{}://[::1]:{}", scheme, address.port)
                                        : address.url;
   // Before the other: who has seen that one finds this one too.
   const auto grpc_file = join_path(impl.config.data_dir, "grpc_address");
@@ -272,6 +282,12 @@ Result<std::string> Server::start() {
     TRY_VOID(write_file(impl.env.fs, grpc_file, impl.grpc->address() + "\n"));
   } else if (exists(impl.env.fs, grpc_file)) {
     TRY_VOID(impl.env.fs.remove(grpc_file));  // of a server that was killed
+  }
+  const auto certificate_file = join_path(impl.config.data_dir, "certificate");
+  if (impl.tls) {
+    TRY_VOID(write_file(impl.env.fs, certificate_file, impl.config.tls.certificate + "\n"));
+  } else if (exists(impl.env.fs, certificate_file)) {
+    TRY_VOID(impl.env.fs.remove(certificate_file));
   }
   TRY_VOID(impl.env.faults.reach("app.address.before_write"));
   TRY_VOID(write_file(impl.env.fs, join_path(impl.config.data_dir, "address"), impl.url + "\n"));
@@ -281,6 +297,10 @@ Result<std::string> Server::start() {
   impl.controller->start();
   impl.env.log.info("started", {{"url", impl.url}, {"version", impl.config.version}});
   return impl.url;
+}
+
+std::string Server::certificate_warning() const {
+  return impl_->tls ? net::certificate_warning(impl_->tls->now()->facts, impl_->env.clock.now()) : std::string();
 }
 
 std::string Server::grpc_address() const { return impl_->grpc ? impl_->grpc->address() : std::string(); }

@@ -9,6 +9,7 @@
 #include "base/env.hpp"
 #include "base/result.hpp"
 #include "loop/project.hpp"
+#include "net/tls.hpp"
 
 namespace millrace::app {
 
@@ -20,6 +21,7 @@ struct ServerConfig {
   int port = 7070;
   std::string grpc_host;  // empty: no gRPC
   int grpc_port = 0;
+  net::TlsFiles tls;                 // not named: no TLS
   std::vector<std::string> hosts;    // names besides localhost by which browsers may call
   std::string access_log;            // which requests get a line in DATA_DIR/access.log
   std::vector<std::string> origins;  // of pages of other sites that may ask for predictions
@@ -45,7 +47,8 @@ class Server {
   Result<std::string> sealing();
   // Listens, loads models, begins to work. The address is then also in DATA_DIR/address.
   Result<std::string> start();
-  std::string grpc_address() const;  // "127.0.0.1:8001", also in DATA_DIR/grpc_address; empty without gRPC
+  std::string certificate_warning() const;  // that it ends soon, or has; empty: nothing to say
+  std::string grpc_address() const;         // "127.0.0.1:8001", also in DATA_DIR/grpc_address; empty without gRPC
   // Set by a shutdown request; the owner then calls stop().
   bool stop_asked() const;
   void stop(Duration patience);

@@ -49,6 +49,8 @@ void say_where(const std::string& url, const std::string& grpc, const ServerConf
   if (!grpc.empty()) say(std::format("grpc      {}\n", grpc));
   if (!net::is_loopback(config.host) || (!grpc.empty() && !net::is_loopback(config.grpc_host)))
     say("          open to other machines: every request but the health checks needs the token\n");
+  if (!config.tls.named() && !net::is_loopback(config.host))
+    say("          without TLS: tokens and rows cross the network as they are; [profile.*] tls mends that\n");
   if (!found_by_itself)
     say(std::format("commands  need to be told: millrace --server-data {} status\n", config.data_dir));
   if (open && !open_browser(url)) say(std::format("open      {}   (no browser could be started here)\n", url));
@@ -125,6 +127,10 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
   if (!config.master_key.empty()) config.master_key = absolute(config.master_key);
   config.host = listen.host;
   config.port = listen.port;
+  const auto beside_project = [&](const std::string& path) {
+    return path.empty() || path.starts_with('/') ? path : join_path(config.project_dir, path);
+  };
+  config.tls = {beside_project(project.profile.tls.certificate), beside_project(project.profile.tls.key)};
   config.hosts = project.profile.hosts;
   config.origins = project.serve.origins;
   config.access_log = project.serve.access_log;
@@ -148,6 +154,7 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
     // Commands look for .millrace here and in the folders above.
     bool found_by_itself = absolute(".millrace") == config.data_dir;
     say_where(url, server->grpc_address(), config, found_by_itself, options.open);
+    if (const auto warning = server->certificate_warning(); !warning.empty()) say("warning   " + warning + "\n");
     while (!interrupted() && !server->stop_asked()) {
       auto news = server->news();
       if (!news.empty()) say(news);

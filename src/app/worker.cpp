@@ -17,7 +17,8 @@
 
 namespace millrace::app {
 
-Result<cli::Output> worker(const std::string& server, const std::string& data_dir, const std::string& name, Env& env) {
+Result<cli::Output> worker(const cli::WorkerOptions& options, Env& env) {
+  const auto& [server, data_dir, name, ca] = options;
   catch_signals();
   if (data_dir.empty()) {
     return fail(Code::invalid_argument, "cli.no_data_dir",
@@ -27,7 +28,7 @@ Result<cli::Output> worker(const std::string& server, const std::string& data_di
     const char* value = std::getenv(variable);
     return value ? std::optional<std::string>(value) : std::nullopt;
   };
-  TRY(auto address, cli::find_server(env.fs, environment, ".", server, data_dir));
+  TRY(auto address, cli::find_server(env.fs, environment, ".", server, data_dir, ca));
   const auto master_key = master_key_from_environment();
   TRY(const auto keys, open_keys(data_dir, master_key, env));
   TRY(const auto seen, keys->look());
@@ -37,7 +38,7 @@ Result<cli::Output> worker(const std::string& server, const std::string& data_di
         std::format("the blobs of {} are sealed; name the file of their master key: {}=FILE millrace worker ...",
                     data_dir, master_key_variable));
   }
-  remote::RemoteJobSource source(env, address.url, address.token);
+  remote::RemoteJobSource source(env, address.url, address.token, cli::http_config(env.fs, address, "millrace-worker"));
   SystemProcesses processes(env.clock);
   train::Worker::Config config;
   config.data_dir = absolute(data_dir);

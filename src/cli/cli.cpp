@@ -28,6 +28,7 @@ class Program {
     app_.add_option("--server", server_, "server's URL (default: the one of this folder, or MILLRACE_URL)");
     app_.add_option("--server-data", server_data_,
                     "data folder of the server to talk to (default: .millrace here or above)");
+    app_.add_option("--ca", ca_, "who signed the server's certificate, PEM (default: the system's, or MILLRACE_CA)");
     app_.add_flag("--json", json_, "print the API's answer as JSON");
     app_.fallthrough();
     app_.footer(
@@ -107,7 +108,7 @@ class Program {
   // Runs `command` with a client of the server.
   Run remote(std::function<Result<Output>(Client&)> command) {
     return [this, command = std::move(command)]() -> Result<Output> {
-      TRY(auto address, find_server(env_.fs, terminal_.environment, terminal_.folder, server_, server_data_));
+      TRY(auto address, find_server(env_.fs, terminal_.environment, terminal_.folder, server_, server_data_, ca_));
       Client client(env_, std::move(address));
       return command(client);
     };
@@ -116,7 +117,7 @@ class Program {
   // After the server was gone: it may listen elsewhere.
   std::function<Result<void>(Client&)> find_again() {
     return [this](Client& client) -> Result<void> {
-      TRY(auto address, find_server(env_.fs, terminal_.environment, terminal_.folder, server_, server_data_));
+      TRY(auto address, find_server(env_.fs, terminal_.environment, terminal_.folder, server_, server_data_, ca_));
       client.move_to(std::move(address));
       return {};
     };
@@ -255,7 +256,7 @@ class Program {
                          "millrace demo digits"),
                      demo_);
     auto* worker = add("worker", "run jobs of a server in this process",
-                       [this] { return local_.worker(server_, server_data_, worker_name_); });
+                       [this] { return local_.worker({server_, server_data_, worker_name_, ca_}); });
     worker->add_option("--name", worker_name_, "name in the records (default: host and process)");
     add_predictor_options(*add(
                               "predictor", "serve a folder of model files, with no project and no data folder",
@@ -553,7 +554,7 @@ class Program {
   bool progress_shown_ = false;
 
   std::string group_, server_, server_data_, source_, upload_, file_, version_, other_, sql_, reason_, name_, at_;
-  std::string worker_name_, value_;
+  std::string worker_name_, value_, ca_;
   std::string project_file_ = "millrace.toml", format_ = "archive";
   bool json_ = false, csv_ = false, detach_ = false, dry_run_ = false, force_ = false, loop_ = false, verify_ = false;
   bool follow_ = false;

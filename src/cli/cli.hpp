@@ -39,10 +39,18 @@ struct PredictorOptions {
   std::string batch_delay = "2ms";
   std::string cache;
   std::string token_file;
+  std::string tls_certificate;
+  std::string tls_key;
   std::string xgboost;      // path of another build of the library
   std::string onnxruntime;  // the same
   std::string log;
   bool allow_upload = false;
+};
+struct WorkerOptions {
+  std::string server;
+  std::string data_dir;
+  std::string name;
+  std::string ca;
 };
 struct InitOptions {
   std::string file;
@@ -100,7 +108,7 @@ struct LocalCommands {
   std::function<Result<Output>(const DemoOptions&)> demo;
   std::function<Result<Output>(const BackupOptions&)> backup;
   std::function<Result<Output>(const RestoreOptions&)> restore;
-  std::function<Result<Output>(const std::string& server, const std::string& data_dir, const std::string& name)> worker;
+  std::function<Result<Output>(const WorkerOptions&)> worker;
   std::function<Result<Output>(const PredictorOptions&)> predictor;
   std::function<Result<Output>()> faults;
 };

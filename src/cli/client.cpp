@@ -2,6 +2,7 @@
 
 #include <format>
 
+#include "base/certificate.hpp"
 #include "base/error_codes.hpp"
 #include "base/fs.hpp"
 
@@ -28,7 +29,8 @@ std::string user_of(const std::function<std::optional<std::string>(const char*)>
 }  // namespace
 
 Result<ServerAddress> find_server(Fs& fs, const std::function<std::optional<std::string>(const char*)>& environment,
-                                  const std::string& folder, const std::string& url, const std::string& data_dir) {
+                                  const std::string& folder, const std::string& url, const std::string& data_dir,
+                                  const std::string& ca) {
   ServerAddress address;
   address.user = user_of(environment);
   auto token = environment("MILLRACE_TOKEN");
@@ -56,14 +58,39 @@ Result<ServerAddress> find_server(Fs& fs, const std::function<std::optional<std:
     address.url = trimmed(*text);
   }
   while (address.url.ends_with('/')) address.url.pop_back();
+  address.ca_file = ca.empty() ? environment("MILLRACE_CA").value_or("") : ca;
+  if (!address.ca_file.empty() && !exists(fs, address.ca_file))
+    return fail(Code::not_found, "client.no_ca",
+                std::format("there is no file {}; --ca and MILLRACE_CA name the certificates (PEM) of who signed the "
+                            "server's",
+                            address.ca_file));
+  if (address.ca_file.empty() && !found.empty()) {
+    const auto own = read_file(fs, join_path(found, "address"));
+    if (auto file = read_file(fs, join_path(found, "certificate")); file && own && trimmed(*own) == address.url)
+      address.certificate_file = trimmed(*file);
+  }
   if (!token && !found.empty()) {
     if (auto text = read_file(fs, join_path(found, "token"))) address.token = Secret(trimmed(*text));
   }
   return address;
 }
 
+HttpClientConfig http_config(Fs& fs, const ServerAddress& address, std::string user_agent) {
+  HttpClientConfig out{.user_agent = std::move(user_agent), .ca_file = address.ca_file};
+  if (address.certificate_file.empty()) return out;
+  out.key_pin = [&fs, file = address.certificate_file] {  // as it is now: the server takes a new one while it runs
+    constexpr std::uint64_t bytes_max = 1u << 20;
+    const auto text = read_file(fs, file, bytes_max);
+    const auto facts = text ? read_certificate(*text) : Result<CertificateFacts>(fail(text.error()));
+    return facts ? facts->pin : std::string();
+  };
+  return out;
+}
+
 Client::Client(Env& env, ServerAddress address)
-    : env_(env), address_(std::move(address)), http_(make_http_client(env.fs, {.user_agent = "millrace-cli"})) {}
+    : env_(env),
+      address_(std::move(address)),
+      http_(make_http_client(env.fs, http_config(env.fs, address_, "millrace-cli"))) {}
 
 Result<std::string> Client::send(HttpRequest request) {
   TRY(auto response, exchange(std::move(request)));
@@ -76,6 +103,12 @@ Result<HttpResponse> Client::exchange(HttpRequest request) {
   if (request.to_file.empty()) request.response_bytes_max = 1u << 30;
   auto response = http_->send(request);
   if (!response) {
+    if (response.error().reason == "http.bad_certificate") {
+      return fail(Code::unavailable, "client.bad_certificate",
+                  std::format("{}; name who signed it: --ca FILE or MILLRACE_CA; or call the server by a name that its "
+                              "certificate has",
+                              response.error().message));
+    }
     if (response.error().code == Code::unavailable) {
       return fail(Code::unavailable, "client.unreachable",
                   std::format("{}; is the server running? start it with: millrace up", response.error().message));

@@ -18,14 +18,20 @@ namespace millrace::cli {
 struct ServerAddress {
   std::string url;  // "http://127.0.0.1:7070"
   Secret token;
-  std::string user;  // who asks, for the records; "" is not sent
+  std::string user;              // who asks, for the records; "" is not sent
+  std::string ca_file;           // PEM; whose signature on the server's certificate counts. "": the system's
+  std::string certificate_file;  // the server's own, known because its data folder is ours: no other one is taken
 };
 
 // In this order: `url` when given; MILLRACE_URL; the file `address` in `data_dir` when given, else in .millrace of
 // `folder` or of a folder above it. The token: MILLRACE_TOKEN, else the file `token` beside `address`. The user:
-// MILLRACE_USER, else USER, LOGNAME, "cli". not_found `client.no_server`.
+// MILLRACE_USER, else USER, LOGNAME, "cli". not_found `client.no_server`. The CA: `ca`, else MILLRACE_CA; without one a
+// server whose data folder was found is known by the certificate that it has named there.
 Result<ServerAddress> find_server(Fs& fs, const std::function<std::optional<std::string>(const char*)>& environment,
-                                  const std::string& folder, const std::string& url, const std::string& data_dir);
+                                  const std::string& folder, const std::string& url, const std::string& data_dir,
+                                  const std::string& ca = {});
+// How that server is spoken to. `fs` outlives it.
+HttpClientConfig http_config(Fs& fs, const ServerAddress& address, std::string user_agent);
 
 class Client {
  public:

@@ -115,6 +115,8 @@ void add_predictor_options(CLI::App& command, PredictorOptions& options) {
                      "folder for proven models (default .millrace-cache in the models' folder; none: no cache)");
   command.add_option("--token-file", options.token_file,
                      "the token off loopback (default .millrace-token in the models' folder; made when missing)");
+  command.add_option("--tls-certificate", options.tls_certificate, "PEM; with it and --tls-key both speak TLS only");
+  command.add_option("--tls-key", options.tls_key, "PEM, without a passphrase, that others can't read");
   command.add_option("--onnxruntime", options.onnxruntime,
                      "libonnxruntime.so of another build, as one for a GPU (default: the loader's own search)");
   command.add_option("--xgboost", options.xgboost, "libxgboost.so of another build");

@@ -278,6 +278,10 @@ void profile(Fields fields, Profile& profile) {
   fields.texts("hosts", profile.hosts);
   fields.text("data_dir", profile.data_dir);
   fields.text("seal", profile.seal);
+  if (fields.writing() && profile.tls == Profile::Tls{}) return;
+  Fields tls = fields.table("tls", true);
+  tls.text("certificate", profile.tls.certificate);
+  tls.text("key", profile.tls.key);
 }
 
 std::string place(Position at) {

@@ -211,6 +211,10 @@ struct Profile {
   std::vector<std::string> hosts;      // names besides localhost that a browser may call it by
   std::string data_dir = ".millrace";  // relative to the project file
   std::string seal;                    // "file:" and the path of the master key, relative to the project file; "" off
+  struct Tls {                         // with it HTTP and gRPC speak TLS only; paths relative to the project file
+    std::string certificate, key;
+    bool operator==(const Tls&) const = default;
+  } tls;
   std::string master_key() const { return seal.empty() ? "" : seal.substr(5); }  // the path
   bool operator==(const Profile&) const = default;
 };

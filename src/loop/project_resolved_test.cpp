@@ -74,6 +74,7 @@ TEST(Diff, SaysWhatAChangeCauses) {
       {"full = \"refuse\"", "full = \"answer\"", "serve.log.full", Effect::nothing},
       {"share = 0.25", "share = 0.5", "serve.log.share", Effect::nothing},
       {"0.0.0.0:7070", "0.0.0.0:7071", "profile.prod.listen", Effect::restart},
+      {"\"cert.pem\"", "\"other.pem\"", "profile.prod.tls.certificate", Effect::restart},
       {"exclude = [\"id\"]", "exclude = []", "model.exclude", Effect::retrain},
       {"memory = \"8GB\"", "memory = \"9GB\"", "retrain.resources.memory", Effect::schedule},
       {"income = { type", "job = {}\nincome = { type", "check.adult.job.values", Effect::checks},

@@ -92,6 +92,8 @@ TEST(Project, EverythingThatIsBuilt) {
   EXPECT_EQ(project->profile.listen, "0.0.0.0:7070");
   EXPECT_EQ(project->profile.hosts.at(0), "ml.example.com");
   EXPECT_EQ(project->profile.master_key(), "/etc/millrace/master.key");
+  EXPECT_EQ(project->profile.tls.certificate, "cert.pem");
+  EXPECT_EQ(project->profile.tls.key, "/etc/millrace/key.pem");
   const std::string own_default = std::string(minimal) + "[profile.default]\nlisten = \"127.0.0.1:8080\"\n";
   EXPECT_EQ(parse_project(own_default)->profile.listen, "127.0.0.1:8080");
   EXPECT_EQ(parse_project(testing::everything, "staging").error().reason, "project.no_profile");

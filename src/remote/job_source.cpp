@@ -6,10 +6,8 @@
 
 namespace millrace::remote {
 
-RemoteJobSource::RemoteJobSource(Env& env, std::string url, Secret token)
-    : url_(std::move(url)),
-      token_(std::move(token)),
-      http_(make_http_client(env.fs, {.user_agent = "millrace-worker"})) {}
+RemoteJobSource::RemoteJobSource(Env& env, std::string url, Secret token, HttpClientConfig http)
+    : url_(std::move(url)), token_(std::move(token)), http_(make_http_client(env.fs, std::move(http))) {}
 
 Result<std::string> RemoteJobSource::post(const std::string& path, std::string body, const std::string& worker) {
   HttpRequest request;

@@ -15,7 +15,7 @@ namespace millrace::remote {
 // Thread-safe. Errors of the server come back as it named them; one out of reach is unavailable `http.unreachable`.
 class RemoteJobSource final : public train::JobSource {
  public:
-  RemoteJobSource(Env& env, std::string url, Secret token);
+  RemoteJobSource(Env& env, std::string url, Secret token, HttpClientConfig http = {.user_agent = "millrace-worker"});
   Result<std::optional<train::JobLease>> claim(const std::string& worker,
                                                const std::vector<std::string>& kinds) override;
   Result<bool> heartbeat(const train::JobLease& lease, const train::JobProgress& progress) override;

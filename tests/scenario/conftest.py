@@ -76,6 +76,7 @@ class Answer:
 
 class Server:
     """One `millrace up` in a project folder."""
+    context = None  # of TLS, for requests to a server that speaks it
 
     def __init__(self, folder, *arguments, env=None, listen="127.0.0.1:0", data_dir=None):
         self.folder = pathlib.Path(folder)
@@ -129,7 +130,7 @@ class Server:
         request = urllib.request.Request(self.url + path, data=data, method=method,
                                          headers={"Content-Type": "application/json", **(headers or {})})
         try:
-            with urllib.request.urlopen(request, timeout=timeout) as answer:
+            with urllib.request.urlopen(request, timeout=timeout, context=self.context) as answer:
                 return Answer(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as error:
             return Answer(error.code, error.headers, error.read())

@@ -37,6 +37,7 @@ TABLE = {
     # A token is whatever stands in the file; made anew when it is missing.
     "token":                 ["-",          "-",          "-",          "the token",  "no kind"],
     "address":               ["-",          "-",          "-",          "-",          "no kind"],
+    "certificate":           ["-",          "-",          "-",          "-",          "no kind"],
     "last_words":            ["-",          "-",          "-",          "-",          "no kind"],
     "millrace.log":          ["-",          "-",          "-",          "-",          "no kind"],
     "millrace.#.log":        ["-",          "-",          "-",          "-",          "no kind"],
@@ -78,7 +79,7 @@ BY_HAND = {
     "blobs/quarantine/@": "blobs/quarantine/" + "c" * 64, "blobs/quarantine/@.#": "blobs/quarantine/" + "c" * 64 + ".2",
     "blobs/quarantine/*.txt": "blobs/quarantine/" + "c" * 64 + ".txt", "scratch/**": "scratch/JOB-1/spec.json",
     "scratch-*/**": "scratch-other/JOB-1/spec.json", "tmp/**": "tmp/00/half", "damaged/**": "damaged/20261122T120000Z/format", "*.tmp": "address.tmp",
-    "queue/*.tmp": "queue/consumers.json.tmp", "meta.copy": "meta.copy", "meta.before-*.db": "meta.before-0123456789ab.db", "blobs/gc.lock": "blobs/gc.lock", "address": "address",
+    "queue/*.tmp": "queue/consumers.json.tmp", "meta.copy": "meta.copy", "meta.before-*.db": "meta.before-0123456789ab.db", "blobs/gc.lock": "blobs/gc.lock", "address": "address", "certificate": "certificate",
     "meta.db-shm": "meta.db-shm", "queue/consumers.json": "queue/consumers.json", "blobs/pins/@": "blobs/pins/" + "d" * 64,
 }
 CONSUMERS = '{"format":1,"consumers":[{"name":"monitor","filter":"model.>","position":3}]}\n'

@@ -89,7 +89,7 @@ class Service {
     add_path(std::format("/inference.GRPCInferenceService/{}", name), std::move(handler), access, stream);
   }
   void add_path(std::string path, net::GrpcHandler handler, Access access, bool stream = false) {
-    methods_.push_back({std::move(path), std::move(handler), stream, access, net::Right::predict});
+    methods_.push_back({std::move(path), std::move(handler), stream, access});
   }
   // What changes the server, not what asks it.
   void add_admin(std::string_view name, net::GrpcHandler handler) {

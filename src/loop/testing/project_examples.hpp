@@ -301,6 +301,7 @@ bytes = "2GB"
 listen = "0.0.0.0:7070"
 grpc = "0.0.0.0:8001"
 hosts = ["ml.example.com"]
+tls = { certificate = "cert.pem", key = "/etc/millrace/key.pem" }
 data_dir = "/var/lib/millrace"
 seal = "file:/etc/millrace/master.key"
 )toml";
