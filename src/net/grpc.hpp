@@ -59,9 +59,9 @@ struct GrpcConfig {
   int connection_idle_seconds_max = 600;          // without a call; then the client is asked to come again
   LanePool* pool = nullptr;                       // outlives the server; null: all is computed where it is read
   std::string pool_on;
-  double handshake_seconds_max = 10;              // until a connection can carry calls, with TLS or without
-  std::shared_ptr<const LiveTls> tls;             // null: no TLS. Somebody else looks at its files: the HTTP server
-  AuthPolicy auth;                                // open() sets token_required for a non-loopback host
+  double handshake_seconds_max = 10;   // until a connection can carry calls, with TLS or without
+  std::shared_ptr<const LiveTls> tls;  // null: no TLS. Somebody else looks at its files: the HTTP server
+  AuthPolicy auth;                     // open() sets token_required for a non-loopback host
 };
 
 class GrpcServer {
