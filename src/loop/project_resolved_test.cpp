@@ -97,7 +97,7 @@ TEST(Diff, SaysWhatAChangeCauses) {
   }
   const auto changes = diff_projects(before, parsed(testing::everything));
   EXPECT_TRUE(std::ranges::all_of(changes, [](const Change& c) { return c.effect == Effect::restart; }));
-  EXPECT_EQ(changes.size(), 5u);  // listen, grpc, hosts, data_dir, seal
+  EXPECT_EQ(changes.size(), 7u);  // listen, grpc, hosts, tls (certificate, key), data_dir, seal
 }
 
 TEST(Keys, SchemaAndExplainComeFromTheDeclarations) {
