@@ -233,6 +233,9 @@ class DrogonTransport final : public Transport {
       std::lock_guard lock(mutex_);
       auto found = connections_.find(connection.get());
       if (found == connections_.end()) return;
+      // The library says goodbye in TLS after this, and fails an assertion of its own where the socket has no room for
+      // it: a client that reads no answers would end the server. Written to a closed end, it is an error like others.
+      if (core_->config.tls) ::shutdown(found->second.fd, SHUT_WR);
       found->second.gate->closed();
       connections_.erase(found);
       core_->probe.connection_closed();
