@@ -166,6 +166,7 @@ class Looking {
     auto path = read_file(env_.fs, in("certificate"), 4096);
     if (!path) return;
     while (path->ends_with('\n')) path->pop_back();
+    if (!path->starts_with('/') || printable(*path) != *path) return;  // damaged: the next start writes it anew
     look_.checked.emplace_back("certificate");
     const auto text = read_file(env_.fs, *path, bytes_max);
     const auto facts = text ? read_certificate(*text) : Result<CertificateFacts>(fail(text.error()));
