@@ -55,11 +55,16 @@ def main():
         head = f"`./dev bench {part}` on {time.strftime('%Y-%m-%d')}: {os.cpu_count()} cores, {cpu}.\n\n"
         known[PARTS[part]] = head + "\n".join(measure(part))
         print(f"## {PARTS[part]}\n\n{known[PARTS[part]]}\n", flush=True)
+    if "--dry-run" not in sys.argv:
+        write(known)
+
+
+def write(known):
+    """The page, of {title: text}."""
     text = "# Results\n\nEach part is one run; the machine is shared, so the ratios say more than the figures.\n\n"
     titles = [*PARTS.values(), *(title for title in known if title not in PARTS.values())]  # others are written by hand
     text += "\n\n".join(f"## {title}\n\n{known[title]}" for title in titles if title in known) + "\n"
-    if "--dry-run" not in sys.argv:
-        RESULTS.write_text(text)
+    RESULTS.write_text(text)
 
 
 if __name__ == "__main__":
