@@ -55,6 +55,7 @@ Result<Output> ingest(Client& client, const std::string& source, const std::stri
                       bool json);
 
 struct BatchOptions {
+  std::string name;           // of a [batch.NAME], with model "run"
   std::string model;          // NAME: what takes traffic, or NAME:N; "" where there is one model
   std::string file, dataset;  // one of them
   std::string to;             // the ending says the format: .csv or .parquet

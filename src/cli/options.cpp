@@ -34,10 +34,14 @@ void add_label_options(CLI::App& command, api::Label& label) {
 }
 
 void add_batch_options(CLI::App& command, BatchOptions& options) {
-  command.add_option("model", options.model, "NAME: what takes traffic, or NAME:N; none: the only one");
+  command.add_option(
+      "model", options.model,
+      "NAME: what takes traffic, or NAME:N; none: the only one; or `run NAME` to start a [batch.NAME] of "
+      "the project file now, or `list`");
+  command.add_option("name", options.name, "with run: which one");
   command.add_option("--in", options.file, "CSV, Parquet or Arrow file, plain or gzip");
   command.add_option("--data", options.dataset, "instead: DATASET or DATASET@N; sensitive columns are masked");
-  command.add_option("--out", options.to, "file to write: .csv or .parquet")->required();
+  command.add_option("--out", options.to, "file to write: .csv or .parquet");
   command.add_flag("--force", options.force, "replace an existing file");
 }
 

@@ -121,7 +121,7 @@ Result<CheckoutOutput> checkout(const Task& task, blob::Store& store, const Chec
     TRY_VOID(write_csv(rows, *writer));
   } else {
     BlobFile file(*writer);
-    TRY(const std::uint64_t written, table::write_parquet(rows.schema(), rows, file));
+    TRY(const std::uint64_t written, table::write_parquet(rows.schema(), rows, file, input.notes));
     static_cast<void>(written);
   }
   TRY(const blob::BlobInfo info, writer->commit());

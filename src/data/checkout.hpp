@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.hpp"
@@ -21,7 +22,8 @@ struct CheckoutInput {
   std::string format = "parquet";  // or csv: with a header; a null is an empty cell, an empty text is ""
   std::vector<Part> parts;
   std::vector<ColumnField> schema;
-  std::vector<std::string> masked;  // these columns come as text, masked (mask.hpp)
+  std::vector<std::string> masked;                         // these columns come as text, masked (mask.hpp)
+  std::vector<std::pair<std::string, std::string>> notes;  // kept in a Parquet file's metadata
 };
 struct CheckoutOutput {
   std::string digest;  // of the blob with the file

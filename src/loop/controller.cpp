@@ -77,6 +77,17 @@ void Controller::look_at_garbage() {
   if (!posted) collecting_ = false;
 }
 
+// Copies files, so beside the loop too.
+void Controller::write_batches() {
+  if (writing_batches_.exchange(true)) return;
+  auto posted = chores_.post([this] {
+    if (auto done = service_.write_batches(); !done)
+      env_.log.warn("batch_not_written", {{"reason", done.error().reason}, {"error", done.error().message}});
+    writing_batches_ = false;
+  });
+  if (!posted) writing_batches_ = false;
+}
+
 // Each part is tried whatever became of the one before; what fails is tried again at the next look.
 void Controller::look() {
   std::map<std::string, std::string> failures;
@@ -107,6 +118,8 @@ void Controller::look() {
     waiting_ = decision ? decision->waiting : std::vector<std::string>();
   }
   if (service_.project()) {
+    attempt("batches", service_.look_at_batches());
+    if (service_.batches_to_write()) write_batches();
     attempt("live", service_.look_at_live());
     attempt("retention", service_.look_at_retention());
     attempt("rolling the log", service_.look_at_log());

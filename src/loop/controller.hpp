@@ -38,6 +38,7 @@ class Controller {
   void run();
   void look();
   void look_at_garbage();
+  void write_batches();
 
   Env& env_;
   Service& service_;
@@ -54,6 +55,7 @@ class Controller {
   std::vector<std::pair<std::string, std::function<Result<void>()>>> also_;
   std::thread thread_;
   std::atomic<bool> collecting_ = false;
+  std::atomic<bool> writing_batches_ = false;
   ThreadExecutor chores_{"chores", 4};
   SteadyPoint gave_memory_back_{};
 };

@@ -7,6 +7,7 @@
 #include "base/json.hpp"
 #include "data/records.hpp"
 #include "flow/housekeeping.hpp"
+#include "loop/batch_records.hpp"
 #include "loop/plan.hpp"
 #include "loop/records.hpp"
 #include "registry/registry.hpp"
@@ -67,6 +68,8 @@ Result<NeededBlobs> NeededBlobs::collect(meta::Reader& reader, const GarbagePoli
     for (const auto& digest : plan ? code_digests(*plan) : std::vector<std::string>()) out.add(Need::code, digest);
   }));
   TRY_VOID(readable);
+  TRY(const auto batches, batch_runs_to_write(reader));
+  for (const auto& run : batches) out.add(Need::work, run.result);
   TRY_VOID(flow::texts_in_use(reader, [&](std::string_view text) { out.add(Need::work, text); }));
   return out;
 }

@@ -9,6 +9,7 @@
 #include "base/json.hpp"
 #include "data/checkout.hpp"
 #include "data/ingest.hpp"
+#include "loop/job_batch_internal.hpp"
 #include "loop/job_run.hpp"
 #include "model/loaded.hpp"
 #include "table/table.hpp"
@@ -18,6 +19,7 @@ namespace millrace::loop {
 namespace {
 
 struct BatchCheckpoint {
+  std::vector<BatchInput> inputs;  // as they were when the first attempt read them
   std::vector<data::Part> parts;
   std::int64_t rows = 0;
   std::int64_t unseen = 0;
@@ -102,15 +104,24 @@ class Scorer {
   std::int64_t unseen_ = 0;
 };
 
-Result<std::unique_ptr<table::BatchReader>> open_rows(const BatchJob& job, const model::LoadedModel& model,
-                                                      blob::Store& blobs) {
-  if (job.file.digest.empty()) return data::read_parts(blobs, job.schema, job.parts);
-  TRY(const auto digest, Digest::parse(job.file.digest));
-  TRY(auto file, blobs.open(digest));
+Result<std::unique_ptr<table::BatchReader>> open_rows(const BatchJob& job, const std::vector<BatchInput>& inputs,
+                                                      const model::LoadedModel& model, blob::Store& blobs) {
+  if (inputs.empty()) return data::read_parts(blobs, job.schema, job.parts);
   table::CsvOptions options;
   options.types =
       model::input_schema(model.manifest());  // what training read a column as, not what these rows look like
-  return table::open_file(std::move(file), options);
+  return open_inputs(blobs, inputs, options);
+}
+
+// One digest for all that was read.
+std::string data_digest(const BatchJob& job, const std::vector<BatchInput>& inputs) {
+  if (inputs.size() == 1) return inputs[0].digest;
+  std::string lines;
+  for (const auto& input : inputs) lines += input.digest + "\n";
+  if (inputs.empty()) {
+    for (const auto& part : job.parts) lines += part.digest + "\n";
+  }
+  return sha256(lines).hex();
 }
 
 // The next rows of a part, answered; stops where the part is full.
@@ -156,19 +167,38 @@ class Cut {
 
 }  // namespace
 
-Result<BatchResult> run_batch(const BatchJob& job, JobContext& context) {
+Result<BatchResult> run_batch(const BatchJob& asked, JobContext& context) {
   auto& faults = context.task.env.faults;
+  auto job = asked;
+  if (!job.problem.empty()) return fail(Code::failed_precondition, "loop.batch_not_possible", job.problem);
   TRY(const auto digest, Digest::parse(job.artifact.digest));
   TRY(const auto artifact, context.blobs.read(digest, std::uint64_t{1} << 32));
   model::RuntimeOptions options{.libraries = context.libraries, .explains = false};
   TRY(const auto model, model::LoadedModel::load(artifact, options));
-  TRY(const auto rows, open_rows(job, *model, context.blobs));
 
   BatchCheckpoint done;
   if (!context.checkpoint.empty()) {
     TRY(done, json::parse<BatchCheckpoint>(context.checkpoint, "the batch's checkpoint"));
   }
-  BatchResult result{.model = job.model, .data = job.data, .output = {}, .resumed_at = done.rows};
+  if (!job.file.digest.empty()) done.inputs = {{job.data.substr(0, job.data.rfind('@')), job.file.digest, 0}};
+  if (!job.in.empty() && done.inputs.empty()) {
+    TRY(done.inputs, take_inputs(context.task, context.blobs, job.in));
+    TRY_VOID(context.save_checkpoint(json::render(done)));
+    TRY_VOID(faults.reach("loop.batch.after_input"));
+  }
+  if (!job.in.empty()) {
+    job.data =
+        std::format("{}@{}", done.inputs.size() == 1 ? done.inputs[0].name : job.in.substr(job.in.rfind('/') + 1),
+                    data_digest(job, done.inputs).substr(0, 16));
+  }
+  TRY(const auto rows, open_rows(job, done.inputs, *model, context.blobs));
+  BatchResult result{.model = job.model,
+                     .artifact = job.artifact.digest,
+                     .data = job.data,
+                     .data_digest = data_digest(job, done.inputs),
+                     .inputs = done.inputs,
+                     .output = {},
+                     .resumed_at = done.rows};
   std::int64_t total = 0;
   for (const auto& part : job.parts) total += part.rows;
 
@@ -206,7 +236,14 @@ Result<BatchResult> run_batch(const BatchJob& job, JobContext& context) {
   }
 
   TRY(const auto made, data::checkout(context.task, context.blobs,
-                                      {job.format, done.parts, data::fields_of(empty.schema()), job.masked}));
+                                      {job.format,
+                                       done.parts,
+                                       data::fields_of(empty.schema()),
+                                       job.masked,
+                                       {{"millrace.model", result.model},
+                                        {"millrace.artifact", result.artifact},
+                                        {"millrace.data", result.data},
+                                        {"millrace.data_digest", result.data_digest}}}));
   TRY_VOID(faults.reach("loop.batch.after_file"));
   result.output = {made.digest, made.bytes};
   result.rows = made.rows;

@@ -234,10 +234,20 @@ struct BatchJob {
   std::vector<std::string> masked;        // these columns of it come out as text, masked
   std::string format = "parquet";         // of the result; or csv
   std::int64_t part_rows = 262'144;       // what is done again after a kill is less than that
+  std::string in;                         // [batch.NAME]: path or pattern of the files, read when it runs
+  std::string problem;                    // what stood in its way when it was due: why it fails
+};
+struct BatchInput {
+  std::string name;
+  std::string digest;
+  std::int64_t bytes = 0;
 };
 struct BatchResult {
   std::string model;
+  std::string artifact;  // digest
   std::string data;
+  std::string data_digest;         // of the file; of several files or parts: of their digests, a line each
+  std::vector<BatchInput> inputs;  // files
   BlobRef output;
   std::int64_t rows = 0;
   std::int64_t unseen = 0;      // values of categories that training had not seen

@@ -236,6 +236,26 @@ void fallback(Fields serve, serve::Fallback& fallback) {
   serve.table("fallback", true).text("value", fallback.value);
 }
 
+void batches(Fields file, std::vector<BatchConfig>& all) {
+  if (file.writing() && all.empty()) return;
+  Fields section = file.table("batch");
+  const auto one = [](Fields fields, BatchConfig& batch) {
+    fields.text("model", batch.model);
+    std::string schedule = batch.schedule ? batch.schedule->text : "";
+    fields.text("schedule", schedule);
+    if (auto parsed = flow::parse_schedule(schedule); parsed && !fields.writing()) batch.schedule = *std::move(parsed);
+    fields.text("in", batch.in);
+    fields.text("rows", batch.rows);
+    fields.text("out", batch.out);
+  };
+  if (section.writing()) {
+    for (auto& batch : all) one(section.table(batch.name), batch);
+  } else if (const Tree* tree = file.find("batch")) {
+    for (const auto& member : tree->members())
+      one(section.table(member.key), all.emplace_back(BatchConfig{.name = member.key}));
+  }
+}
+
 // The whole file, in the order in which it is written.
 void whole_file(Fields file, Project& project) {
   Fields head = file.table("project");
@@ -270,6 +290,7 @@ void whole_file(Fields file, Project& project) {
   log.text("full", project.serve.log_full);
   log.number("share", project.serve.log_share);
   log.size("bytes", project.serve.log_bytes);
+  batches(file, project.batches);
 }
 
 void profile(Fields fields, Profile& profile) {
@@ -340,6 +361,11 @@ const SourceConfig* Project::source(std::string_view wanted) const {
 const CheckConfig* Project::check(std::string_view source_name) const {
   const auto it = std::ranges::find(checks, source_name, &CheckConfig::source);
   return it == checks.end() ? nullptr : &*it;
+}
+
+const BatchConfig* Project::batch(std::string_view wanted) const {
+  const auto it = std::ranges::find(batches, wanted, &BatchConfig::name);
+  return it == batches.end() ? nullptr : &*it;
 }
 
 std::string Problem::text() const {

@@ -203,6 +203,17 @@ struct ServeConfig {
   bool operator==(const ServeConfig&) const = default;
 };
 
+// [batch.NAME]
+struct BatchConfig {
+  std::string name;
+  std::string model;                       // "churn" or "churn:3"; empty: the project's
+  std::optional<flow::Schedule> schedule;  // nothing: only by hand
+  std::string in;                          // one of these two: a path or pattern,
+  std::string rows;                        // or a source
+  std::string out;
+  bool operator==(const BatchConfig&) const = default;
+};
+
 // [profile.NAME]: where and how this project runs; no part of its digest.
 struct Profile {
   std::string name = "default";
@@ -231,9 +242,11 @@ struct Project {
   LabelsConfig labels;
   RetentionConfig retention;
   ServeConfig serve;
+  std::vector<BatchConfig> batches;
   Profile profile;                                          // the chosen one
   const SourceConfig* source(std::string_view name) const;  // nullptr: none
   const CheckConfig* check(std::string_view source_name) const;
+  const BatchConfig* batch(std::string_view name) const;
   bool operator==(const Project&) const = default;
 };
 

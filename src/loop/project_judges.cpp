@@ -9,7 +9,9 @@
 #include "base/nearest.hpp"
 #include "eval/catalogue.hpp"
 #include "flow/holidays.hpp"
+#include "loop/batches.hpp"
 #include "loop/project_schema_internal.hpp"
+#include "registry/registry.hpp"
 
 namespace millrace::loop {
 namespace {
@@ -301,6 +303,21 @@ Verdict judge_release_step(const Tree& value) {
   if (step) return good();
   if (step.error().code == Code::unimplemented) return later();
   return bad("\"shadow 1h\", \"canary 5%\", \"canary 5% 30m\" or \"full\"");
+}
+
+Verdict judge_version_name(const Tree& value) {
+  if (registry::parse_version_name(value.as_text())) return good();
+  return bad("a model such as \"churn\", or one version such as \"churn:3\"");
+}
+
+Verdict judge_batch_in(const Tree& value) {
+  const auto why = bad_batch_path(value.as_text(), BatchPath::in);
+  return why.empty() ? good() : bad(why);
+}
+
+Verdict judge_batch_out(const Tree& value) {
+  const auto why = bad_batch_path(value.as_text(), BatchPath::out);
+  return why.empty() ? good() : bad(why);
 }
 
 Verdict judge_not_empty(const Tree& value) {

@@ -170,10 +170,13 @@ constexpr Key all_keys[] = {
     {.path = "serve.log.bytes", .forms = size, .min = 64e6, .max = 1e15, .help = "Most bytes on disk of lines that are not rolled into Parquet yet; past it lines are not kept, as on a full disk. Without it the disk is the bound.", .example = "\"10GB\""},
 
     {.path = "batch", .forms = table, .help = "Predictions for whole tables.", .example = "[batch.weekly]"},
-    {.path = "batch.*", .forms = table, .later = true, .help = "One batch, by a name of your choice.", .example = "[batch.weekly]"},
-    {.path = "batch.*.schedule", .forms = text, .judge = judge_schedule, .later = true, .help = "When it runs.", .example = "\"Mon 06:00\""},
-    {.path = "batch.*.rows", .forms = text, .later = true, .help = "Source it predicts.", .example = "\"customers\""},
-    {.path = "batch.*.to", .forms = text, .later = true, .help = "Where the answers go.", .example = "\"file:scores.parquet\""},
+    {.path = "batch.*", .forms = table, .judge = judge_name, .help = "One batch, by a name of your choice.", .example = "[batch.weekly]"},
+    {.path = "batch.*.model", .forms = text, .judge = judge_version_name, .effect = Effect::schedule, .help = "Who answers: NAME, what takes traffic when it is due, or NAME:N; the project's own when absent.", .example = "\"churn\""},
+    {.path = "batch.*.schedule", .forms = text, .judge = judge_schedule, .effect = Effect::schedule, .help = "When it runs; only by hand when absent.", .example = "\"Mon 06:00\""},
+    {.path = "batch.*.in", .forms = text, .judge = judge_batch_in, .effect = Effect::schedule, .help = "Files with the rows, relative to this file: a path, with * and ? in its last part, and {date} and {time}.", .example = "\"new/{date}/*.csv\""},
+    {.path = "batch.*.rows", .forms = text, .judge = judge_not_empty, .effect = Effect::schedule, .help = "Instead of in: the source whose newest version it answers for.", .example = "\"customers\""},
+    {.path = "batch.*.out", .forms = text, .judge = judge_batch_out, .effect = Effect::schedule, .help = "File for the answers, relative to this file: .parquet or .csv, with {date}, {time}, {model} and {version}.", .example = "\"scores/{date}.parquet\""},
+    {.path = "batch.*.to", .forms = text, .later = true, .help = "A store of another kind for the answers.", .example = "\"postgres://crm/scores\""},
 
     {.path = "alerts", .forms = table, .later = true, .help = "Who is told.", .example = "[alerts]"},
     {.path = "alerts.to", .forms = list, .items = text, .later = true, .help = "Where alerts go.", .example = "[\"webhook:https://ops.example.com/hook\"]"},

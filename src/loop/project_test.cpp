@@ -89,6 +89,11 @@ TEST(Project, EverythingThatIsBuilt) {
   EXPECT_EQ(project->serve.log_full, "refuse");
   EXPECT_EQ(project->serve.log_share, 0.25);
   EXPECT_EQ(project->serve.log_bytes, 2'000'000'000);
+  ASSERT_EQ(project->batches.size(), 2u);
+  EXPECT_EQ(project->batch("weekly")->schedule->text, "Mon 06:00");
+  EXPECT_EQ(project->batch("weekly")->in, "new/{date}/*.csv");
+  EXPECT_EQ(project->batch("all")->rows, "adult");
+  EXPECT_FALSE(project->batch("all")->schedule);
   EXPECT_EQ(project->profile.listen, "0.0.0.0:7070");
   EXPECT_EQ(project->profile.hosts.at(0), "ml.example.com");
   EXPECT_EQ(project->profile.master_key(), "/etc/millrace/master.key");
@@ -141,7 +146,7 @@ TEST(Project, TheExamplesHaveOnlyKeysOfLaterVersions) {
     }
   }
   const auto message = parse_project(testing::tabular).error().message;
-  for (const char* named : {"[privacy] line ", "[features] line ", "[tune] line ", "[batch.weekly] line ",
+  for (const char* named : {"[privacy] line ", "[features] line ", "[tune] line ", "batch.weekly.to line ",
                             "[alerts] line ", "release.harm line ", "retrain.resources.workers line ",
                             "source.customers.uri = \"postgres://crm/customers\" line ", "source.customers.time line ",
                             "profile.prod.store line ", "model.split.by = \"time\" line "})
@@ -234,6 +239,16 @@ TEST(Project, RefusesByNameAndPlace) {
       {"[source.two]\nuri = \"upload\"\nheader = false\nnames = [\"a\", \"a\"]", bad_value, "twice"},
       {"[source.two]\nuri = \"upload\"\ndelimiter = \"||\"", bad_value, "one character"},
       {"[source.\"a b\"]\nuri = \"upload\"", bad_value, "letters, digits"},
+      {"[batch.one]\nin = \"a.csv\"", missing, "needs out"},
+      {"[batch.one]\nout = \"a.csv\"", missing, "one of in"},
+      {"[batch.one]\nin = \"a.csv\"\nrows = \"rows\"\nout = \"b.csv\"", bad_value, "one of in"},
+      {"[batch.one]\nrows = \"nothing\"\nout = \"b.csv\"", bad_value, "no [source.nothing]"},
+      {"[batch.one]\nin = \"*/a.csv\"\nout = \"b.csv\"", bad_value, "last part"},
+      {"[batch.one]\nin = \"a.csv\"\nout = \"b.txt\"", bad_value, ".parquet or .csv"},
+      {"[batch.one]\nin = \"a.csv\"\nout = \"{day}.csv\"", bad_value, "in braces"},
+      {"[batch.one]\nin = \"a.csv\"\nout = \"b.csv\"\nschedule = \"at times\"", bad_value, "a schedule such as"},
+      {"[batch.one]\nin = \"a.csv\"\nout = \"b.csv\"\nmodel = \"a:b\"", bad_value, "a model such as"},
+      {"[batch.one]\nin = \"a.csv\"\nto = \"postgres://a/b\"", not_available, "batch.one.to"},
       {"[profile.prod]\nlisten = \"7070\"", bad_value, "address and port"},
       {"[profile.prod]\nlisten = \"0.0.0.0:99999\"", bad_value, "address and port"},
       {"[profile.prod]\ngrpc = \"8001\"", bad_value, "address and port"},

@@ -33,6 +33,7 @@ class Whole {
     target();
     trainer();
     split();
+    batches();
     release();
     fallback();
     inputs();
@@ -218,6 +219,23 @@ class Whole {
       const Position at = gate.at.line ? gate.at : gate.value.at;
       problems_.push_back(
           {Problem::Kind::bad_value, at, toml_path({"gates", gate.key}), false, why.substr(0, why.find('\n'))});
+    }
+  }
+
+  void batches() {
+    const Tree* all = tree_.find("batch");
+    for (const auto& member : all ? all->members() : std::vector<Tree::Member>()) {
+      if (!member.value.is(Kind::table)) continue;
+      const Path path = {"batch", member.key};
+      const bool files = member.value.find("in"), rows = member.value.find("rows");
+      if (!member.value.find("out") && !member.value.find("to"))
+        add(path, Problem::Kind::missing,
+            std::format("{} needs out, for example: out = \"scores/{{date}}.parquet\"", toml_path(path)));
+      if (files == rows)
+        add(path, files ? Problem::Kind::bad_value : Problem::Kind::missing,
+            std::format("{} needs one of in = \"FILES\" and rows = \"SOURCE\"", toml_path(path)));
+      if (const auto* source = text_at({"batch", member.key, "rows"}))
+        known_source({"batch", member.key, "rows"}, *source);
     }
   }
 

@@ -1,5 +1,6 @@
 #include "loop/records.hpp"
 
+#include "loop/batch_records.hpp"
 #include "loop/release_records.hpp"
 
 namespace millrace::loop {
@@ -72,7 +73,8 @@ CREATE TABLE loop_chores (
   at_us BIGINT NOT NULL
 );
 )sql"},
-          release_migration()};
+          release_migration(),
+          batch_migration()};
 }
 
 Result<StoredProject> add_project(meta::Tx& tx, StoredProject project) {

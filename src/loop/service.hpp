@@ -27,6 +27,7 @@
 #include "flow/window.hpp"
 #include "label/parse.hpp"
 #include "label/records.hpp"
+#include "loop/batch_records.hpp"
 #include "loop/decide.hpp"
 #include "loop/garbage.hpp"
 #include "loop/jobs.hpp"
@@ -111,6 +112,21 @@ class Service final : public serve::WantedSource, public train::JobSource {
                             const std::string& format);
   Result<std::string> batch(const std::string& model, std::int64_t number, const std::string& dataset,
                             std::int64_t version, const std::string& format);
+  // ---- [batch.NAME] (service_batches.cpp)
+  // Starts what is due. Each due time is taken by the transaction that starts its job.
+  Result<void> look_at_batches();
+  bool batches_to_write() const { return batches_to_write_; }
+  // Puts answers that are committed where the project file wants them; may take as long as copying a file.
+  Result<void> write_batches();
+  // The job's id, also of one that is unfinished. not_found `loop.no_batch`.
+  Result<std::string> run_batch_now(const std::string& name, const std::string& by);
+  struct BatchState {
+    BatchConfig config;
+    std::optional<TimePoint> next;
+    std::string waits;
+    std::vector<std::pair<BatchRun, std::optional<flow::Job>>> runs;  // newest first; a job is forgotten in the end
+  };
+  Result<std::vector<BatchState>> batches(meta::Reader& reader);
 
   // ---- training
   // aborted `loop.run_under_way` with its id when one is; failed_precondition `loop.no_data`.
@@ -216,6 +232,11 @@ class Service final : public serve::WantedSource, public train::JobSource {
   Result<BatchJob> batch_of(meta::Reader& reader, const std::string& model, std::int64_t number,
                             const std::string& format);
   Result<std::string> enqueue_batch(meta::Tx& tx, const BatchJob& batch);
+  Result<std::string> start_batch(meta::Tx& tx, const Project& project, const BatchConfig& config, TimePoint due_at,
+                                  BatchRun run);
+  Result<bool> batch_unfinished(meta::Reader& reader, const std::string& name);
+  Result<void> commit_batch(meta::Tx& tx, const flow::Job& job, const std::string& result);
+  Result<void> write_batch(const BatchRun& run);
   data::IngestInput read_input(const SourceConfig& source, const Project& project) const;
   Result<std::vector<std::string>> notes_on(const Project& project, const std::vector<Change>& changes);
   Result<std::string> question_of(meta::Reader& reader, const std::string& source);
@@ -288,7 +309,9 @@ class Service final : public serve::WantedSource, public train::JobSource {
     ReleaseCounts seen;  // and at the last look
     SteadyPoint kept;    // when that was recorded
   };
-  std::map<std::string, Counted> counted_;  // by release; the controller's
+  std::atomic<bool> batches_to_write_ = true;                     // as of the last look
+  std::map<std::string, SteadyPoint, std::less<>> batch_pauses_;  // until when, by job; of write_batches alone
+  std::map<std::string, Counted> counted_;                        // by release; the controller's
 };
 
 }  // namespace millrace::loop

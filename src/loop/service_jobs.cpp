@@ -110,6 +110,7 @@ Result<void> Service::commit(meta::Tx& tx, const flow::Job& job, const std::stri
     return env_.faults.reach("loop.train.before_commit");
   }
   if (job.kind == job_kind::roll) return commit_roll(tx, job, result);
+  if (job.kind == job_kind::batch) return commit_batch(tx, job, result);
   if (job.kind == job_kind::live) {
     TRY(auto live, parse_job<LiveResult>(result));
     TRY_VOID(put_live(tx, {job.key, live.labels_seq, result, env_.clock.now()}));

@@ -129,8 +129,8 @@ class Regrouper {
   std::vector<std::shared_ptr<arrow::RecordBatch>> batches_;
 };
 
-Result<std::uint64_t> write_to(const Schema& schema, BatchReader& reader,
-                               std::shared_ptr<arrow::io::OutputStream> sink) {
+Result<std::uint64_t> write_to(const Schema& schema, BatchReader& reader, std::shared_ptr<arrow::io::OutputStream> sink,
+                               const std::vector<std::pair<std::string, std::string>>& notes = {}) {
   constexpr std::string_view doing = "writing Parquet";
   const auto to_schema = arrow_schema(schema);
   const std::int64_t group_rows = rows_per_batch(schema.fields.size());
@@ -164,6 +164,11 @@ Result<std::uint64_t> write_to(const Schema& schema, BatchReader& reader,
     while (groups.full()) TRY_VOID(write_group());
   }
   if (groups.held() > 0) TRY_VOID(write_group());
+  if (!notes.empty()) {
+    auto metadata = std::make_shared<arrow::KeyValueMetadata>();
+    for (const auto& [name, value] : notes) metadata->Append(name, value);
+    ARROW_OK(doing, Code::unavailable, "table.parquet", writer->AddKeyValueMetadata(metadata));
+  }
   ARROW_OK(doing, Code::unavailable, "table.parquet", writer->Close());
   return rows;
 }
@@ -203,9 +208,10 @@ Result<std::string> write_parquet(const Schema& schema, BatchReader& reader) {
   return buffer->ToString();
 }
 
-Result<std::uint64_t> write_parquet(const Schema& schema, BatchReader& reader, WritableFile& to) {
+Result<std::uint64_t> write_parquet(const Schema& schema, BatchReader& reader, WritableFile& to,
+                                    const std::vector<std::pair<std::string, std::string>>& notes) {
   auto sink = std::make_shared<SinkAdapter>(to);
-  auto rows = write_to(schema, reader, sink);
+  auto rows = write_to(schema, reader, sink, notes);
   if (!rows && sink->error) return fail(*sink->error);
   return rows;
 }

@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -92,10 +93,11 @@ using OpenReader = std::function<Result<std::unique_ptr<BatchReader>>()>;
 std::unique_ptr<BatchReader> concat(Schema schema, std::vector<OpenReader> parts);
 
 // Parquet, through Arrow. The same rows in the same batches give the same bytes (zstd, fixed row groups, no dates or
-// versions of the writer that change between runs).
+// versions of the writer that change between runs). `notes` become the file's key-value metadata.
 Result<std::string> write_parquet(const Schema& schema, BatchReader& reader);  // into memory
 Result<std::uint64_t> write_parquet(const Schema& schema, BatchReader& reader,
-                                    WritableFile& to);  // rows written; not synced
+                                    WritableFile& to,  // rows written; not synced
+                                    const std::vector<std::pair<std::string, std::string>>& notes = {});
 Result<std::unique_ptr<BatchReader>> open_parquet(std::shared_ptr<const ReadableFile> file,
                                                   std::int64_t batch_rows = 65536);
 // Only those of these columns that the file has, in the file's order; the others are not read. Empty: all.

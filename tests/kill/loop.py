@@ -44,6 +44,9 @@ trainer = {{ name = "boosted-trees", rounds = {rounds}, early_stopping = 0, thre
 when = ["new_labels >= 30"]
 [release]
 probation = {{ time = "1s", requests = 0 }}
+[batch.scores]
+in = "data.csv"
+out = "scores-{{version}}.csv"
 [profile.default]
 seal = "file:master.key"
 """
@@ -316,7 +319,7 @@ class Loop:
 
     def run(self):
         """Every step, then the outcome."""
-        for step in (self.first_version, self.predictions_and_labels, self.back_and_forth, self.whole_table, self.copied, self.uploads, self.roll, self.changed_file,
+        for step in (self.first_version, self.predictions_and_labels, self.back_and_forth, self.whole_table, self.batch_of_the_project, self.copied, self.uploads, self.roll, self.changed_file,
                      self.stopped_at_work, self.damage, self.long_after):
             self.step = step.__name__
             if self.step == self.armed_from:
@@ -357,6 +360,14 @@ class Loop:
         job = self.ask("POST", "/api/v1/models/loop/versions/2/batch", {"dataset": "data", "version": 1, "format": "csv"}).json["job"]
         made = self.job(job)
         self.batch = {"rows": made["rows"], "data": made["data"], "digest": made["output"]["digest"]}
+
+    def batch_of_the_project(self):
+        """The same by [batch.scores], which reads a file and puts its answers into one: once, with the same bytes."""
+        runs = lambda: self.get("/api/v1/batches")["batches"][0]["runs"]
+        self.ask("POST", "/api/v1/batches/scores/run", {}, before_again=runs)
+        self.until("the answers of [batch.scores]", lambda: runs()[0]["state"] == "done")
+        self.batch["runs"] = [(run["state"], run["model"], run["result"]["output"]["digest"]) for run in runs()]
+        self.batch["files"] = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in self.folder.glob("scores-*")}
 
     def copied(self):
         """Backups beside the running server, the second lets the first go; what is restored of it is whole."""

@@ -68,6 +68,9 @@ constexpr auto operations = std::to_array<Operation>({
     {"post", "/api/v1/models/{model}/versions/{version}/batch/upload",
      "The same for a file: CSV, Parquet or Arrow, plain or gzip, called `name`; `format` csv or parquet", "bytes",
      "JobAnswer", 202},
+    {"get", "/api/v1/batches", "The project's [batch.NAME]: when each is due next, and its last runs", "", "BatchList"},
+    {"post", "/api/v1/batches/{batch}/run", "Start one now; the answer of one that is unfinished is its job", "Empty",
+     "JobAnswer", 202},
     {"post", "/api/v1/models/{model}/import", "A candidate from an archive: proven, measured and judged, as a run",
      "bytes", "JobAnswer", 202},
     {"get", "/api/v1/models/{model}/releases",
@@ -115,6 +118,7 @@ std::map<std::string, std::string> schemas() {
   MILLRACE_SCHEMA(DiffAnswer);
   MILLRACE_SCHEMA(BatchRequest);
   MILLRACE_SCHEMA(BatchAnswer);
+  MILLRACE_SCHEMA(BatchList);
   MILLRACE_SCHEMA(CheckoutRequest);
   MILLRACE_SCHEMA(CheckoutAnswer);
   MILLRACE_SCHEMA(CheckAnswer);

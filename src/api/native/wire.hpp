@@ -169,13 +169,47 @@ struct BatchFile {
   std::string digest;
   std::int64_t bytes = 0;
 };
+struct BatchInput {
+  std::string name;
+  std::string digest;
+  std::int64_t bytes = 0;
+};
 struct BatchAnswer {  // the result of a batch's job
   std::string model;
+  std::string artifact;  // digest of what answered
   std::string data;
-  BatchFile output;  // a blob
+  std::string data_digest;         // of the file; of several files, or a dataset's parts: of their digests, a line each
+  std::vector<BatchInput> inputs;  // files
+  BatchFile output;                // a blob
   std::int64_t rows = 0;
   std::int64_t unseen = 0;      // values of categories that training had not seen
   std::int64_t resumed_at = 0;  // rows that attempts before the last had answered
+};
+struct BatchRun {  // of a [batch.NAME]
+  std::string job;
+  std::string state;  // queued running writing done failed cancelled
+  std::string cause;
+  std::optional<std::string> due;  // absent: by hand
+  std::string begun;
+  std::string model;
+  std::string out;
+  std::optional<std::string> written;  // since when the answers are there
+  std::string message;                 // why it failed, or the answers can't be written
+  std::optional<BatchAnswer> result;
+};
+struct Batch {
+  std::string name;
+  std::string model;
+  std::string schedule;  // "" only by hand
+  std::string in;        // files, or `rows`: a source
+  std::string rows;
+  std::string out;
+  std::optional<std::string> next;
+  std::string waits;           // due, and not started: why
+  std::vector<BatchRun> runs;  // newest first, at most 10
+};
+struct BatchList {
+  std::vector<Batch> batches;
 };
 struct CheckoutRequest {
   std::string format = "parquet";  // or "csv"

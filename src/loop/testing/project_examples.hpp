@@ -297,6 +297,15 @@ full = "refuse"
 share = 0.25
 bytes = "2GB"
 
+[batch.weekly]
+model = "adult:3"
+schedule = "Mon 06:00"
+in = "new/{date}/*.csv"
+out = "scores/{date}-{version}.parquet"
+[batch.all]
+rows = "adult"
+out = "all.csv"
+
 [profile.prod]
 listen = "0.0.0.0:7070"
 grpc = "0.0.0.0:8001"
