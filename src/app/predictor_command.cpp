@@ -22,6 +22,7 @@
 #include "base/memory.hpp"
 #include "base/metrics.hpp"
 #include "base/priority.hpp"
+#include "base/tracing.hpp"
 #include "model/flat_cache.hpp"
 #include "net/grpc.hpp"
 #include "net/limits.hpp"
@@ -262,6 +263,16 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
     if (opened) cache = *std::move(opened);
     config.runtime.cache = cache.get();
   }
+  Metrics metrics;
+  std::unique_ptr<Tracer> tracer;
+  if (!options.otlp.empty()) {
+    TRY_VOID(Tracer::check_url(options.otlp));
+    tracer = std::make_unique<Tracer>(
+        Tracer::Config{
+            .url = options.otlp, .sample = options.otlp_sample, .source = {.version = version, .instance = folder}},
+        own, metrics);
+    config.tracer = tracer.get();
+  }
   serve::FolderSource source({.dir = folder,
                               .pinned = {options.pins.begin(), options.pins.end()},
                               .memory_bytes_max = config.memory_bytes_max,
@@ -293,7 +304,7 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
   if (const net::TlsFiles tls{options.tls_certificate, options.tls_key}; tls.named()) {
     TRY(http.tls, net::LiveTls::open(tls, own));
   }
-  Metrics metrics;
+  http.tracer = tracer.get();
   TRY(auto server, net::Server::open(http, own, &metrics));
   api::add_predict_routes(*server, predictor);
   api::v2::Context v2{predictor, version, [&](const api::v2::LoadRequest& ask) { return serving.repository(ask); }};
@@ -317,7 +328,8 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
                                 .port = grpc_listen.port,
                                 .handshake_seconds_max = http.handshake_seconds_max,
                                 .tls = http.tls,
-                                .auth = http.auth};
+                                .auth = http.auth,
+                                .tracer = tracer.get()};
     grpc_config.pool = &server->compute();
     grpc_config.pool_on = serve::kOnDisk;
     if (!net::is_loopback(grpc_listen.host)) {

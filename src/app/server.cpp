@@ -19,6 +19,7 @@
 #include "base/log.hpp"
 #include "base/metrics.hpp"
 #include "base/process.hpp"
+#include "base/tracing.hpp"
 #include "blob/local.hpp"
 #include "flow/relay.hpp"
 #include "loop/care.hpp"
@@ -44,6 +45,7 @@ struct Server::Impl {
   ThreadExecutor writer{"meta writer"};
   ThreadExecutor relay_thread{"relay"};
   Metrics metrics;
+  std::unique_ptr<Tracer> tracer;
   SystemProcesses processes;
   std::unique_ptr<meta::Store> store;
   std::unique_ptr<blob::Keys> keys;
@@ -99,6 +101,13 @@ Server::~Server() { stop(std::chrono::seconds(0)); }
 Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& env) {
   auto impl = std::make_unique<Impl>(config, env);
   const loop::Paths paths{config.data_dir, config.project_dir};
+  if (!config.otlp.empty()) {
+    impl->tracer =
+        std::make_unique<Tracer>(Tracer::Config{.url = config.otlp,
+                                                .sample = config.otlp_sample,
+                                                .source = {.version = config.version, .instance = config.data_dir}},
+                                 env, impl->metrics);
+  }
   auto migrations = loop::all_migrations();
   constexpr std::int64_t reserve_bytes = 4 << 20;  // hundreds of rollbacks on a disk that stays full
   TRY(impl->store,
@@ -111,8 +120,9 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
   impl->relay = std::make_unique<flow::Relay>(env, *impl->store, *impl->queue, impl->relay_thread);
   impl->jobs = std::make_unique<flow::Jobs>(env, *impl->store);
   impl->service = std::make_unique<loop::Service>(
-      loop::Service::Config{.paths = paths, .cores = config.cores, .processes = &impl->processes}, env, *impl->store,
-      *impl->blobs, *impl->jobs);
+      loop::Service::Config{
+          .paths = paths, .cores = config.cores, .tracer = impl->tracer.get(), .processes = &impl->processes},
+      env, *impl->store, *impl->blobs, *impl->jobs);
   serve::PredictionLog::Config log{paths.log_dir()};
   TRY_VOID(impl->store->read([&](meta::Reader& reader) -> Result<void> {
     TRY(log.rolled_through, loop::rolled_through(reader));
@@ -127,6 +137,7 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
       serve::Predictor::Config{.queue_max = config.queue_max,
                                .concurrency = static_cast<std::size_t>(config.cores),
                                .batch_waiters = batch_waiters(compute_threads(config.cores, config.batching)),
+                               .tracer = impl->tracer.get(),
                                .last_words = impl->last_words.get()},
       env, *impl->service, *impl->versions, impl->log.get());
   train::Worker::Config worker;
@@ -196,6 +207,7 @@ Result<std::string> Server::start() {
   config.temp_dir = join_path(impl.config.data_dir, "tmp");
   config.auth.hosts = impl.config.hosts;
   config.origins = impl.config.origins;
+  config.tracer = impl.tracer.get();
   config.access_log = impl.config.access_log;
   config.access_log_file = join_path(impl.config.data_dir, "access.log");
   TRY_VOID(net::set_limits(impl.config.http_limits, config));
@@ -261,7 +273,8 @@ Result<std::string> Server::start() {
                          .port = impl.config.grpc_port,
                          .handshake_seconds_max = config.handshake_seconds_max,
                          .tls = config.tls,
-                         .auth = config.auth};
+                         .auth = config.auth,
+                         .tracer = impl.tracer.get()};
     grpc.pool = &impl.server->compute();
     grpc.pool_on = serve::kOnDisk;
     auto methods = api::v2::grpc_methods(*impl.v2, [server = impl.server.get()] { return server->ready(); });

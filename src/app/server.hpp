@@ -25,6 +25,8 @@ struct ServerConfig {
   std::vector<std::string> hosts;    // names besides localhost by which browsers may call
   std::string access_log;            // which requests get a line in DATA_DIR/access.log
   std::vector<std::string> origins;  // of pages of other sites that may ask for predictions
+  std::string otlp;                  // address of a collector for traces; empty: none
+  double otlp_sample = 0.01;
   std::size_t queue_max = 64;        // see serve::Predictor::Config
   bool batching = false;             // requests wait for others, each on a thread
   std::string http_limits;           // as net::set_limits() reads them

@@ -134,6 +134,8 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
   config.hosts = project.profile.hosts;
   config.origins = project.serve.origins;
   config.access_log = project.serve.access_log;
+  config.otlp = project.telemetry.otlp;
+  config.otlp_sample = project.telemetry.sample;
   config.queue_max = static_cast<std::size_t>(project.serve.queue);
   config.batching = project.serve.batching.rows_max > 0;
   if (const char* limits = std::getenv("MILLRACE_HTTP_LIMITS")) config.http_limits = limits;

@@ -44,6 +44,8 @@ struct PredictorOptions {
   std::string xgboost;      // path of another build of the library
   std::string onnxruntime;  // the same
   std::string log;
+  std::string otlp;  // address of a collector; "": no traces
+  double otlp_sample = 0.01;
   bool allow_upload = false;
 };
 struct WorkerOptions {

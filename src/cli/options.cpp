@@ -125,6 +125,13 @@ void add_predictor_options(CLI::App& command, PredictorOptions& options) {
                      "libonnxruntime.so of another build, as one for a GPU (default: the loader's own search)");
   command.add_option("--xgboost", options.xgboost, "libxgboost.so of another build");
   command.add_option("--log", options.log, "folder for the log of predictions (not available yet: none is kept)");
+  command.add_option("--otlp", options.otlp,
+                     "collector for traces, as in http://127.0.0.1:4318 (OTLP over HTTP; default: no traces)");
+  command
+      .add_option("--otlp-sample", options.otlp_sample,
+                  "share of the requests that are traced; a traceparent's own flag decides where there is one")
+      ->capture_default_str()
+      ->check(CLI::Range(0.0, 1.0));
   command.add_flag("--allow-upload", options.allow_upload,
                    "load requests may bring files, which are put into the folder");
 }

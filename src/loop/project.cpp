@@ -291,6 +291,9 @@ void whole_file(Fields file, Project& project) {
   log.number("share", project.serve.log_share);
   log.size("bytes", project.serve.log_bytes);
   batches(file, project.batches);
+  Fields telemetry = file.table("telemetry");
+  telemetry.text("otlp", project.telemetry.otlp);
+  telemetry.number("sample", project.telemetry.sample);
 }
 
 void profile(Fields fields, Profile& profile) {

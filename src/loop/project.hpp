@@ -203,6 +203,13 @@ struct ServeConfig {
   bool operator==(const ServeConfig&) const = default;
 };
 
+// [telemetry]
+struct TelemetryConfig {
+  std::string otlp;      // address of a collector; empty: no traces
+  double sample = 0.01;  // of the requests that bring no traceparent
+  bool operator==(const TelemetryConfig&) const = default;
+};
+
 // [batch.NAME]
 struct BatchConfig {
   std::string name;
@@ -243,6 +250,7 @@ struct Project {
   RetentionConfig retention;
   ServeConfig serve;
   std::vector<BatchConfig> batches;
+  TelemetryConfig telemetry;
   Profile profile;                                          // the chosen one
   const SourceConfig* source(std::string_view name) const;  // nullptr: none
   const CheckConfig* check(std::string_view source_name) const;

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/nearest.hpp"
+#include "base/tracing.hpp"
 #include "eval/catalogue.hpp"
 #include "flow/holidays.hpp"
 #include "loop/batches.hpp"
@@ -303,6 +304,11 @@ Verdict judge_release_step(const Tree& value) {
   if (step) return good();
   if (step.error().code == Code::unimplemented) return later();
   return bad("\"shadow 1h\", \"canary 5%\", \"canary 5% 30m\" or \"full\"");
+}
+
+Verdict judge_collector(const Tree& value) {
+  if (Tracer::check_url(value.as_text())) return good();
+  return bad("the address of a collector, such as \"http://127.0.0.1:4318\"");
 }
 
 Verdict judge_version_name(const Tree& value) {

@@ -178,6 +178,10 @@ constexpr Key all_keys[] = {
     {.path = "batch.*.out", .forms = text, .judge = judge_batch_out, .effect = Effect::schedule, .help = "File for the answers, relative to this file: .parquet or .csv, with {date}, {time}, {model} and {version}.", .example = "\"scores/{date}.parquet\""},
     {.path = "batch.*.to", .forms = text, .later = true, .help = "A store of another kind for the answers.", .example = "\"postgres://crm/scores\""},
 
+    {.path = "telemetry", .forms = table, .help = "Traces of requests and jobs, for a collector.", .example = "[telemetry]"},
+    {.path = "telemetry.otlp", .forms = text, .judge = judge_collector, .effect = Effect::restart, .help = "Address of a collector that takes OTLP over HTTP; no traces when absent.", .example = "\"http://127.0.0.1:4318\""},
+    {.path = "telemetry.sample", .forms = number, .fallback = "0.01", .min = 0, .max = 1, .effect = Effect::restart, .help = "Share of the requests that are traced; a traceparent's own flag decides where there is one.", .example = "0.1"},
+
     {.path = "alerts", .forms = table, .later = true, .help = "Who is told.", .example = "[alerts]"},
     {.path = "alerts.to", .forms = list, .items = text, .later = true, .help = "Where alerts go.", .example = "[\"webhook:https://ops.example.com/hook\"]"},
 

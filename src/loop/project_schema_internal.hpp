@@ -97,6 +97,7 @@ Verdict judge_access_log(const Tree& value);
 Verdict judge_character(const Tree& value);
 Verdict judge_release_step(const Tree& value);
 Verdict judge_not_empty(const Tree& value);
+Verdict judge_collector(const Tree& value);
 Verdict judge_version_name(const Tree& value);
 Verdict judge_batch_in(const Tree& value);
 Verdict judge_batch_out(const Tree& value);

@@ -89,6 +89,8 @@ TEST(Project, EverythingThatIsBuilt) {
   EXPECT_EQ(project->serve.log_full, "refuse");
   EXPECT_EQ(project->serve.log_share, 0.25);
   EXPECT_EQ(project->serve.log_bytes, 2'000'000'000);
+  EXPECT_EQ(project->telemetry.otlp, "http://127.0.0.1:4318");
+  EXPECT_EQ(project->telemetry.sample, 0.1);
   ASSERT_EQ(project->batches.size(), 2u);
   EXPECT_EQ(project->batch("weekly")->schedule->text, "Mon 06:00");
   EXPECT_EQ(project->batch("weekly")->in, "new/{date}/*.csv");
@@ -239,6 +241,9 @@ TEST(Project, RefusesByNameAndPlace) {
       {"[source.two]\nuri = \"upload\"\nheader = false\nnames = [\"a\", \"a\"]", bad_value, "twice"},
       {"[source.two]\nuri = \"upload\"\ndelimiter = \"||\"", bad_value, "one character"},
       {"[source.\"a b\"]\nuri = \"upload\"", bad_value, "letters, digits"},
+      {"[telemetry]\notlp = \"127.0.0.1:4318\"", bad_value, "the address of a collector"},
+      {"[telemetry]\notlp = \"http://\"", bad_value, "the address of a collector"},
+      {"[telemetry]\nsample = 2", bad_value, "from 0 to 1"},
       {"[batch.one]\nin = \"a.csv\"", missing, "needs out"},
       {"[batch.one]\nout = \"a.csv\"", missing, "one of in"},
       {"[batch.one]\nin = \"a.csv\"\nrows = \"rows\"\nout = \"b.csv\"", bad_value, "one of in"},

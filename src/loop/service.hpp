@@ -41,6 +41,10 @@
 #include "track/track.hpp"
 #include "train/job_source.hpp"
 
+namespace millrace {
+class Tracer;
+}
+
 namespace millrace::loop {
 
 // All tables of a server, in the order in which modules need each other.
@@ -75,6 +79,7 @@ class Service final : public serve::WantedSource, public train::JobSource {
     Duration lease = std::chrono::seconds(10);
     std::int64_t quick_rows = 5000;
     GarbagePolicy garbage = {};
+    Tracer* tracer = nullptr;        // of jobs; outlives the service
     Processes* processes = nullptr;  // to ask git what a run was started with; nullptr: nobody asks
   };
   Service(const Config& config, Env& env, meta::Store& store, blob::Store& blobs, flow::Jobs& jobs);
@@ -218,6 +223,7 @@ class Service final : public serve::WantedSource, public train::JobSource {
   Result<void> commit_ingest(meta::Tx& tx, const flow::Job& job, const std::string& result);
   Result<void> commit_evaluation(meta::Tx& tx, const flow::Job& job, const std::string& result);
   Result<void> end_run(meta::Tx& tx, const std::string& run, track::RunState state, const std::string& failure);
+  void trace_job(const flow::Job& job, std::string_view ended, const Result<void>& outcome) const;
   Result<void> note_usage(meta::Tx& tx, const flow::Job& job, const train::JobUsage& usage, const TrainResult* result);
   Result<void> keep_code(const Project& project, RunPlan& plan);
   // The model's labels at one moment, as a blob: stored before the transaction that names it.

@@ -8,6 +8,7 @@
 #include "base/fault.hpp"
 #include "base/json.hpp"
 #include "base/log.hpp"
+#include "base/tracing.hpp"
 #include "loop/service.hpp"
 #include "train/job_files.hpp"
 
@@ -89,11 +90,24 @@ Result<bool> Service::heartbeat(const train::JobLease& lease, const train::JobPr
   return beat.cancel_asked;
 }
 
+// One attempt, from its claim to its end.
+void Service::trace_job(const flow::Job& job, std::string_view ended, const Result<void>& outcome) const {
+  if (!config_.tracer) return;
+  config_.tracer->note("job " + job.kind, job.started_at.value_or(job.queued_at), env_.clock.now(),
+                       {{"millrace.job", job.id},
+                        {"millrace.job.key", job.key},
+                        {"millrace.job.cause", job.cause},
+                        {"millrace.job.attempt", std::int64_t{job.attempts}},
+                        {"millrace.job.ended", std::string(ended)}},
+                       outcome);
+}
+
 Result<void> Service::complete(const train::JobLease& lease, const std::string& result, const train::JobUsage& usage) {
   TRY(auto job, jobs_.find(lease.job));
   TRY_VOID(env_.faults.reach("loop.complete.before_commit"));
   TRY_VOID(jobs_.complete(flow_lease(lease), result, [&](meta::Tx& tx) { return commit(tx, job, result, usage); }));
   TRY_VOID(env_.faults.reach("loop.complete.after_commit"));
+  trace_job(job, "done", {});
   if (job.kind == job_kind::roll) TRY_VOID(env_.faults.reach("loop.roll.after_commit"));
   if (job.pipeline_run) TRY_VOID(pipelines_.advance(*job.pipeline_run));
   changed();
@@ -165,6 +179,7 @@ Result<void> Service::fail(const train::JobLease& lease, const train::JobFailure
   flow::Failure why{flow::parse_failure_kind(failure.cause).value_or(flow::FailureKind::code), failure.message,
                     usage.output_tail};
   TRY(auto state, jobs_.fail(flow_lease(lease), why, failure.retry));
+  trace_job(job, flow::to_text(state), millrace::fail(Code::unknown, failure.cause, failure.message));
   if (job.kind == job_kind::train && job.pipeline_run) {
     TRY_VOID(store_.write([&](meta::Tx& tx) { return note_usage(tx, job, usage, nullptr); }));
   }

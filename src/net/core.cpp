@@ -145,6 +145,8 @@ std::variant<const Route*, Response> Core::admit(Request& request) const {
 }
 
 Response Core::call(const Route& route, const Request& request) const {
+  std::optional<TraceScope> traced;
+  if (request.trace) traced.emplace(request.trace);
   return guarded([&] { return route.handler(request); },
                  [&](const std::string& what) {
                    env.log.error(
@@ -219,6 +221,23 @@ void Core::note(const Route* route, const Request& request, int status, std::uin
                .request = request.id,
                .trace = std::string(trace_id(request.header("traceparent"))),
                .remote = std::string(request.remote)});
+}
+
+std::unique_ptr<Trace> Core::begin_trace(const Request& request) const {
+  return config.tracer->begin(request.header("traceparent"), request.id, request.method);
+}
+
+// Names and keys are OpenTelemetry's for HTTP servers.
+void Core::end_trace(std::unique_ptr<Trace> trace, const Route* route, const Request& request, int status) const {
+  auto& root = trace->root();
+  root.name = std::string(request.method) + (route ? " " + route->pattern : "");
+  root.attributes = {{"http.request.method", std::string(request.method)},
+                     {"url.path", std::string(request.path)},
+                     {"http.response.status_code", std::int64_t{status}},
+                     {"millrace.request", request.id}};
+  if (route) root.attributes.push_back({"http.route", route->pattern});
+  root.failed = status >= 500;
+  config.tracer->end(std::move(trace));
 }
 
 bool Core::wait_idle(Duration time_max) {

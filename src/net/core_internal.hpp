@@ -12,6 +12,7 @@
 
 #include "base/lanes.hpp"
 #include "base/pool.hpp"
+#include "base/tracing.hpp"
 #include "net/access_log.hpp"
 #include "net/probe.hpp"
 #include "net/server.hpp"
@@ -45,6 +46,9 @@ struct Core {
   void finished(const Route* route, int status, SteadyPoint since);
   // A line for the access log, where it wants one.
   void note(const Route* route, const Request& request, int status, std::uint64_t bytes, SteadyPoint since);
+  // Nothing where it is not sampled.
+  std::unique_ptr<Trace> begin_trace(const Request& request) const;
+  void end_trace(std::unique_ptr<Trace> trace, const Route* route, const Request& request, int status) const;
   // Waits for in_flight == 0, `until` or hurry(); whether it is 0.
   bool wait_idle(Duration time_max);
   void hurry();

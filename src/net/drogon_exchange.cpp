@@ -8,6 +8,7 @@
 #include <charconv>
 #include <chrono>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "net/drogon_follow_internal.hpp"
@@ -156,6 +157,10 @@ class Exchange final : public Ongoing,
     request_.remote = remote_;
     auto trace = trace_id(request_.header("traceparent"));
     request_.id = trace.empty() ? core_->new_id() : std::string(trace);
+    if (core_->config.tracer) {
+      trace_ = core_->begin_trace(request_);
+      request_.trace = trace_.get();
+    }
   }
 
   // Memory is taken for what has come, never for what a head announces, and all bodies together have a bound.
@@ -177,6 +182,7 @@ class Exchange final : public Ongoing,
   }
 
   void run() {
+    if (trace_) trace_->add("receive", since_, core_->env.clock.steady());
     switch (route_->kind) {
       case Route::Kind::fast: {
         const auto body = request_.body;  // compressed as it may be
@@ -192,13 +198,17 @@ class Exchange final : public Ongoing,
       case Route::Kind::follow:
         return begin_follow();
       default:
+        if (trace_) submitted_ = core_->env.clock.steady();
         pool(*core_->io);
     }
   }
 
   void pool(Pool& pool) {
-    if (!pool.submit(
-            [self = shared_from_this()] { self->answer(self->core_->call_inflated(*self->route_, self->request_)); }))
+    if (!pool.submit([self = shared_from_this()] {
+          if (self->trace_ && self->submitted_)
+            self->trace_->add("queue", *self->submitted_, self->core_->env.clock.steady());
+          self->answer(self->core_->call_inflated(*self->route_, self->request_));
+        }))
       answer(core_->overloaded());
   }
 
@@ -310,6 +320,7 @@ class Exchange final : public Ongoing,
 
   void finished(int status, std::uint64_t bytes = 0) {
     core_->note(route_, request_, status, bytes, since_);
+    if (trace_) core_->end_trace(std::move(trace_), route_, request_, status);
     core_->finished(route_, status, since_);
   }
 
@@ -321,6 +332,8 @@ class Exchange final : public Ongoing,
   std::atomic<bool> answered_{false};
   Request request_;
   std::string remote_;
+  std::unique_ptr<Trace> trace_;
+  std::optional<SteadyPoint> submitted_;  // to the pool, of a request that is traced
   const Route* route_ = nullptr;
   std::uint64_t body_length_ = 0, body_max_ = 0, received_ = 0, held_bytes_ = 0;
   bool chunked_ = false, body_done_ = false, reader_set_ = false;

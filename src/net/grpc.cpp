@@ -6,6 +6,8 @@
 #include <optional>
 
 #include "base/process.hpp"
+#include "base/rng.hpp"
+#include "base/tracing.hpp"
 #include "net/address_internal.hpp"
 #include "net/grpc_library_internal.hpp"
 #include "net/inflate_internal.hpp"
@@ -39,6 +41,37 @@ struct GrpcServer::Impl {
   std::unique_ptr<GrpcWiring> wiring;
   std::unique_ptr<GrpcLibrary> library;
   std::string address;
+
+  static Result<std::string> handled(const GrpcMethod& method, std::string_view message, GrpcCall& call) {
+    return method.call_handler ? method.call_handler(message, call) : method.handler(message);
+  }
+
+  // Names and keys are OpenTelemetry's for RPC servers.
+  Result<std::string> traced(const GrpcMethod& method, std::string_view message, std::string_view traceparent,
+                             GrpcCall& call) const {
+    if (!call.trace && !call.asked_to_trace) {
+      call.asked_to_trace = true;
+      const auto id = std::format("{:016x}{:016x}", env.rng.next() | 1, env.rng.next());
+      call.trace = config.tracer->begin(traceparent, id, method.path.substr(1));
+    }
+    if (!call.trace) return handled(method, message, call);
+    auto answer = [&] {
+      const TraceScope scope(call.trace.get());
+      return handled(method, message, call);
+    }();
+    if (!answer && !call.may_wait && answer.error().reason == config.pool_on) return answer;  // it goes on there
+    auto& root = call.trace->root();
+    const auto slash = method.path.rfind('/');
+    const auto code = answer ? std::int64_t{0} : static_cast<std::int64_t>(answer.error().code);
+    root.attributes = {{"rpc.system", std::string("grpc")},
+                       {"rpc.service", method.path.substr(1, slash - 1)},
+                       {"rpc.method", method.path.substr(slash + 1)},
+                       {"rpc.grpc.status_code", code}};
+    root.failed = !answer;
+    if (!answer) root.message = answer.error().message;
+    config.tracer->end(std::move(call.trace));
+    return answer;
+  }
 };
 
 GrpcServer::GrpcServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -86,7 +119,12 @@ Result<void> GrpcServer::start() {
     (void)pool->submit(std::move(lane), came, std::move(work));
   };
   impl.wiring = std::make_unique<GrpcWiring>(
-      GrpcWiring{impl.config, impl.methods, impl.address, authorized, inflated, compute, impl.env.clock});
+      GrpcWiring{impl.config, impl.methods, impl.address, authorized, inflated, compute, impl.env.clock,
+                 [&impl](const GrpcMethod& method, std::string_view message, std::string_view traceparent,
+                         GrpcCall& call) {
+                   return impl.config.tracer ? impl.traced(method, message, traceparent, call)
+                                             : handled(method, message, call);
+                 }});
   impl.library.reset(function(*impl.wiring));
   return impl.library->start();
 }

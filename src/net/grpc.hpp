@@ -19,6 +19,7 @@
 #include "base/env.hpp"
 #include "base/lanes.hpp"
 #include "base/result.hpp"
+#include "base/tracing.hpp"
 #include "net/auth.hpp"
 #include "net/tls.hpp"
 
@@ -34,6 +35,8 @@ struct GrpcCall {
   SteadyPoint came;             // when it was read
   std::shared_ptr<void> place;  // whatever the handler keeps until the call is answered
   std::shared_ptr<Lane> lane;   // of GrpcConfig::pool, where the handler is to be called again there
+  std::unique_ptr<Trace> trace;  // where it is sampled, from the first call on
+  bool asked_to_trace = false;   // whether it is has been decided
 };
 // Called without `may_wait` first. Where its error's reason is GrpcConfig::pool_on it is called again, on the pool,
 // unless the call's deadline has passed by then, or its client has given it up.
@@ -62,6 +65,7 @@ struct GrpcConfig {
   double handshake_seconds_max = 10;   // until a connection can carry calls, with TLS or without
   std::shared_ptr<const LiveTls> tls;  // null: no TLS. Somebody else looks at its files: the HTTP server
   AuthPolicy auth;                     // open() sets token_required for a non-loopback host
+  Tracer* tracer = nullptr;                       // nullptr: no traces; outlives the server
 };
 
 class GrpcServer {

@@ -87,18 +87,18 @@ bool expired(const CallbackServerContext& context) {
                                    gpr_time_cmp(deadline, gpr_now(deadline.clock_type)) < 0);
 }
 
-std::string_view authorization_of(const CallbackServerContext& context) {
+std::string_view metadata_of(const CallbackServerContext& context, const char* name) {
   const auto& metadata = context.client_metadata();
-  const auto found = metadata.find("authorization");
+  const auto found = metadata.find(name);
   return found == metadata.end() ? std::string_view() : std::string_view(found->second.data(), found->second.size());
 }
 
-Result<std::string> call(const GrpcMethod& method, const ByteBuffer& request, const GrpcWiring& wiring,
-                         GrpcCall& call) {
+Result<std::string> call(const GrpcMethod& method, const CallbackServerContext& context, const ByteBuffer& request,
+                         const GrpcWiring& wiring, GrpcCall& call) {
   try {
     const Bytes bytes(request, wiring);
     TRY(const auto message, bytes.view());
-    return method.call_handler ? method.call_handler(message, call) : method.handler(message);
+    return wiring.call(method, message, metadata_of(context, "traceparent"), call);
   } catch (const std::bad_alloc&) {
     return fail(Code::resource_exhausted, "net.memory", "there is not enough memory for this request");
   } catch (const std::exception& error) {
@@ -163,7 +163,7 @@ class Stream final : public grpc::ServerBidiReactor<ByteBuffer, ByteBuffer> {
     }
     if (expired(context_)) return end({grpc::StatusCode::DEADLINE_EXCEEDED, "the deadline has passed"});
     GrpcCall now{.may_wait = true, .came = wiring_.clock.steady()};
-    auto answer = call(method_, in_, wiring_, now);
+    auto answer = call(method_, context_, in_, wiring_, now);
     if (!answer) return end(refuse(context_, answer.error()));
     std::lock_guard lock(mutex_);
     if (ended_) return;
@@ -264,7 +264,7 @@ class Waiting {
       return parts_.reactor.Finish({grpc::StatusCode::DEADLINE_EXCEEDED, "the deadline passed while the call waited"});
     }
     call_.may_wait = true;
-    finish(call(parts_.method, parts_.request, parts_.wiring, call_));
+    finish(call(parts_.method, parts_.context, parts_.request, parts_.wiring, call_));
   }
 
  private:
@@ -307,13 +307,13 @@ class Methods final : public grpc::Service {
   // nullopt: it waits for the pool, which finishes it.
   std::optional<grpc::Status> answer(const Waiting::Parts& parts) {
     auto& context = parts.context;
-    if (auto allowed = wiring_.authorize(parts.method, authorization_of(context)); !allowed)
+    if (auto allowed = wiring_.authorize(parts.method, metadata_of(context, "authorization")); !allowed)
       return refuse(context, allowed.error());
     if (expired(context))
       return grpc::Status(grpc::StatusCode::DEADLINE_EXCEEDED, "the deadline passed before the call began");
     const bool pooled = wiring_.config.pool && parts.method.call_handler;
     GrpcCall now{.may_wait = !pooled, .came = wiring_.clock.steady()};
-    auto answered = call(parts.method, parts.request, wiring_, now);
+    auto answered = call(parts.method, context, parts.request, wiring_, now);
     if (pooled && !answered && answered.error().reason == wiring_.config.pool_on) {
       const auto came = now.came;
       auto lane = std::move(now.lane);
@@ -329,7 +329,7 @@ class Methods final : public grpc::Service {
   grpc::internal::MethodHandler* streaming(const GrpcMethod& method) {
     return new grpc::internal::CallbackBidiHandler<ByteBuffer, ByteBuffer>(
         [this, &method](CallbackServerContext* context) -> grpc::ServerBidiReactor<ByteBuffer, ByteBuffer>* {
-          if (auto allowed = wiring_.authorize(method, authorization_of(*context)); !allowed)
+          if (auto allowed = wiring_.authorize(method, metadata_of(*context, "authorization")); !allowed)
             return new Refused(refuse(*context, allowed.error()));
           return new Stream(*context, method, streams_, wiring_);
         });

@@ -22,6 +22,9 @@ struct GrpcWiring {
   // Has work done on the pool when its turn comes; where there is no room, or the server stops, it is destroyed.
   std::function<void(std::shared_ptr<Lane>, SteadyPoint came, std::move_only_function<void()>)> compute;
   Clock& clock;
+  // The method's handler; `traceparent` is the metadata of that name, "" where there is none.
+  std::function<Result<std::string>(const GrpcMethod&, std::string_view message, std::string_view traceparent, GrpcCall&)>
+      call;
 };
 
 class GrpcLibrary {

@@ -16,6 +16,10 @@
 #include "base/lanes.hpp"
 #include "base/result.hpp"
 
+namespace millrace {
+class Trace;
+}
+
 namespace millrace::net {
 
 // A view: it and everything it points to live while the handler runs, not longer.
@@ -30,6 +34,7 @@ struct Request {
   std::optional<SteadyPoint> came;                                     // of a fast route: when it was read
   mutable std::shared_ptr<void> place;  // whatever a handler keeps until the request is answered
   mutable std::shared_ptr<Lane> lane;   // of the pool for computing, where a handler is to be called again there
+  Trace* trace = nullptr;               // of this request, where it is sampled
   std::string id;  // the trace id of `traceparent` where the client sent one, else drawn here; 32 hex digits
 
   // Filled by the router: {name} parts of the pattern, percent-decoded.

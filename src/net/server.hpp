@@ -22,6 +22,10 @@
 #include "net/router.hpp"
 #include "net/tls.hpp"
 
+namespace millrace {
+class Tracer;
+}
+
 namespace millrace::net {
 
 struct Config {
@@ -55,6 +59,7 @@ struct Config {
   std::vector<std::string> origins;              // of pages that may call what is cross_origin, as net/origins.hpp says
   std::shared_ptr<LiveTls> tls;                  // null: no TLS, http://. Looked at once a second while the server runs
   AuthPolicy auth;                               // open() sets token_required for a non-loopback host
+  Tracer* tracer = nullptr;                      // nullptr: no traces; outlives the server
 };
 
 struct Address {

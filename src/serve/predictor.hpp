@@ -28,6 +28,10 @@
 #include "serve/swap.hpp"
 #include "serve/turn.hpp"
 
+namespace millrace {
+class Tracer;
+}
+
 namespace millrace::serve {
 
 inline constexpr std::string_view kOnDisk = "serve.on_disk";  // see Predictor::hold()
@@ -138,6 +142,7 @@ class Predictor {
     std::size_t queue_max = 64;       // requests of one model that wait or are computed off the event loops
     std::size_t concurrency = 0;      // of them, computed at once, where the model does not say; 0: no bound
     std::size_t batch_waiters = 6;    // of a model with batching, on the pool at once: each has a thread of it
+    Tracer* tracer = nullptr;         // of loads and swaps; outlives the predictor
     LastWords* last_words = nullptr;  // where that is noted, of one model; outlives the predictor
   };
   struct ModelState {

@@ -11,6 +11,7 @@
 #include "base/log.hpp"
 #include "base/memory.hpp"
 #include "base/priority.hpp"
+#include "base/tracing.hpp"
 #include "serve/predictor_internal.hpp"
 
 namespace millrace::serve {
@@ -75,12 +76,19 @@ Result<std::shared_ptr<const Predictor::Served>> Predictor::load(const std::stri
                                                                  double log_share,
                                                                  std::shared_ptr<VersionStatistics> statistics) {
   auto began = env_.clock.steady();
+  const auto began_at = env_.clock.now();
   TRY_VOID(env_.faults.reach("serve.load.before_read"));
   auto options = config_.runtime;
   options.explains = false;  // who asks why loads the version once more
   options.log = &env_.log;
   options.name = std::format("{}:{}", name, ref.number);
-  TRY(auto model, versions_.load(name, ref, options));
+  auto proven = versions_.load(name, ref, options);
+  if (config_.tracer) {
+    config_.tracer->note("load " + name, began_at, env_.clock.now(), {{"millrace.model", options.name}},
+                         proven ? Result<void>() : Result<void>(fail(proven.error())));
+  }
+  if (!proven) return fail(proven.error());
+  auto model = *std::move(proven);
   TRY_VOID(env_.faults.reach("serve.load.after_golden"));
   auto served = std::make_shared<Served>();
   served->version = ref.number;
@@ -249,6 +257,7 @@ void Predictor::act(Known& known, const WantedModel& wanted) {
       }
       case SwapAction::Kind::swap: {
         if (auto fault = env_.faults.reach("serve.swap.before"); !fault) return;
+        const auto began_at = env_.clock.now();
         std::int64_t number = 0;
         {
           std::lock_guard lock(mutex_);
@@ -258,6 +267,10 @@ void Predictor::act(Known& known, const WantedModel& wanted) {
           publish(known);
         }
         env_.log.info("model_swapped", {{"model", known.name}, {"version", number}});
+        if (config_.tracer) {
+          config_.tracer->note("swap " + known.name, began_at, env_.clock.now(),
+                               {{"millrace.model", std::format("{}:{}", known.name, number)}});
+        }
         if (auto fault = env_.faults.reach("serve.swap.after"); !fault) return;
         break;
       }

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <format>
 
+#include "base/tracing.hpp"
+
 namespace millrace::serve {
 
 namespace {
@@ -97,6 +99,12 @@ void Measure::succeeded() {
   version_->succeeded(rows_, times, now_);
   phases_.add(times);
   counted_ = true;
+  if (auto* trace = current_trace()) [[unlikely]] {
+    if (began_ > came_) trace->add("queue", came_, began_);
+    trace->add("parse", began_, infers_);
+    trace->add("compute", infers_, inferred_, {{"millrace.rows", static_cast<std::int64_t>(rows_)}});
+    trace->add("serialise", inferred_, done);
+  }
 }
 
 }  // namespace millrace::serve

@@ -306,6 +306,10 @@ out = "scores/{date}-{version}.parquet"
 rows = "adult"
 out = "all.csv"
 
+[telemetry]
+otlp = "http://127.0.0.1:4318"
+sample = 0.1
+
 [profile.prod]
 listen = "0.0.0.0:7070"
 grpc = "0.0.0.0:8001"
