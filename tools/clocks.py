@@ -16,6 +16,7 @@ TOP = pathlib.Path(__file__).resolve().parent.parent
 # file -> expression -> what the calendar is right for there: schedule, window, maturity, retention, stamp (shown to people)
 CALENDAR = {
     "api/native/moment.cpp": {"now - *back": "stamp: a moment to look back at"},
+    "api/native/routes_fleet.cpp": {"now - from.heard": "stamp: how long ago, for people"},
     "api/native/routes_project.cpp": {
         "now - data->created": "stamp: the age of the data that is shown",
         "now - missed->at": "stamp: how long people are told of it",
@@ -41,6 +42,7 @@ CALENDAR = {
         "options.now - known.at(place).time": "maturity",
     },
     "loop/care.cpp": {"now + clocks_differ_max": "stamp: one that is to come is wrong"},
+    "loop/fleet.cpp": {"now - kForgotten": "retention: of a predictor that is not heard of"},
     "loop/garbage.cpp": {
         "s.now - *s.last": "schedule: once a day",
         "now - *oldest_attempt": "retention: by the stamps of files",
@@ -66,7 +68,7 @@ CALENDAR = {
 # Where the operating system's clocks are read.
 CLOCKS = {"app/last_signal.cpp", "base/clock.cpp", "base/process.cpp", "base/process_cgroup.cpp"}
 # Where a thread sleeps: for a person, a signal or another process.
-SLEEPS = {"app/up.cpp", "app/signals.cpp", "app/demo.cpp", "app/chaos.cpp", "app/worker.cpp", "app/predictor_command.cpp", "app/once_free.hpp", "app/doctor_look.cpp", "app/main.cpp",
+SLEEPS = {"app/up.cpp", "app/signals.cpp", "app/demo.cpp", "app/chaos.cpp", "app/worker.cpp", "app/predictor_command.cpp", "app/fleet_predictor.cpp", "app/once_free.hpp", "app/doctor_look.cpp", "app/main.cpp",
           "base/process_cgroup.cpp",
           "blob/keys.cpp"}
 

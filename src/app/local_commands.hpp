@@ -15,6 +15,8 @@ Result<cli::Output> schema();
 Result<cli::Output> explain(const std::string& project_file, bool loop, bool json, Env& env);
 // Serves a folder of model files until it is interrupted.
 Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::string& version, Env& env);
+// Serves what a server on another machine wants to be served, until it is interrupted.
+Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const std::string& version, Env& env);
 Result<cli::Output> worker(const cli::WorkerOptions& options, Env& env);
 // With `options.chaos` the kills, which need the program's version; else the look, and mending.
 Result<cli::Output> doctor(const cli::DoctorOptions& options, const std::string& version, Env& env);

@@ -221,6 +221,10 @@ std::string summary(const serve::FolderSource& source, const serve::Predictor& p
 }  // namespace
 
 Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::string& version, Env& env) {
+  if (!options.admin.empty()) return fleet_predictor(options, version, env);
+  if (options.models.empty())
+    return fail(Code::invalid_argument, "cli.no_models",
+                "name what to serve: --models FOLDER of model files, or --admin URL of a Millrace server");
   catch_signals();
   if (!options.log.empty()) return not_yet("--log", "millrace up keeps a log of predictions");
   TRY_VOID(check_folder(options.models, env));

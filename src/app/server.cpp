@@ -24,6 +24,7 @@
 #include "flow/relay.hpp"
 #include "loop/care.hpp"
 #include "loop/controller.hpp"
+#include "loop/fleet.hpp"
 #include "loop/log_records.hpp"
 #include "loop/notes.hpp"
 #include "meta/sqlite.hpp"
@@ -60,6 +61,7 @@ struct Server::Impl {
   std::unique_ptr<serve::LastWords> last_words;
   std::unique_ptr<serve::Predictor> predictor;
   std::unique_ptr<train::Worker> worker;
+  std::unique_ptr<loop::Fleet> fleet;
   std::unique_ptr<loop::Controller> controller;
   const std::shared_ptr<net::LiveTokens> tokens = std::make_shared<net::LiveTokens>();
   std::unique_ptr<api::Context> context;
@@ -158,6 +160,11 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
     TRY_VOID(relay->run_once());
     return {};
   });
+  TRY(impl->fleet, loop::Fleet::open(env, *impl->store, *impl->service));
+  impl->controller->also("the fleet's wish", [fleet = impl->fleet.get()]() -> Result<void> {
+    TRY_VOID(fleet->look());
+    return {};
+  });
   auto* controller = impl->controller.get();
   impl->service->on_change([controller] { controller->wake(); });
   TRY_VOID(impl->service->load_project());
@@ -223,7 +230,7 @@ Result<std::string> Server::start() {
   TRY(impl.server, net::Server::open(config, impl.env, &impl.metrics));
   impl.context = std::make_unique<api::Context>(api::Context{*impl.service, *impl.predictor, *impl.controller,
                                                              impl.config.version, impl.env.clock.now(),
-                                                             [this] { impl_->stop_asked = true; }, *impl.tokens});
+                                                             [this] { impl_->stop_asked = true; }, *impl.tokens, impl.fleet.get()});
   api::add_routes(*impl.server, *impl.context);
   impl.v2 = std::make_unique<api::v2::Context>(api::v2::Context{*impl.predictor, impl.config.version});
   api::v2::add_routes(*impl.server, *impl.v2);
@@ -281,6 +288,7 @@ Result<std::string> Server::start() {
     TRY(impl.grpc, net::GrpcServer::open(std::move(grpc), std::move(methods), impl.env));
   }
   TRY_VOID(impl.predictor->reconcile());
+  TRY_VOID(impl.fleet->look());
   TRY_VOID(impl.server->start());
   if (impl.grpc) TRY_VOID(impl.grpc->start());
   const auto address = impl.server->addresses().front();

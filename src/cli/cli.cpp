@@ -258,10 +258,11 @@ class Program {
     auto* worker = add("worker", "run jobs of a server in this process",
                        [this] { return local_.worker({server_, server_data_, worker_name_, ca_}); });
     worker->add_option("--name", worker_name_, "name in the records (default: host and process)");
-    add_predictor_options(*add(
-                              "predictor", "serve a folder of model files, with no project and no data folder",
-                              [this] { return local_.predictor(predictor_); }, predictor_example),
-                          predictor_);
+    add_predictor_options(
+        *add(
+            "predictor", "serve a folder of model files, or the models of a server on another machine",
+            [this] { return local_.predictor(predictor_); }, predictor_example),
+        predictor_);
     auto* help = add("help", "what a command does: millrace help models show", [this]() -> Result<Output> {
       const CLI::App* at = &app_;
       for (const auto& word : help_words_) {

@@ -26,7 +26,8 @@ struct UpOptions {
   bool restart = false;    // start again when it is killed
 };
 struct PredictorOptions {
-  std::string models;
+  std::string models;  // a folder; or
+  std::string admin;   // URL of the server whose models are served
   std::string http = "127.0.0.1:8000";
   std::string grpc;
   std::string poll = "1s";
@@ -47,6 +48,9 @@ struct PredictorOptions {
   std::string otlp;  // address of a collector; "": no traces
   double otlp_sample = 0.01;
   bool allow_upload = false;
+  std::string data_dir = ".millrace-predictor";  // of an admin's predictor, as are the next
+  std::string name;
+  std::string unshipped_max = "1GB";
 };
 struct WorkerOptions {
   std::string server;

@@ -86,10 +86,22 @@ void add_demo_options(CLI::App& command, DemoOptions& options) {
 }
 
 void add_predictor_options(CLI::App& command, PredictorOptions& options) {
+  auto* models = command.add_option("--models", options.models,
+                                    "folder: NAME.ubj, NAME.json, NAME.onnx, NAME.zip, NAME/VERSION/model.onnx");
   command
-      .add_option("--models", options.models,
-                  "folder: NAME.ubj, NAME.json, NAME.onnx, NAME.zip, NAME/VERSION/model.onnx")
-      ->required();
+      .add_option("--admin", options.admin,
+                  "URL of a server (millrace up or admin): its models are served, its releases followed, predictions "
+                  "logged and sent to it; token: --token-file or MILLRACE_TOKEN")
+      ->excludes(models);
+  command
+      .add_option("--data", options.data_dir,
+                  "with --admin: folder for the models, the last wish and the log, so that it serves on by itself")
+      ->capture_default_str();
+  command.add_option("--name", options.name, "with --admin: what people call it (default: host and port)");
+  command
+      .add_option("--unshipped-max", options.unshipped_max,
+                  "with --admin: bytes of the prediction log that may wait for the server; then no line is kept")
+      ->capture_default_str();
   command.add_option("--http", options.http, "ADDRESS:PORT (port 0: any free one)")->capture_default_str();
   command.add_option("--grpc", options.grpc, "ADDRESS:PORT (port 0: any free one; default: no gRPC)");
   command.add_option("--poll", options.poll, "how often the folder is looked at; 0s: only when a client asks")
@@ -117,8 +129,10 @@ void add_predictor_options(CLI::App& command, PredictorOptions& options) {
   command.add_option("--pin", options.pins, "a model that never leaves memory; may be repeated");
   command.add_option("--cache", options.cache,
                      "folder for proven models (default .millrace-cache in the models' folder; none: no cache)");
-  command.add_option("--token-file", options.token_file,
-                     "the token off loopback (default .millrace-token in the models' folder; made when missing)");
+  command.add_option(
+      "--token-file", options.token_file,
+      "the token off loopback (default .millrace-token in the models' folder; made when missing); with --admin the "
+      "server's token");
   command.add_option("--tls-certificate", options.tls_certificate, "PEM; with it and --tls-key both speak TLS only");
   command.add_option("--tls-key", options.tls_key, "PEM, without a passphrase, that others can't read");
   command.add_option("--onnxruntime", options.onnxruntime,

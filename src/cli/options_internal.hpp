@@ -23,6 +23,7 @@ void add_predictor_options(CLI::App& command, PredictorOptions& options);
 
 inline constexpr const char* predictor_example =
     "millrace predictor --models ./models\n"
-    "  millrace predictor --models /srv/models --http 0.0.0.0:8000 --memory 2GB --pin churn";
+    "  millrace predictor --models /srv/models --http 0.0.0.0:8000 --memory 2GB --pin churn\n"
+    "  millrace predictor --admin http://10.0.0.1:7070 --http 0.0.0.0:8000 --data /var/lib/millrace";
 
 }  // namespace millrace::cli

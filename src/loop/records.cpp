@@ -1,6 +1,7 @@
 #include "loop/records.hpp"
 
 #include "loop/batch_records.hpp"
+#include "loop/fleet_records.hpp"
 #include "loop/release_records.hpp"
 
 namespace millrace::loop {
@@ -74,7 +75,8 @@ CREATE TABLE loop_chores (
 );
 )sql"},
           release_migration(),
-          batch_migration()};
+          batch_migration(),
+          fleet_migration()};
 }
 
 Result<StoredProject> add_project(meta::Tx& tx, StoredProject project) {

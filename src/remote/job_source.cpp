@@ -1,30 +1,13 @@
 #include "remote/job_source.hpp"
 
-#include <format>
-
-#include "base/error_codes.hpp"
-
 namespace millrace::remote {
 
 RemoteJobSource::RemoteJobSource(Env& env, std::string url, Secret token, HttpClientConfig http)
-    : url_(std::move(url)), token_(std::move(token)), http_(make_http_client(env.fs, std::move(http))) {}
+    : client_(env, std::move(url), std::move(token), std::move(http)) {}
 
 Result<std::string> RemoteJobSource::post(const std::string& path, std::string body, const std::string& worker) {
-  HttpRequest request;
-  request.method = "POST";
-  request.url = url_ + path;
-  request.headers = {{"Content-Type", "application/json"}, {"X-Millrace-Worker", worker}};
-  if (!token_.empty()) request.headers.emplace_back("Authorization", "Bearer " + token_.reveal());
-  request.body = std::move(body);
-  request.response_bytes_max = 256u << 20;
-  TRY(auto response, http_->send(request));
-  if (response.ok()) return std::move(response.body);
-  auto error = api::parse_error(response.body);
-  if (!error)
-    return millrace::fail(code_from_http(response.status), "remote.bad_answer",
-                          std::format("{} answered {}", url_, response.status));
-  return millrace::fail(code_from_name(error->error.code).value_or(code_from_http(response.status)),
-                        error->error.reason, error->error.message);
+  return client_.send(
+      {.method = "POST", .path = path, .body = std::move(body), .headers = {{"X-Millrace-Worker", worker}}});
 }
 
 Result<std::optional<train::JobLease>> RemoteJobSource::claim(const std::string& worker,

@@ -1,13 +1,12 @@
 // A worker's jobs over the native API: train::JobSource for a process that is not the server.
 #pragma once
 
-#include <memory>
 #include <string>
 
 #include "api/native/wire.hpp"
 #include "base/env.hpp"
-#include "base/http_client.hpp"
 #include "base/log.hpp"
+#include "remote/api_client.hpp"
 #include "train/job_source.hpp"
 
 namespace millrace::remote {
@@ -28,9 +27,7 @@ class RemoteJobSource final : public train::JobSource {
   Result<std::string> post(const std::string& path, std::string body, const std::string& worker);
   Result<void> end(const train::JobLease& lease, api::EndRequest request, const train::JobUsage& usage);
 
-  std::string url_;
-  Secret token_;
-  std::unique_ptr<HttpClient> http_;
+  ApiClient client_;
 };
 
 }  // namespace millrace::remote

@@ -5,6 +5,7 @@
 #include <map>
 
 #include "api/native/wire.hpp"
+#include "api/native/wire_fleet.hpp"
 
 namespace millrace::api {
 
@@ -90,6 +91,16 @@ constexpr auto operations = std::to_array<Operation>({
     {"get", "/api/v1/tokens", "Named tokens, newest first, revoked ones too", "", "TokenList"},
     {"post", "/api/v1/tokens", "Make a token; the answer alone has it", "TokenRequest", "NewToken", 201},
     {"post", "/api/v1/tokens/{token}/revoke", "From now on it opens nothing", "Empty", "TokenInfo"},
+    {"get", "/api/v1/predictors", "Predictors on other machines: what they serve, and who is behind", "",
+     "PredictorList"},
+    {"get", "/api/v1/predictors/{predictor}/wish",
+     "For predictors: what is to be served; answers when that is another wish than number `known` with digest "
+     "`digest`, "
+     "or after `wait` seconds",
+     "", "Wish"},
+    {"get", "/api/v1/artifacts/{digest}", "For predictors: the archive of a version that is to be served", "", ""},
+    {"post", "/api/v1/predictors/{predictor}/report", "For predictors: what it serves, and how it is",
+     "PredictorReport", "Empty"},
     {"post", "/predict/{model}", "Predict one row or many", "rows", ""},
     {"post", "/labels/{model}", "True labels, a list", "Labels", "LabelsAnswer"},
 });
@@ -151,6 +162,9 @@ std::map<std::string, std::string> schemas() {
   MILLRACE_SCHEMA(NewToken);
   MILLRACE_SCHEMA(TokenInfo);
   MILLRACE_SCHEMA(TokenList);
+  MILLRACE_SCHEMA(Wish);
+  MILLRACE_SCHEMA(PredictorReport);
+  MILLRACE_SCHEMA(PredictorList);
 #undef MILLRACE_SCHEMA
   add("Labels", static_cast<std::vector<Label>*>(nullptr));
   return all;

@@ -84,6 +84,7 @@ void add_routes(net::Server& server, Context& c) {
   add_batch_routes(server, c);
   add_worker_routes(server, c);
   add_token_routes(server, c);
+  add_fleet_routes(server, c);
 }
 
 }  // namespace millrace::api

@@ -8,6 +8,7 @@
 
 #include "base/clock.hpp"
 #include "loop/controller.hpp"
+#include "loop/fleet.hpp"
 #include "loop/service.hpp"
 #include "net/server.hpp"
 #include "serve/predictor.hpp"
@@ -22,6 +23,7 @@ struct Context {
   TimePoint started{};
   std::function<void()> shut_down;  // asks the process to end in good order
   net::LiveTokens& tokens;
+  loop::Fleet* fleet = nullptr;     // predictors of other machines; nullptr: no routes for them
 };
 
 // What the records say counts from now on: at the start, and after each change of theirs.

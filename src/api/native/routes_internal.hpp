@@ -59,6 +59,7 @@ void add_release_routes(net::Server& server, Context& c);
 void add_batch_routes(net::Server& server, Context& c);
 void add_worker_routes(net::Server& server, Context& c);
 void add_token_routes(net::Server& server, Context& c);
+void add_fleet_routes(net::Server& server, Context& c);
 Result<Why> why_of(Context& c, const std::string& prediction);
 Result<LabelQueue> label_queue_of(Context& c, const std::string& model, std::optional<std::int64_t> count);
 

@@ -1,0 +1,374 @@
+// `predictor --admin`: serves what a server on another machine wants to be served, and goes on without it.
+#include <unistd.h>
+
+#include <array>
+#include <condition_variable>
+#include <cstdio>
+#include <cstdlib>
+#include <format>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "api/mlflow/routes.hpp"
+#include "api/native/routes_predict.hpp"
+#include "api/v2/grpc_methods.hpp"
+#include "api/v2/routes.hpp"
+#include "app/last_signal.hpp"
+#include "app/listen.hpp"
+#include "app/local_commands.hpp"
+#include "app/predictor_metrics.hpp"
+#include "app/process_metrics.hpp"
+#include "base/fs.hpp"
+#include "base/log.hpp"
+#include "base/memory.hpp"
+#include "base/metrics.hpp"
+#include "base/priority.hpp"
+#include "blob/local.hpp"
+#include "net/grpc.hpp"
+#include "net/limits.hpp"
+#include "net/server.hpp"
+#include "remote/fleet_client.hpp"
+#include "remote/wish.hpp"
+#include "serve/statistics_text.hpp"
+
+namespace millrace::app {
+
+namespace {
+
+constexpr std::chrono::seconds kWishWait{20};                 // of one question for the next wish
+constexpr Duration kReportEvery = std::chrono::seconds(5);    // and whenever what is served changed
+constexpr Duration kAskAgainMax = std::chrono::seconds(5);    // after the server was out of reach
+constexpr Duration kLook = std::chrono::milliseconds(20);     // between two looks whether there is something to do
+constexpr Duration kStopPatience = std::chrono::seconds(10);  // with requests in flight at the end
+
+void print_now(const std::string& text) {
+  std::fputs(text.c_str(), stdout);
+  std::fflush(stdout);
+}
+
+std::string first_line(std::string text) {
+  text.resize(std::min(text.find_first_of("\r\n"), text.size()));
+  return text;
+}
+
+Duration ask_again_after(int failures) {
+  return std::min<Duration>(std::chrono::milliseconds(250) * (1 << std::min(failures, 6)), kAskAgainMax);
+}
+
+// The same in every process that has this folder.
+Result<std::string> id_in(const std::string& data_dir, Env& env) {
+  const auto path = join_path(data_dir, "predictor_id");
+  if (exists(env.fs, path)) {
+    TRY(const auto text, read_file(env.fs, path));
+    TRY(const auto id, Id::parse(first_line(text)));
+    return id.text();
+  }
+  const auto id = IdMaker(env.clock, env.rng).make().text();
+  TRY_VOID(write_file(env.fs, path, id + "\n"));
+  return id;
+}
+
+Result<Secret> token_of(const cli::PredictorOptions& options, Env& env) {
+  if (!options.token_file.empty()) {
+    TRY(const auto text, read_file(env.fs, options.token_file));
+    return Secret(first_line(text));
+  }
+  const char* token = std::getenv("MILLRACE_TOKEN");
+  return Secret(token ? token : "");
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return gethostname(name.data(), name.size() - 1) == 0 ? std::string(name.data()) : std::string("predictor");
+}
+
+class FleetPredictor {
+ public:
+  FleetPredictor(Env& env, const remote::FleetClient& client, blob::Store& blobs, remote::WishKeeper& keeper,
+                 serve::Predictor& predictor, serve::PredictionLog& log)
+      : env_(env), client_(client), blobs_(blobs), keeper_(keeper), predictor_(predictor), log_(log) {}
+
+  void start(api::PredictorReport self) {
+    self_ = std::move(self);
+    wishes_ = std::thread([this] { follow_wishes(); });
+    reports_ = std::thread([this] { tell_reports(); });
+  }
+  void stop() {
+    {
+      std::lock_guard lock(mutex_);
+      stopping_ = true;
+    }
+    woken_.notify_all();
+    if (wishes_.joinable()) wishes_.join();
+    if (reports_.joinable()) reports_.join();
+  }
+
+  // One look at what there is to do now.
+  void look() {
+    const auto retry = predictor_.next_retry();
+    const auto now = env_.clock.steady();
+    if (keeper_.due() || (retry && *retry <= now)) {
+      const auto before = keeper_.served();
+      if (auto done = predictor_.reconcile(); done) {
+        keeper_.done();
+        drop_old_artifacts();
+      }
+      if (keeper_.served() != before) env_.log.info("wish_served", {{"wish", keeper_.served().first}});
+      report_soon();
+    }
+    if (now >= sync_at_) {
+      sync_at_ = now + log_.config().sync_every;
+      if (auto synced = log_.sync(); !synced)
+        env_.log.error("prediction_log_not_synced", {{"error", synced.error().message}});
+    }
+  }
+  std::string trouble() const {
+    std::lock_guard lock(mutex_);
+    return trouble_;
+  }
+
+ private:
+  bool stopping() const {
+    std::lock_guard lock(mutex_);
+    return stopping_;
+  }
+  // False: it stops.
+  bool pause(Duration time) {
+    std::unique_lock lock(mutex_);
+    return !woken_.wait_for(lock, time, [&] { return stopping_; });
+  }
+  void report_soon() {
+    {
+      std::lock_guard lock(mutex_);
+      report_now_ = true;
+    }
+    woken_.notify_all();
+  }
+
+  // A wish is taken when all of its artifacts are here, so that the one before is served whole until then. What the
+  // server has no artifact of is left to the version's own state.
+  Result<void> take_next() {
+    const auto held = keeper_.newest();
+    const auto cancelled = [this] { return stopping(); };
+    TRY(const auto wish, client_.next_wish(held.number, held.digest, kWishWait, cancelled));
+    if (!wish) return {};
+    TRY(const auto next, remote::from_wire(*wish));
+    for (const auto& artifact : remote::artifacts_of(next)) {
+      auto fetched = client_.fetch(artifact, blobs_, cancelled);
+      if (fetched) continue;
+      if (remote::may_pass(fetched.error()))
+        return fail(
+            fetched.error().code, fetched.error().reason,
+            std::format("wish {} waits for artifact {}: {}", wish->number, artifact.hex(), fetched.error().message));
+      env_.log.error("artifact_not_fetched", {{"artifact", artifact.hex()}, {"error", fetched.error().message}});
+    }
+    if (auto taken = keeper_.take(*wish); !taken)
+      env_.log.error("wish_not_kept", {{"wish", wish->number}, {"error", taken.error().message}});
+    return {};
+  }
+
+  void follow_wishes() {
+    int failures = 0;
+    while (!stopping()) {
+      const auto asked = take_next();
+      {
+        std::lock_guard lock(mutex_);
+        // Said once, and again when it is another reason.
+        const auto said = asked || stopping_ ? std::string() : asked.error().message;
+        if (said != trouble_ && !said.empty()) env_.log.warn("no_wish", {{"error", said}});
+        if (said.empty() && !trouble_.empty()) env_.log.info("wishes_again", {});
+        trouble_ = said;
+      }
+      failures = asked ? 0 : failures + 1;
+      if (!asked && !pause(ask_again_after(failures))) return;
+    }
+  }
+
+  void tell_reports() {
+    for (;;) {
+      {
+        std::unique_lock lock(mutex_);
+        woken_.wait_for(lock, kReportEvery, [&] { return stopping_ || report_now_; });
+        if (stopping_) return;
+        report_now_ = false;
+      }
+      if (auto told = client_.report(report()); !told) {
+        if (!pause(std::chrono::seconds(1))) return;
+      }
+    }
+  }
+
+  api::PredictorReport report() const {
+    auto out = self_;
+    const auto [number, digest] = keeper_.served();
+    out.wish = number;
+    out.wish_digest = digest;
+    out.ready = predictor_.ready();
+    out.trouble = trouble();
+    const auto statistics = predictor_.statistics();
+    for (const auto& state : predictor_.states()) {
+      api::PredictorModel model{.name = state.name, .serving = state.serving, .error = state.error, .versions = {}};
+      model.requests = static_cast<std::int64_t>(state.requests);
+      model.rows = static_cast<std::int64_t>(state.rows);
+      model.not_logged = static_cast<std::int64_t>(state.not_logged);
+      const auto counted = std::ranges::find(statistics, state.name, &serve::ModelReport::name);
+      for (const auto& one : state.versions) {
+        auto& version = model.versions.emplace_back(api::PredictorVersion{one.version, one.loaded, one.error});
+        if (counted == statistics.end()) continue;
+        const auto at = std::ranges::find(counted->versions, one.version, &serve::ModelReport::Version::number);
+        if (at == counted->versions.end()) continue;
+        version.broke = static_cast<std::int64_t>(at->counts.broke);
+        version.asked = static_cast<std::int64_t>(at->counts.succeeded + at->counts.shadowed) + version.broke;
+      }
+      out.models.push_back(std::move(model));
+    }
+    return out;
+  }
+
+  // Once all that is wanted is in memory, nothing else is needed on the disk.
+  void drop_old_artifacts() {
+    for (const auto& state : predictor_.states()) {
+      if (!state.error.empty()) return;
+    }
+    const auto needed = remote::artifacts_of(keeper_.newest());
+    const auto all = blobs_.list();
+    if (!all) return;
+    for (const auto& one : *all) {
+      if (!std::ranges::binary_search(needed, one.digest)) (void)blobs_.remove(one.digest);
+    }
+  }
+
+  Env& env_;
+  const remote::FleetClient& client_;
+  blob::Store& blobs_;
+  remote::WishKeeper& keeper_;
+  serve::Predictor& predictor_;
+  serve::PredictionLog& log_;
+  api::PredictorReport self_;
+  mutable std::mutex mutex_;  // the next four
+  std::condition_variable woken_;
+  bool stopping_ = false;
+  bool report_now_ = true;
+  std::string trouble_;
+  SteadyPoint sync_at_{};
+  std::thread wishes_, reports_;
+};
+
+std::string served_text(const serve::Predictor& predictor, const remote::WishKeeper& keeper) {
+  std::string out;
+  for (const auto& state : predictor.states()) {
+    if (state.serving) out += std::format("{}{}:{}", out.empty() ? "" : ", ", state.name, *state.serving);
+    if (!state.error.empty()) out += std::format("{}not {}", out.empty() ? "" : ", ", state.error);
+  }
+  const auto number = keeper.served().first;
+  return number < 0 ? std::string() : std::format("serves    {}   (wish {})\n", out.empty() ? "nothing" : out, number);
+}
+
+}  // namespace
+
+Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const std::string& version, Env& env) {
+  catch_signals();
+  TRY(const auto listen, parse_listen(options.http, "--http"));
+  Listen grpc_listen;
+  if (!options.grpc.empty()) {
+    TRY(grpc_listen, parse_listen(options.grpc, "--grpc"));
+  }
+  TRY_VOID(env.fs.make_dirs(options.data_dir));
+  const auto data_dir = absolute(options.data_dir);
+  TRY(const auto lock, env.fs.lock(join_path(data_dir, "lock"), std::format("millrace predictor {}\n", getpid())));
+  TRY(auto own_log, open_log({.file = join_path(data_dir, "millrace.log")}, env.clock));
+  Env own{env.fs, env.clock, env.rng, env.faults, *own_log};
+  TRY(const auto id, id_in(data_dir, own));
+  TRY(const auto token, token_of(options, own));
+  const remote::FleetClient client(own, options.admin, token, id);
+  TRY(const auto blobs, blob::open_local(own, {.dir = join_path(data_dir, "models")}));
+  TRY(const auto log, serve::PredictionLog::open({.dir = join_path(data_dir, "log")}, own));
+  remote::WishKeeper keeper(own, join_path(data_dir, "wish.json"));
+  remote::FetchedVersions versions(client, *blobs);
+
+  const auto cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  serve::Predictor::Config config;
+  config.load_threads = cores;
+  config.drop_unnamed = true;
+  config.ready_with_failures = true;
+  config.queue_max = static_cast<std::size_t>(options.queue);
+  config.runtime.libraries = {.xgboost = options.xgboost, .onnxruntime = options.onnxruntime};
+  serve::Predictor predictor(config, own, keeper, versions, log.get());
+
+  net::Config http;
+  http.host = listen.host;
+  http.port = listen.port;
+  http.io_threads = cores;
+  http.temp_dir = join_path(data_dir, "tmp");
+  TRY_VOID(own.fs.make_dirs(http.temp_dir));
+  if (const char* limits = std::getenv("MILLRACE_HTTP_LIMITS")) TRY_VOID(net::set_limits(limits, http));
+  if (const auto files = raise_open_files(); files > 0) net::fit_open_files(files, http);
+  http.auth.token = token;
+  if (token.empty() && !(net::is_loopback(http.host) && (options.grpc.empty() || net::is_loopback(grpc_listen.host)))) {
+    TRY(http.auth.token, net::load_or_make_token(join_path(data_dir, "token"), own));
+  }
+  Metrics metrics;
+  TRY(auto server, net::Server::open(http, own, &metrics));
+  api::add_predict_routes(*server, predictor);
+  api::v2::Context v2{predictor, version, {}};
+  api::v2::add_routes(*server, v2);
+  api::mlflow::Context mlflow{predictor, version};
+  api::mlflow::add_routes(*server, mlflow);
+  server->pooled("GET", "/metrics", [&](const net::Request&) {
+    metrics.gauge({"millrace_fleet_wish", "Number of the wish that is served.", {}})
+        .set(static_cast<double>(keeper.served().first));
+    auto text = net::text_response(metrics.render() + model_metrics(predictor.states(), predictor.memory()) +
+                                   serve::prometheus_text(predictor.statistics()) + process_metrics_text());
+    text.content_type = "text/plain; version=0.0.4";
+    return text;
+  });
+  std::unique_ptr<net::GrpcServer> grpc;
+  if (!options.grpc.empty()) {
+    net::GrpcConfig grpc_config{.host = grpc_listen.host, .port = grpc_listen.port, .auth = http.auth};
+    auto methods = api::v2::grpc_methods(v2, [&server] { return server->ready(); });
+    TRY(grpc, net::GrpcServer::open(std::move(grpc_config), std::move(methods), own));
+  }
+  TRY_VOID(server->start());
+  if (grpc) TRY_VOID(grpc->start());
+  const auto address = server->addresses().front();
+  api::PredictorReport self;
+  self.name = options.name.empty() ? std::format("{}:{}", host_name(), address.port) : options.name;
+  self.address = address.url;
+  if (grpc) self.grpc = grpc->address();
+  self.program = version;
+  self.process = IdMaker(own.clock, own.rng).make().text();
+  TRY_VOID(write_file(own.fs, join_path(data_dir, "address"), address.url + "\n"));
+  print_now(
+      std::format("predictor {}     {}, models of {}, data in {}\n", address.url, self.name, client.url(), data_dir));
+  if (grpc) print_now(std::format("grpc      {}\n", grpc->address()));
+  // Loads and proofs give way to the threads that answer, which are there already.
+  lower_thread_priority();
+  FleetPredictor fleet(own, client, *blobs, keeper, predictor, *log);
+  fleet.start(std::move(self));
+  std::string served, trouble;
+  while (!interrupted()) {
+    fleet.look();
+    if (auto now = served_text(predictor, keeper); now != served) print_now(served = std::move(now));
+    if (auto now = fleet.trouble(); now != trouble) {
+      trouble = std::move(now);
+      print_now(trouble.empty() ? std::string("admin     is there again\n")
+                                : std::format("admin     {}; what is here is served\n", trouble));
+    }
+    std::this_thread::sleep_for(kLook);
+  }
+  print_now("stopping: requests in flight are answered first; Ctrl-C again stops at once\n");
+  {
+    // Both at once: while HTTP drains, readiness has fallen for both.
+    std::jthread other([&] {
+      if (grpc) (void)grpc->stop(kStopPatience);
+    });
+    server->stop(kStopPatience);
+  }
+  fleet.stop();
+  grpc.reset();
+  server.reset();
+  return cli::Output{};
+}
+
+}  // namespace millrace::app
