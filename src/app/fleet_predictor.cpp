@@ -14,7 +14,6 @@
 #include "api/native/routes_predict.hpp"
 #include "api/v2/grpc_methods.hpp"
 #include "api/v2/routes.hpp"
-#include "app/last_signal.hpp"
 #include "app/listen.hpp"
 #include "app/local_commands.hpp"
 #include "app/predictor_metrics.hpp"
@@ -29,6 +28,7 @@
 #include "net/limits.hpp"
 #include "net/server.hpp"
 #include "remote/fleet_client.hpp"
+#include "remote/log_shipper.hpp"
 #include "remote/wish.hpp"
 #include "serve/statistics_text.hpp"
 
@@ -36,8 +36,9 @@ namespace millrace::app {
 
 namespace {
 
-constexpr std::chrono::seconds kWishWait{20};                 // of one question for the next wish
-constexpr Duration kReportEvery = std::chrono::seconds(5);    // and whenever what is served changed
+constexpr std::chrono::seconds kWishWait{20};               // of one question for the next wish
+constexpr Duration kReportEvery = std::chrono::seconds(5);  // and whenever what is served changed
+constexpr Duration kShipEvery = std::chrono::milliseconds(500);
 constexpr Duration kAskAgainMax = std::chrono::seconds(5);    // after the server was out of reach
 constexpr Duration kLook = std::chrono::milliseconds(20);     // between two looks whether there is something to do
 constexpr Duration kStopPatience = std::chrono::seconds(10);  // with requests in flight at the end
@@ -87,12 +88,19 @@ class FleetPredictor {
  public:
   FleetPredictor(Env& env, const remote::FleetClient& client, blob::Store& blobs, remote::WishKeeper& keeper,
                  serve::Predictor& predictor, serve::PredictionLog& log)
-      : env_(env), client_(client), blobs_(blobs), keeper_(keeper), predictor_(predictor), log_(log) {}
+      : env_(env),
+        client_(client),
+        blobs_(blobs),
+        keeper_(keeper),
+        predictor_(predictor),
+        log_(log),
+        shipper_(env, client, log) {}
 
   void start(api::PredictorReport self) {
     self_ = std::move(self);
     wishes_ = std::thread([this] { follow_wishes(); });
     reports_ = std::thread([this] { tell_reports(); });
+    lines_ = std::thread([this] { ship_lines(); });
   }
   void stop() {
     {
@@ -102,6 +110,7 @@ class FleetPredictor {
     woken_.notify_all();
     if (wishes_.joinable()) wishes_.join();
     if (reports_.joinable()) reports_.join();
+    if (lines_.joinable()) lines_.join();
   }
 
   // One look at what there is to do now.
@@ -123,6 +132,7 @@ class FleetPredictor {
         env_.log.error("prediction_log_not_synced", {{"error", synced.error().message}});
     }
   }
+  std::uint64_t unshipped_bytes() const { return shipper_.unshipped_bytes(); }
   std::string trouble() const {
     std::lock_guard lock(mutex_);
     return trouble_;
@@ -185,6 +195,21 @@ class FleetPredictor {
     }
   }
 
+  void ship_lines() {
+    int failures = 0;
+    std::string said;
+    while (!stopping()) {
+      const auto step = shipper_.step();
+      const auto why = step ? std::string() : step.error().message;
+      if (why != said && !why.empty() && !remote::may_pass(step.error()))
+        env_.log.error("lines_not_taken", {{"reason", step.error().reason}, {"error", why}});
+      said = why;
+      failures = step ? 0 : failures + 1;
+      if (step && *step) continue;
+      if (!pause(step ? kShipEvery : ask_again_after(failures))) return;
+    }
+  }
+
   void tell_reports() {
     for (;;) {
       {
@@ -206,6 +231,8 @@ class FleetPredictor {
     out.wish_digest = digest;
     out.ready = predictor_.ready();
     out.trouble = trouble();
+    out.unshipped_bytes = static_cast<std::int64_t>(shipper_.unshipped_bytes());
+    out.unshipped_bytes_max = static_cast<std::int64_t>(log_.bytes_max());
     const auto statistics = predictor_.statistics();
     for (const auto& state : predictor_.states()) {
       api::PredictorModel model{.name = state.name, .serving = state.serving, .error = state.error, .versions = {}};
@@ -252,7 +279,8 @@ class FleetPredictor {
   bool report_now_ = true;
   std::string trouble_;
   SteadyPoint sync_at_{};
-  std::thread wishes_, reports_;
+  remote::LogShipper shipper_;
+  std::thread wishes_, reports_, lines_;
 };
 
 std::string served_text(const serve::Predictor& predictor, const remote::WishKeeper& keeper) {
@@ -283,7 +311,18 @@ Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const 
   TRY(const auto token, token_of(options, own));
   const remote::FleetClient client(own, options.admin, token, id);
   TRY(const auto blobs, blob::open_local(own, {.dir = join_path(data_dir, "models")}));
-  TRY(const auto log, serve::PredictionLog::open({.dir = join_path(data_dir, "log")}, own));
+  TRY(const auto unshipped_max, parse_size(options.unshipped_max));
+  constexpr std::int64_t unshipped_min = 16 << 20;
+  if (unshipped_max < unshipped_min)
+    return fail(Code::invalid_argument, "cli.bad_unshipped_max",
+                std::format("--unshipped-max {} is too little: at least 16MB", options.unshipped_max));
+  constexpr std::uint64_t segment_bytes = 4u << 20;  // small ones go sooner; the longest line has room
+  TRY(const auto log, serve::PredictionLog::open({.dir = join_path(data_dir, "log"),
+                                                  .segment_bytes = segment_bytes,
+                                                  .bound_text = "--unshipped-max",
+                                                  .room_text = "the server takes their lines"},
+                                                 own));
+  log->set_bytes_max(static_cast<std::uint64_t>(unshipped_max));
   remote::WishKeeper keeper(own, join_path(data_dir, "wish.json"));
   remote::FetchedVersions versions(client, *blobs);
 
@@ -308,6 +347,7 @@ Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const 
   if (token.empty() && !(net::is_loopback(http.host) && (options.grpc.empty() || net::is_loopback(grpc_listen.host)))) {
     TRY(http.auth.token, net::load_or_make_token(join_path(data_dir, "token"), own));
   }
+  FleetPredictor fleet(own, client, *blobs, keeper, predictor, *log);
   Metrics metrics;
   TRY(auto server, net::Server::open(http, own, &metrics));
   api::add_predict_routes(*server, predictor);
@@ -318,6 +358,15 @@ Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const 
   server->pooled("GET", "/metrics", [&](const net::Request&) {
     metrics.gauge({"millrace_fleet_wish", "Number of the wish that is served.", {}})
         .set(static_cast<double>(keeper.served().first));
+    metrics.gauge({"millrace_fleet_unshipped_bytes", "Of the prediction log, that the server has not taken yet.", {}})
+        .set(static_cast<double>(fleet.unshipped_bytes()));
+    for (const auto& state : predictor.states()) {
+      metrics
+          .gauge({"millrace_serve_not_logged",
+                  "Rows answered whose line the prediction log could not keep.",
+                  {{"model", state.name}}})
+          .set(static_cast<double>(state.not_logged));
+    }
     auto text = net::text_response(metrics.render() + model_metrics(predictor.states(), predictor.memory()) +
                                    serve::prometheus_text(predictor.statistics()) + process_metrics_text());
     text.content_type = "text/plain; version=0.0.4";
@@ -344,7 +393,6 @@ Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const 
   if (grpc) print_now(std::format("grpc      {}\n", grpc->address()));
   // Loads and proofs give way to the threads that answer, which are there already.
   lower_thread_priority();
-  FleetPredictor fleet(own, client, *blobs, keeper, predictor, *log);
   fleet.start(std::move(self));
   std::string served, trouble;
   while (!interrupted()) {

@@ -25,6 +25,7 @@
 #include "loop/care.hpp"
 #include "loop/controller.hpp"
 #include "loop/fleet.hpp"
+#include "loop/log_intake.hpp"
 #include "loop/log_records.hpp"
 #include "loop/notes.hpp"
 #include "meta/sqlite.hpp"
@@ -37,6 +38,14 @@
 #include "train/worker.hpp"
 
 namespace millrace::app {
+
+namespace {
+
+struct NoWishes final : serve::WantedSource {
+  Result<std::vector<serve::WantedModel>> wanted() override { return std::vector<serve::WantedModel>(); }
+};
+
+}  // namespace
 
 // In the order of construction; destroyed in reverse.
 struct Server::Impl {
@@ -59,9 +68,11 @@ struct Server::Impl {
   std::jthread log_ahead;
   std::unique_ptr<serve::BlobVersions> versions;
   std::unique_ptr<serve::LastWords> last_words;
+  NoWishes no_wishes;
   std::unique_ptr<serve::Predictor> predictor;
   std::unique_ptr<train::Worker> worker;
   std::unique_ptr<loop::Fleet> fleet;
+  std::unique_ptr<loop::LogIntake> intake;
   std::unique_ptr<loop::Controller> controller;
   const std::shared_ptr<net::LiveTokens> tokens = std::make_shared<net::LiveTokens>();
   std::unique_ptr<api::Context> context;
@@ -133,6 +144,7 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
   }));
   TRY(impl->log, serve::PredictionLog::open(log, env));
   impl->service->use_log(*impl->log);
+  TRY(impl->intake, loop::LogIntake::open(env, *impl->store, *impl->log));
   impl->versions = std::make_unique<serve::BlobVersions>(*impl->blobs);
   TRY_VOID(impl->listen_to_last_words());
   impl->predictor = std::make_unique<serve::Predictor>(
@@ -141,7 +153,8 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
                                .batch_waiters = batch_waiters(compute_threads(config.cores, config.batching)),
                                .tracer = impl->tracer.get(),
                                .last_words = impl->last_words.get()},
-      env, *impl->service, *impl->versions, impl->log.get());
+      env, config.serves ? static_cast<serve::WantedSource&>(*impl->service) : impl->no_wishes, *impl->versions,
+      impl->log.get());
   train::Worker::Config worker;
   worker.data_dir = config.data_dir;
   worker.scratch_dir = paths.scratch_dir();
@@ -161,6 +174,7 @@ Result<std::unique_ptr<Server>> Server::open(const ServerConfig& config, Env& en
     return {};
   });
   TRY(impl->fleet, loop::Fleet::open(env, *impl->store, *impl->service));
+  impl->service->use_fleet(*impl->fleet, config.serves);
   impl->controller->also("the fleet's wish", [fleet = impl->fleet.get()]() -> Result<void> {
     TRY_VOID(fleet->look());
     return {};
@@ -230,12 +244,14 @@ Result<std::string> Server::start() {
   TRY(impl.server, net::Server::open(config, impl.env, &impl.metrics));
   impl.context = std::make_unique<api::Context>(api::Context{*impl.service, *impl.predictor, *impl.controller,
                                                              impl.config.version, impl.env.clock.now(),
-                                                             [this] { impl_->stop_asked = true; }, *impl.tokens, impl.fleet.get()});
+                                                             [this] { impl_->stop_asked = true; }, *impl.tokens, impl.fleet.get(), impl.config.serves, impl.intake.get()});
   api::add_routes(*impl.server, *impl.context);
   impl.v2 = std::make_unique<api::v2::Context>(api::v2::Context{*impl.predictor, impl.config.version});
-  api::v2::add_routes(*impl.server, *impl.v2);
   impl.mlflow = std::make_unique<api::mlflow::Context>(api::mlflow::Context{*impl.predictor, impl.config.version});
-  api::mlflow::add_routes(*impl.server, *impl.mlflow);
+  if (impl.config.serves) {
+    api::v2::add_routes(*impl.server, *impl.v2);
+    api::mlflow::add_routes(*impl.server, *impl.mlflow);
+  }
   impl.server->fast("GET", "/", [](const net::Request&) {
     auto page = net::text_response(std::string(status_page()));
     page.content_type = "text/html; charset=utf-8";

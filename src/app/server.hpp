@@ -33,6 +33,7 @@ struct ServerConfig {
   std::uint64_t files_open_max = 0;  // of this process; 0: not known
   int cores = 1;
   std::string master_key;  // its path; empty: nothing is sealed, and what is sealed can't be read
+  bool serves = true;      // false: predictors of other machines answer
   bool worker = true;      // false: jobs wait for workers of other processes
   int died_of = 0;         // the signal by which an earlier server of this folder ended, where its parent saw that
 };

@@ -110,8 +110,12 @@ Result<cli::Output> up(const cli::UpOptions& options, const std::string& version
       options.data_dir.empty() ? join_path(config.project_dir, project.profile.data_dir) : options.data_dir;
   if (options.ephemeral) config.data_dir = temp_folder(env);
   TRY(auto listen, parse_listen(options.listen.empty() ? project.profile.listen : options.listen));
+  config.serves = options.serves;
+  if (!options.serves && !options.grpc.empty())
+    return fail(Code::invalid_argument, "cli.bad_grpc",
+                "an admin server answers no predictions: --grpc is for predictors");
   const auto& grpc = options.grpc.empty() ? project.profile.grpc : options.grpc;
-  if (!grpc.empty()) {
+  if (!grpc.empty() && options.serves) {
     TRY(auto where, parse_listen(grpc, "--grpc"));
     config.grpc_host = where.host;
     config.grpc_port = where.port;

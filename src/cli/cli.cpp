@@ -156,6 +156,8 @@ class Program {
         "up", "serve the project of this folder, or make one from a data file", [this] { return local_.up(up_); },
         "millrace up customers.csv --target churned");
     add_up_options(*up, up_);
+    auto* admin = add("admin", admin_help, [this] { return local_.up(not_serving(up_)); }, admin_example);
+    add_up_options(*admin, up_);
 
     auto* init = add(
         "init", "write a short millrace.toml for a data file and say what is odd",
@@ -251,18 +253,13 @@ class Program {
             });
     explain->add_flag("--loop", loop_, "the loop's steps: automatic, by approval or by hand");
     explain->add_option("--project", project_file_, "project file")->capture_default_str();
-    add_demo_options(*add(
-                         "demo", "run the whole loop on real data and check it", [this] { return local_.demo(demo_); },
-                         "millrace demo digits"),
-                     demo_);
+    auto* demo = add("demo", demo_help, [this] { return local_.demo(demo_); }, "millrace demo digits");
+    add_demo_options(*demo, demo_);
     auto* worker = add("worker", "run jobs of a server in this process",
                        [this] { return local_.worker({server_, server_data_, worker_name_, ca_}); });
     worker->add_option("--name", worker_name_, "name in the records (default: host and process)");
-    add_predictor_options(
-        *add(
-            "predictor", "serve a folder of model files, or the models of a server on another machine",
-            [this] { return local_.predictor(predictor_); }, predictor_example),
-        predictor_);
+    auto* serve = add("predictor", predictor_help, [this] { return local_.predictor(predictor_); }, predictor_example);
+    add_predictor_options(*serve, predictor_);
     auto* help = add("help", "what a command does: millrace help models show", [this]() -> Result<Output> {
       const CLI::App* at = &app_;
       for (const auto& word : help_words_) {
@@ -521,6 +518,8 @@ class Program {
                       "millrace top\n  millrace top --once --json");
     watch->add_flag("--once", top_.once, "one look, over --every, and no more");
     watch->add_option("--every", top_.every, "how often")->capture_default_str();
+    add("predictors", "predictors on other machines: what they serve, and who has not reached the newest wish",
+        remote([this](Client& c) { return predictors(c, json_); }));
     group_ = "Test";
     auto* load = add(
         "loadtest", "requests at a set rate: throughput, latency, and what ran out first", remote([this](Client& c) {
@@ -537,7 +536,7 @@ class Program {
   // Known commands of the product that this version does not have: said so, never "unknown".
   void later_commands() {
     for (auto name : {"tune", "replay", "approve", "drift", "alerts", "cost", "audit", "test", "simulate", "bench",
-                      "admin", "upgrade", "user", "secret", "adopt", "export", "erase"}) {
+                      "upgrade", "user", "secret", "adopt", "export", "erase"}) {
       auto* command = add(name, "not available yet", [name]() -> Result<Output> {
         return fail(Code::unimplemented, "cli.not_available",
                     std::format("not available yet: millrace {}; what is built is listed in README.md", name));

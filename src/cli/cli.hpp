@@ -22,6 +22,7 @@ struct UpOptions {
   std::string data_dir;
   bool ephemeral = false;
   bool open = false;
+  bool serves = true;      // false: predictors of other machines answer
   bool no_worker = false;  // jobs wait for workers of other processes
   bool restart = false;    // start again when it is killed
 };

@@ -36,6 +36,8 @@ Result<Output> apply(Client& client, const std::string& project_text, bool dry_r
 Result<Output> down(Client& client, const Waiting& waiting);  // returns when it answers no more
 Result<Output> show_loop(Client& client, bool json);
 
+Result<Output> predictors(Client& client, bool json);
+
 Result<Output> data_ls(Client& client, const std::string& dataset, bool json);
 // "customers@2"; without number: the newest.
 struct DatasetName {

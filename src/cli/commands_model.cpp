@@ -50,7 +50,10 @@ Output moved(const api::MoveAnswer& answer) {
   auto out = std::format("{}:{} answers now ({:.0f} ms)", answer.model, answer.current, answer.took_ms);
   if (answer.previous)
     out += std::format("; to go back to {}:{}: millrace rollback {}", answer.model, *answer.previous, answer.model);
-  return {out + "\n"};
+  out += "\n";
+  for (const auto& name : answer.not_reached)
+    out += std::format("not yet: predictor {} has not said that it serves it; see: millrace predictors\n", name);
+  return {out};
 }
 
 std::string gate_table(const api::ModelVersion& v) {

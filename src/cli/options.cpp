@@ -16,6 +16,11 @@ void add_up_options(CLI::App& command, UpOptions& options) {
   command.add_flag("--restart", options.restart, "start again by itself when the process is killed");
 }
 
+UpOptions not_serving(UpOptions options) {
+  options.serves = false;
+  return options;
+}
+
 void add_init_options(CLI::App& command, InitOptions& options) {
   command.add_option("file", options.file, "data file")->required();
   command.add_option("--target", options.target, "column to predict");

@@ -21,6 +21,13 @@ void add_loadtest_options(CLI::App& command, LoadtestOptions& options);
 void add_demo_options(CLI::App& command, DemoOptions& options);
 void add_predictor_options(CLI::App& command, PredictorOptions& options);
 
+inline constexpr const char* demo_help = "run the whole loop on real data and check it";
+inline constexpr const char* admin_help =
+    "the same as up without answering predictions: predictors on other machines do (millrace predictor --admin)";
+inline constexpr const char* admin_example = "millrace admin --listen 10.0.0.1:7070";
+UpOptions not_serving(UpOptions options);
+inline constexpr const char* predictor_help =
+    "serve a folder of model files, or the models of a server on another machine";
 inline constexpr const char* predictor_example =
     "millrace predictor --models ./models\n"
     "  millrace predictor --models /srv/models --http 0.0.0.0:8000 --memory 2GB --pin churn\n"

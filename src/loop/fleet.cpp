@@ -175,6 +175,11 @@ Result<void> Fleet::hear(const std::string& id, FleetReport report) {
   return {};
 }
 
+bool Fleet::knows(std::string_view id) const {
+  std::lock_guard lock(mutex_);
+  return known_.contains(id);
+}
+
 std::vector<FleetPredictor> Fleet::list() const {
   std::lock_guard lock(mutex_);
   std::vector<FleetPredictor> out;

@@ -94,6 +94,7 @@ class Fleet {
   void waits(std::string_view id);
   // resource_exhausted `loop.too_many_predictors`.
   Result<void> hear(const std::string& id, FleetReport report);
+  bool knows(std::string_view id) const;
   std::vector<FleetPredictor> list() const;          // by name
   std::vector<std::string> behind() const;           // names of those connected that do not serve by the newest wish
   std::vector<std::string> wait(Duration patience);  // until nobody is behind, or as long; who is then

@@ -71,6 +71,8 @@ struct Applied {
   std::vector<std::string> notes;  // what the file means for the data that is there, and what has to wait
 };
 
+class Fleet;
+
 class Service final : public serve::WantedSource, public train::JobSource {
  public:
   struct Config {
@@ -186,6 +188,13 @@ class Service final : public serve::WantedSource, public train::JobSource {
   // Moves releases on, by what the predictor has seen of their versions: release.hpp decides.
   Result<void> look_at_releases(const serve::Predictor& predictor);
 
+  // Releases then move on by what the fleet's connected predictors say too; by them alone where this process serves
+  // nothing itself. It outlives every call.
+  void use_fleet(const Fleet& fleet, bool serves_itself) {
+    fleet_ = &fleet;
+    serves_itself_ = serves_itself;
+  }
+
   // ---- labels
   Result<label::Intake> add_labels(const std::string& model, std::span<const label::RawLabel> rows);
 
@@ -297,6 +306,8 @@ class Service final : public serve::WantedSource, public train::JobSource {
   std::map<std::string, std::string> read_last_;  // source -> what its file looked like when it was last read
   std::function<void()> on_change_;
   serve::PredictionLog* log_ = nullptr;
+  const Fleet* fleet_ = nullptr;
+  bool serves_itself_ = true;
   std::optional<serve::PredictionLog::Made> noted_;  // the controller's
   std::mutex roll_mutex_;                            // one decision at a time
   std::shared_mutex segments_mutex_;                 // shared: segments are read here; alone: they are removed

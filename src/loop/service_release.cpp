@@ -6,6 +6,7 @@
 
 #include "base/fault.hpp"
 #include "base/log.hpp"
+#include "loop/fleet.hpp"
 #include "loop/service.hpp"
 
 namespace millrace::loop {
@@ -208,6 +209,14 @@ Result<Release> Service::count_release(Release release, const serve::Predictor& 
       if (version.number == release.previous) read.previous = asked, read.previous_failed = broke;
     }
   }
+  if (fleet_) {
+    const auto candidate = fleet_->seen(release.model, release.candidate).counts;
+    read.candidate += candidate.asked;
+    read.candidate_failed += candidate.broke;
+    const auto previous = release.previous ? fleet_->seen(release.model, *release.previous).counts : FleetCounts();
+    read.previous += previous.asked;
+    read.previous_failed += previous.broke;
+  }
   auto [at, fresh] = counted_.try_emplace(release.id);
   auto& counted = at->second;
   if (fresh) {
@@ -262,6 +271,12 @@ Result<void> Service::look_at_releases(const serve::Predictor& predictor) {
         snapshot.ready = version.loaded && (!full || version.serving);
         snapshot.load_error = version.error;
       }
+    }
+    if (fleet_) {
+      const auto seen = fleet_->seen(one.model, one.candidate);
+      const bool theirs = (full ? seen.serving : seen.loaded) == seen.connected;
+      snapshot.ready = serves_itself_ ? snapshot.ready && theirs : theirs && seen.connected > 0;
+      if (snapshot.load_error.empty()) snapshot.load_error = seen.error;
     }
     TRY(const auto counted, count_release(one, predictor, snapshot));
     const auto decision = decide_release(snapshot);

@@ -13,12 +13,13 @@
 #include "base/result.hpp"
 #include "blob/blob.hpp"
 #include "remote/api_client.hpp"
+#include "remote/log_shipper.hpp"
 #include "serve/predictor.hpp"
 
 namespace millrace::remote {
 
 // Thread-safe; errors as ApiClient's.
-class FleetClient {
+class FleetClient final : public LogReceiver {
  public:
   FleetClient(Env& env, std::string url, Secret token, std::string id);
 
@@ -28,11 +29,9 @@ class FleetClient {
   // Into `blobs`, unless it is there. invalid_argument `blob.digest_differs`: the server sent something else.
   Result<void> fetch(const Digest& artifact, blob::Store& blobs, const std::function<bool()>& cancelled) const;
   Result<void> report(const api::PredictorReport& report) const;
-  // How far the server has a segment of the prediction log, durably.
-  Result<std::uint64_t> shipped(const std::string& segment) const;
-  // What stands in it from `from` to `to`; answers how far the server has it then: where that is not `to`, it did not
-  // take this piece, since it had another part of the segment.
-  Result<std::uint64_t> ship(const std::string& segment, std::uint64_t from, std::uint64_t to, std::string items) const;
+  Result<std::uint64_t> shipped(const std::string& segment) const override;
+  Result<std::uint64_t> ship(const std::string& segment, std::uint64_t from, std::uint64_t to,
+                             std::string items) const override;
   const std::string& url() const { return client_.url(); }
 
  private:

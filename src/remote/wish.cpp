@@ -83,23 +83,6 @@ Result<api::Wish> parse_kept(std::string_view text) {
   return api::parse_wish(kept->wish);
 }
 
-std::vector<serve::WantedModel> without_dead(std::vector<serve::WantedModel> models,
-                                             const std::vector<serve::Watched>& dead) {
-  for (auto& model : models) {
-    for (const auto& one : dead) {
-      if (one.model != model.name || !model.watched || model.watched->release != one.release) continue;
-      if (model.release && model.release->candidate.number == one.version) model.release.reset();
-      if (model.current && model.current->number == one.version && model.previous) {
-        model.current = model.previous;
-        model.previous.reset();
-        model.probation = false;
-      }
-      model.watched.reset();
-    }
-  }
-  return models;
-}
-
 std::vector<Digest> artifacts_of(const HeldWish& wish) {
   std::vector<Digest> out;
   for (const auto& model : wish.models) {
@@ -139,11 +122,6 @@ Result<void> WishKeeper::take(const api::Wish& wish) {
   return kept;
 }
 
-void WishKeeper::note_dead(const serve::Watched& dead) {
-  std::lock_guard lock(mutex_);
-  dead_.push_back(dead);
-}
-
 HeldWish WishKeeper::newest() const {
   std::lock_guard lock(mutex_);
   return newest_;
@@ -154,7 +132,7 @@ Result<std::vector<serve::WantedModel>> WishKeeper::wanted() {
   if (newest_.number < 0)
     return fail(Code::unavailable, "remote.no_wish", "the server has not said yet what is to be served");
   asked_ = {newest_.number, newest_.digest};
-  return without_dead(newest_.models, dead_);
+  return newest_.models;
 }
 
 void WishKeeper::done() {

@@ -31,10 +31,6 @@ Result<HeldWish> from_wire(const api::Wish& wish);
 std::string render_kept(const api::Wish& wish);
 Result<api::Wish> parse_kept(std::string_view text);
 
-// What a version did to the process in which it was new: it is not loaded again by this wish.
-std::vector<serve::WantedModel> without_dead(std::vector<serve::WantedModel> models,
-                                             const std::vector<serve::Watched>& dead);
-
 // Digests of all artifacts that the wish names.
 std::vector<Digest> artifacts_of(const HeldWish& wish);
 
@@ -47,7 +43,6 @@ class WishKeeper final : public serve::WantedSource {
   // On the disk first, then what wanted() answers. A wish that the disk does not take is taken all the same, and the
   // error says that a restart would begin with the one before.
   Result<void> take(const api::Wish& wish);
-  void note_dead(const serve::Watched& dead);
 
   HeldWish newest() const;
   Result<std::vector<serve::WantedModel>> wanted() override;
@@ -64,7 +59,6 @@ class WishKeeper final : public serve::WantedSource {
   mutable std::mutex mutex_;
   HeldWish newest_;
   std::pair<std::int64_t, std::string> asked_{-1, ""}, served_{-1, ""};
-  std::vector<serve::Watched> dead_;
 };
 
 }  // namespace millrace::remote

@@ -72,17 +72,5 @@ TEST(Wish, ADamagedFileIsNoWish) {
   EXPECT_EQ(parse_kept(R"({"format":2,"sha256":"","wish":""})").error().reason, "remote.wish_format");
 }
 
-TEST(Wish, AVersionThatEndedTheProcessIsNotWantedAgain) {
-  auto models = from_wire(a_wish(5))->models;
-  const serve::Watched candidate{.model = "m", .release = "r", .version = 4};
-  const auto without = without_dead(models, {candidate});
-  EXPECT_FALSE(without.at(0).release);
-  EXPECT_EQ(without.at(0).current->number, 3);
-  const serve::Watched current{.model = "m", .release = "r", .version = 3};
-  EXPECT_EQ(without_dead(models, {current}).at(0).current->number, 2);
-  const serve::Watched other{.model = "m", .release = "another", .version = 3};
-  EXPECT_EQ(without_dead(models, {other}).at(0).current->number, 3);
-}
-
 }  // namespace
 }  // namespace millrace::remote

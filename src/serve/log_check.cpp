@@ -7,6 +7,7 @@
 
 #include "serve/log_walk_internal.hpp"
 #include "serve/prediction_log.hpp"
+#include "serve/shipped_internal.hpp"
 
 namespace millrace::serve {
 
@@ -58,23 +59,33 @@ Result<Looked> look(std::string_view content, std::uint64_t number) {
   check.header = head.size() < segment_header_bytes ? "it is shorter than a header" : judge_header(out.header, head);
   check.used = segment_header_bytes;
   std::set<std::uint32_t> schemas;
+  auto add_line = [&](std::string_view payload) {
+    ++check.lines;
+    if (const auto time = time_of(payload)) {
+      check.first = std::min(check.first.value_or(*time), *time);
+      check.last = std::max(check.last.value_or(*time), *time);
+    }
+  };
   auto on_record = [&](std::uint64_t at, std::uint32_t type, std::string_view payload) -> Result<void> {
     Reader in(payload);
     const auto schema = in.number<std::uint32_t>();
     check.used = at + padded(payload.size());
     if (type == record_schema) {
       schemas.insert(schema);
+    } else if (type == record_shipped) {
+      Reader whole(payload);
+      TRY_VOID(read_shipped_head(whole));
+      TRY_VOID(walk_items(whole, [&](std::uint32_t item, std::string_view line) -> Result<void> {
+        if (item == record_prediction) add_line(line);
+        return {};
+      }));
     } else if (type != record_prediction) {
       // Of a kind that comes later: neither a line nor damage, as for who reads it.
     } else if (!schemas.contains(schema)) {
       ++check.orphans;
       out.orphans.emplace_back(at, padded(payload.size()));
     } else {
-      ++check.lines;
-      if (const auto time = time_of(payload)) {
-        check.first = std::min(check.first.value_or(*time), *time);
-        check.last = std::max(check.last.value_or(*time), *time);
-      }
+      add_line(payload);
     }
     return {};
   };

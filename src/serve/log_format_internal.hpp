@@ -22,7 +22,7 @@ struct SegmentHeader {
 static_assert(sizeof(SegmentHeader) <= segment_header_bytes);
 
 inline constexpr std::uint32_t record_magic = 0x4C50524D;  // "MRPL"
-enum RecordType : std::uint32_t { record_schema = 1, record_prediction = 2 };
+enum RecordType : std::uint32_t { record_schema = 1, record_prediction = 2, record_shipped = 3 };
 struct RecordHeader {
   std::uint32_t magic;  // stored last: a record without it was never finished
   std::uint32_t length;

@@ -10,6 +10,7 @@
 #include "base/log.hpp"
 #include "serve/log_format_internal.hpp"
 #include "serve/log_walk_internal.hpp"
+#include "serve/shipped_internal.hpp"
 
 namespace millrace::serve {
 
@@ -186,6 +187,31 @@ Result<void> PredictionLog::append(const Handle& handle, const Id& id, TimePoint
   }
 }
 
+Result<void> PredictionLog::append_shipped(const ShippedFrom& from, std::string_view items) {
+  const auto payload = shipped_payload(from, items);
+  const auto bytes = padded(payload.size());
+  if (bytes > config_.segment_bytes - segment_header_bytes)
+    return fail(Code::resource_exhausted, "serve.line_too_long",
+                std::format("{} bytes do not fit a segment of the prediction log", bytes));
+  auto segment = segment_.load(std::memory_order_acquire);
+  std::uint64_t at = 0;
+  while (!segment || (at = segment->reserved.fetch_add(bytes)) + bytes > segment->bytes) {
+    TRY(segment, next_segment(segment.get()));
+  }
+  TRY_VOID(put(*segment, at, record_shipped, payload));
+  auto synced = sync();
+  if (synced) {
+    std::lock_guard lock(sync_mutex_);
+    if (segment->broken) synced = fail(Code::unavailable, "serve.log_not_synced", "the prediction log was not synced");
+  }
+  // Whoever sent it sends it again; then it must not stand here twice.
+  if (!synced) {
+    auto* magic = reinterpret_cast<std::uint32_t*>(segment->file->bytes().data() + at);
+    std::atomic_ref<std::uint32_t>(*magic).store(0, std::memory_order_release);
+  }
+  return synced;
+}
+
 Result<void> PredictionLog::put(Segment& segment, std::uint64_t at, std::uint32_t type, std::string_view payload) {
   auto* to = segment.file->bytes().data() + at;
   RecordHeader header{0, static_cast<std::uint32_t>(payload.size()), type, record_crc(type, payload)};
@@ -203,11 +229,9 @@ Result<void> PredictionLog::room_for_one_more() {
   std::uint64_t bytes = config_.segment_bytes;
   for (const auto& segment : segments) bytes += segment.bytes;
   if (bytes <= bound) return {};
-  return fail(
-      Code::resource_exhausted, "serve.log_bound",
-      std::format("the prediction log's files have reached [serve.log] bytes = {}; they shrink when their lines "
-                  "are rolled into Parquet (millrace ingest MODEL.predictions)",
-                  bound));
+  return fail(Code::resource_exhausted, "serve.log_bound",
+              std::format("the prediction log's files have reached {} = {}; they shrink when {}", config_.bound_text,
+                          bound, config_.room_text));
 }
 
 // Its blocks are reserved before it is mapped: a store into a page that has none ends the process on a full disk.
@@ -415,6 +439,17 @@ Result<LoggedPrediction> read_line(Reader& in) {
 
 }  // namespace
 
+Result<void> log_format::check_record(std::uint32_t type, std::string_view payload) {
+  Reader in(payload);
+  (void)in.number<std::uint32_t>();
+  if (type == record_schema) {
+    TRY_VOID(read_schema(in));
+  } else {
+    TRY_VOID(read_line(in));
+  }
+  return {};
+}
+
 Result<LogReadStats> read_prediction_segment(Fs& fs, const std::string& path, const OnLine& on_line) {
   LogReadStats stats;
   stats.segments = 1;
@@ -430,8 +465,8 @@ Result<LogReadStats> read_prediction_segment(Fs& fs, const std::string& path, co
     return fail(Code::data_loss, "serve.log_corrupt",
                 path + ": not a prediction log segment of format 1; run millrace doctor");
   }
-  std::vector<std::pair<std::uint32_t, LogSchema>> schemas;
-  auto on_record = [&](std::uint64_t, std::uint32_t type, std::string_view payload) -> Result<void> {
+  using Schemas = std::vector<std::pair<std::uint32_t, LogSchema>>;
+  auto each = [&](Schemas& schemas, std::uint32_t type, std::string_view payload) -> Result<void> {
     Reader in(payload);
     auto id = in.number<std::uint32_t>();
     if (type == record_schema) {
@@ -448,6 +483,14 @@ Result<LogReadStats> read_prediction_segment(Fs& fs, const std::string& path, co
       TRY_VOID(on_line(found->second, std::move(line)));
     }
     return {};
+  };
+  Schemas own;
+  auto on_record = [&](std::uint64_t, std::uint32_t type, std::string_view payload) -> Result<void> {
+    if (type != record_shipped) return each(own, type, payload);
+    Schemas theirs;
+    Reader in(payload);
+    TRY_VOID(read_shipped_head(in));
+    return walk_items(in, [&](std::uint32_t item, std::string_view content) { return each(theirs, item, content); });
   };
   TRY_VOID(
       walk_records(content, {on_record, [&](const DamagedPlace& place) { stats.damaged += place.stray ? 0 : 1; }}));

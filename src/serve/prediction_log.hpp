@@ -23,6 +23,7 @@
 #include "base/fs.hpp"
 #include "base/ids.hpp"
 #include "base/result.hpp"
+#include "serve/shipped.hpp"
 #include "table/value.hpp"
 
 namespace millrace::serve {
@@ -74,6 +75,9 @@ class PredictionLog {
     Duration make_again_after = std::chrono::seconds(1);
     // The lines of segments up to this one are kept elsewhere: their files need no sync.
     std::uint64_t rolled_through = 0;
+    // Said where set_bytes_max() refuses: what the bound is called, and what makes room.
+    std::string bound_text = "[serve.log] bytes";
+    std::string room_text = "their lines are rolled into Parquet (millrace ingest MODEL.predictions)";
   };
   // One per kind of line; cheap to copy. From schema().
   struct Handle {
@@ -95,6 +99,9 @@ class PredictionLog {
   void prepare();
   // prepare(), whenever it is wanted, until it is told to stop: for a thread of its own.
   void prepare_until(std::stop_token stop);
+  // Lines of another process's log, as one record: all of them are there or none is. Durable when it returns; after an
+  // error they are not there. `items` as check_piece() lets pass.
+  Result<void> append_shipped(const ShippedFrom& from, std::string_view items);
   // Makes everything appended before the call durable. After an error what was not durable yet may be lost in a power
   // cut, and no later call changes that; lines that come afterwards go into another segment.
   Result<void> sync();

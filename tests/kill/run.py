@@ -33,6 +33,11 @@ NOT_REACHED = {
     "loop.death.after_commit": "as above",
     "model.cache.before_write": "only millrace predictor keeps a cache; tests/scenario/test_predictor.py kills it there",
     "model.cache.after_write": "as above",
+    "loop.shipped.before_log": "only predictors on other machines send lines; tests/scenario/test_fleet.py kills both ends there",
+    "loop.shipped.before_commit": "as above", "loop.shipped.after_commit": "as above",
+    "remote.ship.before_send": "as above", "remote.ship.after_send": "as above",
+    "remote.ship.before_remove": "as above", "remote.ship.after_remove": "as above",
+    "remote.wish.before_write": "as above", "remote.wish.after_write": "as above",
 }
 
 # Reached only on the way back from another death: that one first, then this.

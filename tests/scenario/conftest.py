@@ -78,10 +78,11 @@ class Server:
     """One `millrace up` in a project folder."""
     context = None  # of TLS, for requests to a server that speaks it
 
-    def __init__(self, folder, *arguments, env=None, listen="127.0.0.1:0", data_dir=None):
+    def __init__(self, folder, *arguments, env=None, listen="127.0.0.1:0", data_dir=None, command="up"):
         self.folder = pathlib.Path(folder)
         self.data_dir = pathlib.Path(data_dir) if data_dir else self.folder / ".millrace"
         self.listen = listen
+        self.command = command
         self.arguments = [str(a) for a in arguments]
         self.env = env or {}
         self.process = None
@@ -91,7 +92,7 @@ class Server:
         address.unlink(missing_ok=True)
         self.output = open(self.folder / "up.out", "ab")
         self.process = subprocess.Popen(
-            [MILLRACE, "up", *self.arguments, "--listen", self.listen], cwd=self.folder,
+            [MILLRACE, self.command, *self.arguments, "--listen", self.listen], cwd=self.folder,
             stdout=self.output, stderr=subprocess.STDOUT, env={**os.environ, **self.env})
         if wait:
             wait_for("the server's address", lambda: self.gone() or (address.exists() and address.read_text().strip()))

@@ -1,5 +1,7 @@
 """Predictors beside a server: they serve what it wants to be served, without it too, and their predictions are its own."""
+import collections
 import contextlib
+import csv
 import itertools
 import json
 import os
@@ -94,7 +96,7 @@ def predictors(tmp_path):
         one.stop()
 
 
-def admin_with_model(servers, tmp_path, more=""):
+def admin_with_model(servers, tmp_path, more="", **how):
     folder = tmp_path / "admin"
     folder.mkdir()
     small_project(folder, more=more)
@@ -102,7 +104,7 @@ def admin_with_model(servers, tmp_path, more=""):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     # The same port after a restart: predictors were told that address.
-    server = servers(folder=folder, listen=f"127.0.0.1:{port}").start()
+    server = servers(folder=folder, listen=f"127.0.0.1:{port}", **how).start()
     server.wait_versions("small", 1)
     wait_for("a current version", lambda: server.model("small").get("current") == 1, LONG)
     return server
@@ -145,3 +147,232 @@ def test_serves_what_the_server_wants(servers, predictors, tmp_path):
     # The same answer as the server's own.
     theirs = server.post("/predict/small", ROW).json
     assert one.predict()["probability"] == theirs["probability"]
+
+
+class Load:
+    """Clients that go round the predictors and retry nothing; what was refused, and the ids of what was answered."""
+
+    def __init__(self, predictors, threads=3):
+        self.predictors, self.failed, self.ids, self.versions = list(predictors), [], [], set()
+        self.lock, self.ending = threading.Lock(), threading.Event()
+        self.threads = [threading.Thread(target=self.run, args=(n,)) for n in range(threads)]
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ending.set()
+        for thread in self.threads:
+            thread.join()
+
+    def run(self, number):
+        for turn in itertools.count(number):
+            if self.ending.wait(0.01):
+                return
+            with self.lock:
+                one = self.predictors[turn % len(self.predictors)]
+                self.busy = getattr(self, "busy", {})
+                self.busy[one.name] = self.busy.get(one.name, 0) + 1
+            try:
+                answer = one.request("/predict/small", {"a": (turn % 97) / 97, "c": "red"})
+                with self.lock:
+                    if answer.status == 200:
+                        self.ids.append((one.name, answer.json["id"]))
+                        self.versions.add(answer.json["model"])
+                    else:
+                        self.failed.append((one.name, answer.status, answer.body))
+            except OSError as error:
+                with self.lock:
+                    self.failed.append((one.name, repr(error), ""))
+            finally:
+                with self.lock:
+                    self.busy[one.name] -= 1
+
+    def without(self, one):
+        """Out of the round; returns when nothing asks it any more."""
+        with self.lock:
+            self.predictors.remove(one)
+        wait_for(f"no request at {one.name}", lambda: self.busy.get(one.name, 0) == 0, LONG)
+
+    def also(self, one):
+        with self.lock:
+            self.predictors.append(one)
+
+    def some_more(self, count=30):
+        want = len(self.ids) + count
+        wait_for("further answers", lambda: len(self.ids) >= want or self.failed, LONG)
+        assert not self.failed, self.failed[:5]
+
+
+def logged_ids(server):
+    """How often each prediction stands in the server's log, once it is rolled."""
+    server.cli("ingest", "small.predictions")
+    file = server.folder / "lines.csv"
+    server.cli("data", "checkout", "small.predictions", "--to", file)
+    with open(file, newline="") as lines:
+        return collections.Counter(row["prediction_id"] for row in csv.DictReader(lines))
+
+
+def assert_all_there_once(server, answered):
+    """`answered`: names of predictors and ids, in the order of the answers. Lines of one predictor come in their order."""
+    for name, last in dict(answered).items():
+        wait_for(f"the newest prediction of {name} in the server's log",
+                 lambda one=last: server.get(f"/api/v1/predictions/{one}").status == 200, LONG)
+    counted = logged_ids(server)
+    missing = [one for _, one in answered if one not in counted]
+    assert not missing, f"{len(missing)} of {len(answered)} are missing"
+    assert set(counted.values()) == {1}, {one: n for one, n in counted.items() if n > 1}
+
+
+def test_three_of_them(servers, predictors, tmp_path):
+    server = admin_with_model(servers, tmp_path, command="admin")
+    assert server.get("/readyz").status == 200
+    refused = server.post("/predict/small", ROW)
+    assert refused.status == 404 and refused.json["error"]["reason"] == "api.serves_nothing"
+    assert server.get("/v2/models/small").status == 404 and server.post("/invocations/small", ROW).status == 404
+    three = [predictors(server, name).start() for name in ("one", "two", "three")]
+    for one in three:
+        one.wait_ready()
+    wait_reached(server, 3)
+    second_version(server)
+    with Load(three) as load:
+        load.some_more()
+        # Rolling: a new version, then back.
+        promote(server, 2)
+        wait_for("version 2", lambda: {p.predict()["model"] for p in three} == {"small:2"}, LONG)
+        load.some_more()
+        back = server.post("/api/v1/models/small/rollback", {"reason": "test"}).json
+        assert back["current"] == 1
+        # Within a second, or named; a machine that does other things at the time is slower.
+        late = {p.name for p in three if p.predict()["model"] != "small:1"}
+        assert late <= set(back["not_reached"])
+        wait_for("version 1", lambda: {p.predict()["model"] for p in three} == {"small:1"}, LONG)
+        # One is killed and comes back.
+        load.without(three[0])
+        three[0].kill()
+        load.some_more()
+        three[0].start().wait_ready()
+        load.also(three[0])
+        load.some_more()
+        # The server is away: predictors go on, one of them through a restart.
+        server.stop()
+        load.some_more()
+        load.without(three[1])
+        three[1].stop()
+        three[1].start().wait_ready()
+        assert three[1].predict()["model"] == "small:1"
+        load.also(three[1])
+        load.some_more(100)
+        server.start()
+        # One with an empty disk joins.
+        four = predictors(server, "four").start().wait_ready()
+        load.also(four)
+        load.some_more()
+        promote(server, 2)
+        assert len(wait_reached(server, 4)) == 4
+        load.some_more()
+    assert not load.failed, load.failed[:5]
+    assert load.versions == {"small:1", "small:2"}
+    listed = server.cli("predictors").stdout
+    assert all(name in listed for name in ("one", "two", "three", "four")) and "small:2" in listed and "not reached" not in listed
+    # Labels join the predictions of each.
+    labels = []
+    for one in (*three, four):
+        labels.append({"prediction": one.predict()["id"], "value": "1"})
+        load.ids.append((one.name, labels[-1]["prediction"]))
+    for label in labels:
+        wait_for("its line at the server", lambda one=label["prediction"]: server.get(f"/api/v1/predictions/{one}").status == 200, 10)
+    assert server.post("/labels/small", labels).json["accepted"] == 4
+
+    def joined():
+        live = server.model("small")["versions"][0].get("live") or []
+        return live and live[0]["labelled"] == 4
+    wait_for("4 joined labels", joined, LONG)
+    for label in labels:
+        assert server.get(f"/api/v1/predictions/{label['prediction']}").json["label"] == "1"
+    assert_all_there_once(server, load.ids)
+
+
+def test_rollback_names_who_is_behind(servers, predictors, tmp_path):
+    server = admin_with_model(servers, tmp_path)
+    one, two = (predictors(server, name).start().wait_ready() for name in ("one", "two"))
+    second_version(server)
+    promote(server, 2)
+    wait_reached(server, 2)
+    two.process.send_signal(signal.SIGSTOP)
+    try:
+        back = server.post("/api/v1/models/small/rollback", {"reason": "test"}).json
+        assert "two" in back["not_reached"]
+        wait_for("only the stopped one behind", lambda: fleet(server)["not_reached"] == ["two"], 10)
+        assert "not reached by two" in server.cli("predictors").stdout
+    finally:
+        two.process.send_signal(signal.SIGCONT)
+    wait_reached(server, 2)
+    assert two.predict()["model"] == one.predict()["model"] == "small:1"
+
+
+@pytest.mark.parametrize("who,point", [
+    ("server", "loop.shipped.before_log"), ("server", "loop.shipped.before_commit"), ("server", "loop.shipped.after_commit"),
+    ("predictor", "remote.ship.before_send"), ("predictor", "remote.ship.after_send"),
+    ("predictor", "remote.ship.before_remove"), ("predictor", "remote.ship.after_remove"),
+    ("predictor", "remote.wish.before_write"), ("predictor", "remote.wish.after_write"),
+])
+def test_lines_come_once_whoever_is_killed(servers, predictors, tmp_path, who, point):
+    fault = {"MILLRACE_FAULT": f"{point}=kill/once:{tmp_path}/killed"}
+    server = admin_with_model(servers, tmp_path, env=fault if who == "server" else None)
+    one = predictors(server, "one").start(env=fault if who == "predictor" else None)
+    ids = []  # of what was answered
+
+    def ask():
+        if one.process.poll() is not None:
+            one.start(env=fault)
+        if server.gone():
+            server.start()
+        with contextlib.suppress(OSError, AssertionError):
+            ids.append(one.predict()["id"])
+        if len(ids) == 5 and "remove" in point:  # a segment is removed when a later process begins another one
+            one.stop()
+            one.start(env=fault)
+            ids.append(one.wait_ready().predict()["id"])
+        return (tmp_path / "killed").exists() and len(ids) >= 10
+    wait_for(f"a kill at {point}", ask, LONG)
+    if server.gone():
+        server.start()
+    if one.process.poll() is not None:
+        one.start(env=fault)
+    one.wait_ready()
+    ids.append(one.predict()["id"])
+    assert_all_there_once(server, [("one", one_id) for one_id in ids])
+
+
+def test_what_does_not_fit_is_not_kept(servers, predictors, tmp_path):
+    server = admin_with_model(servers, tmp_path)
+    one = predictors(server, "one", "--unshipped-max", "16MB").start().wait_ready()
+    wait_reached(server, 1)
+    server.stop()
+    rows = [{"a": 0.5, "c": "x" * 800}] * 2000
+
+    def full():
+        answers = one.request("/predict/small", rows).json["predictions"]
+        return any(a.get("logged") is False for a in answers)
+    wait_for("a row that is not logged", full, LONG)
+    assert 'millrace_serve_not_logged{model="small"}' in one.request("/metrics").body.decode()
+    assert sum(f.stat().st_size for f in (one.data / "log").iterdir()) <= 16 << 20
+    server.start()
+    wait_for("no unshipped lines", lambda: [p for p in fleet(server)["predictors"] if p["connected"] and p["unshipped_bytes"] == 0], LONG)
+    wait_for("room again", lambda: "logged" not in one.predict(), LONG)
+
+
+def test_a_damaged_wish_and_a_damaged_model_are_fetched_again(servers, predictors, tmp_path):
+    server = admin_with_model(servers, tmp_path)
+    one = predictors(server, "one").start().wait_ready()
+    wait_reached(server, 1)
+    one.stop()
+    wish = one.data / "wish.json"
+    wish.write_text(wish.read_text().replace("small", "smell"))
+    for blob in (one.data / "models" / "objects").glob("*/*"):
+        blob.write_bytes(blob.read_bytes()[:-1] + b"?")
+    one.start().wait_ready()
+    assert one.predict()["model"] == "small:1"

@@ -101,6 +101,11 @@ constexpr auto operations = std::to_array<Operation>({
     {"get", "/api/v1/artifacts/{digest}", "For predictors: the archive of a version that is to be served", "", ""},
     {"post", "/api/v1/predictors/{predictor}/report", "For predictors: what it serves, and how it is",
      "PredictorReport", "Empty"},
+    {"get", "/api/v1/predictors/{predictor}/log/{segment}",
+     "For predictors: how far a segment of its prediction log is taken", "", "LogTaken"},
+    {"post", "/api/v1/predictors/{predictor}/log/{segment}",
+     "For predictors: what stands in it from `from` to `to`, with the body's `sha256`; taken once", "bytes",
+     "LogTaken"},
     {"post", "/predict/{model}", "Predict one row or many", "rows", ""},
     {"post", "/labels/{model}", "True labels, a list", "Labels", "LabelsAnswer"},
 });
@@ -165,6 +170,7 @@ std::map<std::string, std::string> schemas() {
   MILLRACE_SCHEMA(Wish);
   MILLRACE_SCHEMA(PredictorReport);
   MILLRACE_SCHEMA(PredictorList);
+  MILLRACE_SCHEMA(LogTaken);
 #undef MILLRACE_SCHEMA
   add("Labels", static_cast<std::vector<Label>*>(nullptr));
   return all;

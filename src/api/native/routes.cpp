@@ -64,7 +64,10 @@ Result<std::vector<Label>> parse_labels(std::string_view body) {
 }  // namespace
 
 void add_routes(net::Server& server, Context& c) {
-  add_predict_routes(server, c.predictor);
+  if (c.serves)
+    add_predict_routes(server, c.predictor);
+  else
+    add_no_predict_routes(server);
   const net::RouteOptions rows{.body_bytes_max = 16u << 20};
   server.pooled(
       "POST", "/labels/{model}",

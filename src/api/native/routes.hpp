@@ -9,6 +9,7 @@
 #include "base/clock.hpp"
 #include "loop/controller.hpp"
 #include "loop/fleet.hpp"
+#include "loop/log_intake.hpp"
 #include "loop/service.hpp"
 #include "net/server.hpp"
 #include "serve/predictor.hpp"
@@ -23,7 +24,9 @@ struct Context {
   TimePoint started{};
   std::function<void()> shut_down;  // asks the process to end in good order
   net::LiveTokens& tokens;
-  loop::Fleet* fleet = nullptr;     // predictors of other machines; nullptr: no routes for them
+  loop::Fleet* fleet = nullptr;       // predictors of other machines; nullptr: no routes for them
+  bool serves = true;                 // false: predictions are answered by other processes alone
+  loop::LogIntake* intake = nullptr;  // of their prediction logs
 };
 
 // What the records say counts from now on: at the start, and after each change of theirs.

@@ -146,6 +146,30 @@ Result<Response> artifact_of(Context& c, const Request& r) {
   return response;
 }
 
+Result<LogTaken> log_taken(Context& c, const Request& r) {
+  TRY(const auto id, predictor_id(r));
+  TRY(const auto accepted, c.intake->accepted(id, r.path_parameter("segment")));
+  return LogTaken{static_cast<std::int64_t>(accepted)};
+}
+
+Result<LogTaken> take_log(Context& c, const Request& r) {
+  TRY(auto id, predictor_id(r));
+  if (!c.fleet->knows(id))
+    return fail(Code::unavailable, "api.unknown_predictor", "a predictor says who it is before it sends its log");
+  constexpr std::int64_t segment_bytes_max = std::int64_t{1} << 40;
+  serve::ShippedFrom from{std::move(id), r.path_parameter("segment")};
+  TRY(const auto begin, query_number(r, "from", 0, segment_bytes_max));
+  TRY(const auto end, query_number(r, "to", 0, segment_bytes_max));
+  from.from = static_cast<std::uint64_t>(begin);
+  from.to = static_cast<std::uint64_t>(end);
+  TRY(const auto promised, Digest::parse(r.query("sha256").value_or("")));
+  if (sha256(r.body) != promised)
+    return fail(Code::unavailable, "api.digest_differs",
+                "the lines that came are not those that were sent; nothing was taken, send them again");
+  TRY(const auto accepted, c.intake->take(from, r.body));
+  return LogTaken{static_cast<std::int64_t>(accepted)};
+}
+
 PredictorList list_of(Context& c) {
   PredictorList out;
   if (const auto wish = c.fleet->newest()) out.wish = wish->number;
@@ -158,7 +182,7 @@ PredictorList list_of(Context& c) {
 }  // namespace
 
 void add_fleet_routes(net::Server& server, Context& c) {
-  if (!c.fleet) return;
+  if (!c.fleet || !c.intake) return;
   net::RouteOptions waits;
   waits.content_type = "application/json";
   waits.poll = std::chrono::milliseconds(50);
@@ -185,6 +209,10 @@ void add_fleet_routes(net::Server& server, Context& c) {
     };
     return answer(hear());
   });
+  server.pooled("GET", "/api/v1/predictors/{predictor}/log/{segment}",
+                [&c](const Request& r) { return answer(log_taken(c, r)); });
+  server.pooled("POST", "/api/v1/predictors/{predictor}/log/{segment}",
+                [&c](const Request& r) { return answer(take_log(c, r)); }, {.body_bytes_max = serve::kPieceBytesMax});
   server.pooled("GET", "/api/v1/predictors", [&c](const Request&) { return net::json_response(render(list_of(c))); });
 }
 

@@ -23,6 +23,7 @@ Result<std::map<std::string, std::vector<LiveQuality>>> live_of(meta::Reader& re
   return out;
 }
 
+constexpr Duration kFleetPatience = std::chrono::seconds(1);
 constexpr registry::Page kListed{.limit = 20};  // of each model, in the list of all
 
 Result<registry::Page> page_of(const Request& r) {
@@ -119,7 +120,8 @@ Result<ModelExamples> examples_of(Context& c, const std::string& model) {
 Result<MoveAnswer> move(Context& c, const std::string& model, const std::function<Result<registry::Promotion>()>& act) {
   auto began = c.service.env().clock.steady();
   TRY(auto done, act());
-  TRY_VOID(c.predictor.reconcile());  // here and now: the caller's answer means that the version answers
+  if (c.fleet) (void)c.fleet->look();  // predictors hear of it while this process loads; the controller looks again
+  TRY_VOID(c.predictor.reconcile());   // here and now: the caller's answer means that the version answers
   auto took = std::chrono::duration<double, std::milli>(c.service.env().clock.steady() - began).count();
   for (const auto& state : c.predictor.states()) {
     if (state.name == model && state.serving != done.current) {
@@ -128,7 +130,9 @@ Result<MoveAnswer> move(Context& c, const std::string& model, const std::functio
                               model, done.current, state.error));
     }
   }
-  return MoveAnswer{model, done.current, done.previous, done.changed, took};
+  MoveAnswer out{model, done.current, done.previous, done.changed, took, {}};
+  if (c.fleet) out.not_reached = c.fleet->wait(kFleetPatience);
+  return out;
 }
 
 }  // namespace

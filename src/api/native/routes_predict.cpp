@@ -79,4 +79,28 @@ void add_predict_routes(net::Server& server, serve::Predictor& predictor) {
       rows);
 }
 
+void add_no_predict_routes(net::Server& server) {
+  net::RouteOptions open{.access = net::Access::open};
+  server.fast("GET", "/healthz", [](const net::Request&) { return net::text_response("ok\n"); }, open);
+  server.fast(
+      "GET", "/readyz",
+      [&server](const net::Request&) {
+        return server.ready() ? net::text_response("ready\n")
+                              : net::error_response({Code::unavailable, "api.not_ready", "the server is stopping"},
+                                                    {.retry_after_seconds = 1});
+      },
+      open);
+  const auto nothing = [](const net::Request&) {
+    return net::error_response({Code::not_found, "api.serves_nothing",
+                                "this server answers no predictions (millrace admin): ask one of its predictors; "
+                                "GET /api/v1/predictors, or millrace predictors, lists them with their addresses"},
+                               {.next = "millrace predictors"});
+  };
+  for (const auto* path : {"/readyz/{model}", "/v2", "/v2/{path...}", "/ping", "/version"})
+    server.fast("GET", path, nothing);
+  for (const auto* path : {"/predict/{model}", "/predict/{model}/versions/{version}", "/v2/{path...}", "/invocations",
+                           "/invocations/{model}"})
+    server.fast("POST", path, nothing);
+}
+
 }  // namespace millrace::api

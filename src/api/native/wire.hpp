@@ -474,6 +474,8 @@ struct MoveAnswer {
   std::optional<std::int64_t> previous;
   bool changed = false;
   double took_ms = 0;  // until the new version answers
+  // Connected predictors on other machines that had not reached it after a second; GET /api/v1/predictors says when.
+  std::vector<std::string> not_reached;
 };
 struct GcRequest {
   bool dry_run = false;
