@@ -312,7 +312,7 @@ Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const 
   const remote::FleetClient client(own, options.admin, token, id);
   TRY(const auto blobs, blob::open_local(own, {.dir = join_path(data_dir, "models")}));
   TRY(const auto unshipped_max, parse_size(options.unshipped_max));
-  constexpr std::int64_t unshipped_min = 16 << 20;
+  constexpr std::int64_t unshipped_min = 16'000'000;
   if (unshipped_max < unshipped_min)
     return fail(Code::invalid_argument, "cli.bad_unshipped_max",
                 std::format("--unshipped-max {} is too little: at least 16MB", options.unshipped_max));
