@@ -309,7 +309,8 @@ Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const 
   Env own{env.fs, env.clock, env.rng, env.faults, *own_log};
   TRY(const auto id, id_in(data_dir, own));
   TRY(const auto token, token_of(options, own));
-  const remote::FleetClient client(own, options.admin, token, id);
+  const remote::FleetClient client(own, options.admin, token, id,
+                                   {.user_agent = "millrace-predictor", .ca_file = options.ca});
   TRY(const auto blobs, blob::open_local(own, {.dir = join_path(data_dir, "models")}));
   TRY(const auto unshipped_max, parse_size(options.unshipped_max));
   constexpr std::int64_t unshipped_min = 16'000'000;
@@ -332,6 +333,7 @@ Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const 
   config.drop_unnamed = true;
   config.ready_with_failures = true;
   config.queue_max = static_cast<std::size_t>(options.queue);
+  config.concurrency = static_cast<std::size_t>(options.concurrency > 0 ? options.concurrency : cores);
   config.runtime.libraries = {.xgboost = options.xgboost, .onnxruntime = options.onnxruntime};
   serve::Predictor predictor(config, own, keeper, versions, log.get());
 
@@ -347,6 +349,9 @@ Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const 
   if (token.empty() && !(net::is_loopback(http.host) && (options.grpc.empty() || net::is_loopback(grpc_listen.host)))) {
     TRY(http.auth.token, net::load_or_make_token(join_path(data_dir, "token"), own));
   }
+  if (const net::TlsFiles tls{options.tls_certificate, options.tls_key}; tls.named()) {
+    TRY(http.tls, net::LiveTls::open(tls, own));
+  }
   FleetPredictor fleet(own, client, *blobs, keeper, predictor, *log);
   Metrics metrics;
   TRY(auto server, net::Server::open(http, own, &metrics));
@@ -355,26 +360,36 @@ Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const 
   api::v2::add_routes(*server, v2);
   api::mlflow::Context mlflow{predictor, version};
   api::mlflow::add_routes(*server, mlflow);
-  server->pooled("GET", "/metrics", [&](const net::Request&) {
-    metrics.gauge({"millrace_fleet_wish", "Number of the wish that is served.", {}})
-        .set(static_cast<double>(keeper.served().first));
-    metrics.gauge({"millrace_fleet_unshipped_bytes", "Of the prediction log, that the server has not taken yet.", {}})
-        .set(static_cast<double>(fleet.unshipped_bytes()));
-    for (const auto& state : predictor.states()) {
-      metrics
-          .gauge({"millrace_serve_not_logged",
-                  "Rows answered whose line the prediction log could not keep.",
-                  {{"model", state.name}}})
-          .set(static_cast<double>(state.not_logged));
-    }
-    auto text = net::text_response(metrics.render() + model_metrics(predictor.states(), predictor.memory()) +
-                                   serve::prometheus_text(predictor.statistics()) + process_metrics_text());
-    text.content_type = "text/plain; version=0.0.4";
-    return text;
-  });
+  server->pooled(
+      "GET", "/metrics",
+      [&](const net::Request&) {
+        metrics.gauge({"millrace_fleet_wish", "Number of the wish that is served.", {}})
+            .set(static_cast<double>(keeper.served().first));
+        metrics
+            .gauge({"millrace_fleet_unshipped_bytes", "Of the prediction log, that the server has not taken yet.", {}})
+            .set(static_cast<double>(fleet.unshipped_bytes()));
+        for (const auto& state : predictor.states()) {
+          metrics
+              .gauge({"millrace_serve_not_logged",
+                      "Rows answered whose line the prediction log could not keep.",
+                      {{"model", state.name}}})
+              .set(static_cast<double>(state.not_logged));
+        }
+        auto text = net::text_response(metrics.render() + model_metrics(predictor.states(), predictor.memory()) +
+                                       serve::prometheus_text(predictor.statistics()) + process_metrics_text());
+        text.content_type = "text/plain; version=0.0.4";
+        return text;
+      },
+      {.right = net::Right::metrics});
   std::unique_ptr<net::GrpcServer> grpc;
   if (!options.grpc.empty()) {
-    net::GrpcConfig grpc_config{.host = grpc_listen.host, .port = grpc_listen.port, .auth = http.auth};
+    net::GrpcConfig grpc_config{.host = grpc_listen.host,
+                                .port = grpc_listen.port,
+                                .handshake_seconds_max = http.handshake_seconds_max,
+                                .tls = http.tls,
+                                .auth = http.auth};
+    grpc_config.pool = &server->compute();
+    grpc_config.pool_on = serve::kOnDisk;
     auto methods = api::v2::grpc_methods(v2, [&server] { return server->ready(); });
     TRY(grpc, net::GrpcServer::open(std::move(grpc_config), std::move(methods), own));
   }
@@ -393,6 +408,7 @@ Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const 
   if (grpc) print_now(std::format("grpc      {}\n", grpc->address()));
   // Loads and proofs give way to the threads that answer, which are there already.
   lower_thread_priority();
+  const std::jthread log_ahead([&](std::stop_token stop) { log->prepare_until(stop); });
   fleet.start(std::move(self));
   std::string served, trouble;
   while (!interrupted()) {

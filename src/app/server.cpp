@@ -242,9 +242,9 @@ Result<std::string> Server::start() {
   }
   config.tls = impl.tls;
   TRY(impl.server, net::Server::open(config, impl.env, &impl.metrics));
-  impl.context = std::make_unique<api::Context>(api::Context{*impl.service, *impl.predictor, *impl.controller,
-                                                             impl.config.version, impl.env.clock.now(),
-                                                             [this] { impl_->stop_asked = true; }, *impl.tokens, impl.fleet.get(), impl.config.serves, impl.intake.get()});
+  impl.context = std::make_unique<api::Context>(api::Context{
+      *impl.service, *impl.predictor, *impl.controller, impl.config.version, impl.env.clock.now(),
+      [this] { impl_->stop_asked = true; }, *impl.tokens, impl.fleet.get(), impl.config.serves, impl.intake.get()});
   api::add_routes(*impl.server, *impl.context);
   impl.v2 = std::make_unique<api::v2::Context>(api::v2::Context{*impl.predictor, impl.config.version});
   impl.mlflow = std::make_unique<api::mlflow::Context>(api::mlflow::Context{*impl.predictor, impl.config.version});

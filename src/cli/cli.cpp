@@ -258,7 +258,13 @@ class Program {
     auto* worker = add("worker", "run jobs of a server in this process",
                        [this] { return local_.worker({server_, server_data_, worker_name_, ca_}); });
     worker->add_option("--name", worker_name_, "name in the records (default: host and process)");
-    auto* serve = add("predictor", predictor_help, [this] { return local_.predictor(predictor_); }, predictor_example);
+    auto* serve = add(
+        "predictor", predictor_help,
+        [this] {
+          predictor_.ca = ca_;
+          return local_.predictor(predictor_);
+        },
+        predictor_example);
     add_predictor_options(*serve, predictor_);
     auto* help = add("help", "what a command does: millrace help models show", [this]() -> Result<Output> {
       const CLI::App* at = &app_;

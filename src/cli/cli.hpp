@@ -29,6 +29,7 @@ struct UpOptions {
 struct PredictorOptions {
   std::string models;  // a folder; or
   std::string admin;   // URL of the server whose models are served
+  std::string ca;      // file of authorities that may vouch for that server; "" the system's
   std::string http = "127.0.0.1:8000";
   std::string grpc;
   std::string poll = "1s";

@@ -118,13 +118,11 @@ Result<void> GrpcServer::start() {
                                                  std::move_only_function<void()> work) {
     (void)pool->submit(std::move(lane), came, std::move(work));
   };
-  impl.wiring = std::make_unique<GrpcWiring>(
-      GrpcWiring{impl.config, impl.methods, impl.address, authorized, inflated, compute, impl.env.clock,
-                 [&impl](const GrpcMethod& method, std::string_view message, std::string_view traceparent,
-                         GrpcCall& call) {
-                   return impl.config.tracer ? impl.traced(method, message, traceparent, call)
-                                             : handled(method, message, call);
-                 }});
+  impl.wiring = std::make_unique<GrpcWiring>(GrpcWiring{
+      impl.config, impl.methods, impl.address, authorized, inflated, compute, impl.env.clock,
+      [&impl](const GrpcMethod& method, std::string_view message, std::string_view traceparent, GrpcCall& call) {
+        return impl.config.tracer ? impl.traced(method, message, traceparent, call) : handled(method, message, call);
+      }});
   impl.library.reset(function(*impl.wiring));
   return impl.library->start();
 }

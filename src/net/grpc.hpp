@@ -31,10 +31,10 @@ using GrpcHandler = std::function<Result<std::string>(std::string_view message)>
 
 // A call on its way to an answer, for handlers that may take long.
 struct GrpcCall {
-  bool may_wait = false;        // true: it is on a thread that may wait and compute
-  SteadyPoint came;             // when it was read
-  std::shared_ptr<void> place;  // whatever the handler keeps until the call is answered
-  std::shared_ptr<Lane> lane;   // of GrpcConfig::pool, where the handler is to be called again there
+  bool may_wait = false;         // true: it is on a thread that may wait and compute
+  SteadyPoint came;              // when it was read
+  std::shared_ptr<void> place;   // whatever the handler keeps until the call is answered
+  std::shared_ptr<Lane> lane;    // of GrpcConfig::pool, where the handler is to be called again there
   std::unique_ptr<Trace> trace;  // where it is sampled, from the first call on
   bool asked_to_trace = false;   // whether it is has been decided
 };
@@ -65,7 +65,7 @@ struct GrpcConfig {
   double handshake_seconds_max = 10;   // until a connection can carry calls, with TLS or without
   std::shared_ptr<const LiveTls> tls;  // null: no TLS. Somebody else looks at its files: the HTTP server
   AuthPolicy auth;                     // open() sets token_required for a non-loopback host
-  Tracer* tracer = nullptr;                       // nullptr: no traces; outlives the server
+  Tracer* tracer = nullptr;            // nullptr: no traces; outlives the server
 };
 
 class GrpcServer {

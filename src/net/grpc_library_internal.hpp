@@ -23,7 +23,8 @@ struct GrpcWiring {
   std::function<void(std::shared_ptr<Lane>, SteadyPoint came, std::move_only_function<void()>)> compute;
   Clock& clock;
   // The method's handler; `traceparent` is the metadata of that name, "" where there is none.
-  std::function<Result<std::string>(const GrpcMethod&, std::string_view message, std::string_view traceparent, GrpcCall&)>
+  std::function<Result<std::string>(const GrpcMethod&, std::string_view message, std::string_view traceparent,
+                                    GrpcCall&)>
       call;
 };
 

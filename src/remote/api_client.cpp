@@ -8,9 +8,7 @@
 namespace millrace::remote {
 
 ApiClient::ApiClient(Env& env, std::string url, Secret token, HttpClientConfig http)
-    : url_(std::move(url)),
-      token_(std::move(token)),
-      http_(make_http_client(env.fs, std::move(http))) {
+    : url_(std::move(url)), token_(std::move(token)), http_(make_http_client(env.fs, std::move(http))) {
   while (url_.ends_with('/')) url_.pop_back();
 }
 

@@ -6,8 +6,8 @@
 
 namespace millrace::remote {
 
-FleetClient::FleetClient(Env& env, std::string url, Secret token, std::string id)
-    : client_(env, std::move(url), std::move(token), "millrace-predictor"), id_(std::move(id)) {}
+FleetClient::FleetClient(Env& env, std::string url, Secret token, std::string id, HttpClientConfig http)
+    : client_(env, std::move(url), std::move(token), std::move(http)), id_(std::move(id)) {}
 
 std::string FleetClient::path(std::string_view what) const {
   return std::format("/api/v1/predictors/{}/{}", id_, what);

@@ -21,7 +21,8 @@ namespace millrace::remote {
 // Thread-safe; errors as ApiClient's.
 class FleetClient final : public LogReceiver {
  public:
-  FleetClient(Env& env, std::string url, Secret token, std::string id);
+  FleetClient(Env& env, std::string url, Secret token, std::string id,
+              HttpClientConfig http = {.user_agent = "millrace-predictor"});
 
   // The newest wish, when it is another one than the known one; nothing when that stayed so for `wait`.
   Result<std::optional<api::Wish>> next_wish(std::int64_t known, const std::string& digest, std::chrono::seconds wait,

@@ -176,7 +176,7 @@ Result<void> PredictionLog::append(const Handle& handle, const Id& id, TimePoint
         }
       }
       auto at = segment->reserved.fetch_add(padded(payload.size()));
-      if (const auto half = segment->bytes / 2; at < half && at + padded(payload.size()) >= half) want_next();
+      ahead(*segment, at, padded(payload.size()));
       if (at + padded(payload.size()) <= segment->bytes) {
         TRY_VOID(put(*segment, at, record_prediction, payload));
         appended_.fetch_add(1, std::memory_order_relaxed);
@@ -198,6 +198,7 @@ Result<void> PredictionLog::append_shipped(const ShippedFrom& from, std::string_
   while (!segment || (at = segment->reserved.fetch_add(bytes)) + bytes > segment->bytes) {
     TRY(segment, next_segment(segment.get()));
   }
+  ahead(*segment, at, bytes);
   TRY_VOID(put(*segment, at, record_shipped, payload));
   auto synced = sync();
   if (synced) {
@@ -263,7 +264,8 @@ Result<std::unique_ptr<MappedFile>> PredictionLog::take_segment(std::uint64_t nu
   return file;
 }
 
-void PredictionLog::want_next() {
+void PredictionLog::ahead(const Segment& segment, std::uint64_t at, std::uint64_t bytes) {
+  if (const auto half = segment.bytes / 2; at >= half || at + bytes < half) return;
   {
     std::lock_guard lock(wanted_mutex_);
     wanted_ = true;

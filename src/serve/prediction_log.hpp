@@ -147,7 +147,8 @@ class PredictionLog {
   std::mutex wanted_mutex_;
   std::condition_variable_any wanted_changed_;
   std::atomic<bool> wanted_ = false;
-  void want_next();
+  void ahead(const Segment& segment, std::uint64_t at,
+             std::uint64_t bytes);  // the next is wanted where this passes half
   Result<std::unique_ptr<MappedFile>> make_segment(std::uint64_t number);
   Result<std::unique_ptr<MappedFile>> take_segment(std::uint64_t number);
   Result<void> room_for_one_more();

@@ -183,7 +183,9 @@ PredictorList list_of(Context& c) {
 
 void add_fleet_routes(net::Server& server, Context& c) {
   if (!c.fleet || !c.intake) return;
+  constexpr auto right = net::Right::predictor;
   net::RouteOptions waits;
+  waits.right = right;
   waits.content_type = "application/json";
   waits.poll = std::chrono::milliseconds(50);
   server.follow(
@@ -196,23 +198,28 @@ void add_fleet_routes(net::Server& server, Context& c) {
                                           std::chrono::seconds(seconds));
       },
       waits);
-  server.pooled("GET", "/api/v1/artifacts/{digest}", [&c](const Request& r) {
-    auto done = artifact_of(c, r);
-    return done ? *std::move(done) : net::error_response(done.error());
-  });
-  server.pooled("POST", "/api/v1/predictors/{predictor}/report", [&c](const Request& r) {
-    const auto hear = [&]() -> Result<Empty> {
-      TRY(const auto id, predictor_id(r));
-      TRY(auto report, parse<PredictorReport>(r.body));
-      TRY_VOID(c.fleet->hear(id, report_from_wire(std::move(report))));
-      return Empty{};
-    };
-    return answer(hear());
-  });
+  server.pooled("GET", "/api/v1/artifacts/{digest}",
+                [&c](const Request& r) {
+                  auto done = artifact_of(c, r);
+                  return done ? *std::move(done) : net::error_response(done.error());
+                },
+                {.right = right});
+  server.pooled("POST", "/api/v1/predictors/{predictor}/report",
+                [&c](const Request& r) {
+                  const auto hear = [&]() -> Result<Empty> {
+                    TRY(const auto id, predictor_id(r));
+                    TRY(auto report, parse<PredictorReport>(r.body));
+                    TRY_VOID(c.fleet->hear(id, report_from_wire(std::move(report))));
+                    return Empty{};
+                  };
+                  return answer(hear());
+                },
+                {.right = right});
   server.pooled("GET", "/api/v1/predictors/{predictor}/log/{segment}",
-                [&c](const Request& r) { return answer(log_taken(c, r)); });
+                [&c](const Request& r) { return answer(log_taken(c, r)); }, {.right = right});
   server.pooled("POST", "/api/v1/predictors/{predictor}/log/{segment}",
-                [&c](const Request& r) { return answer(take_log(c, r)); }, {.body_bytes_max = serve::kPieceBytesMax});
+                [&c](const Request& r) { return answer(take_log(c, r)); },
+                {.body_bytes_max = serve::kPieceBytesMax, .right = right});
   server.pooled("GET", "/api/v1/predictors", [&c](const Request&) { return net::json_response(render(list_of(c))); });
 }
 
