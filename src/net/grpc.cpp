@@ -121,7 +121,8 @@ Result<void> GrpcServer::start() {
   impl.wiring = std::make_unique<GrpcWiring>(GrpcWiring{
       impl.config, impl.methods, impl.address, authorized, inflated, compute, impl.env.clock,
       [&impl](const GrpcMethod& method, std::string_view message, std::string_view traceparent, GrpcCall& call) {
-        return impl.config.tracer ? impl.traced(method, message, traceparent, call) : handled(method, message, call);
+        return impl.config.tracer ? impl.traced(method, message, traceparent, call)
+                                  : Impl::handled(method, message, call);
       }});
   impl.library.reset(function(*impl.wiring));
   return impl.library->start();
