@@ -1,6 +1,7 @@
 // tokens: who may call.
 #include <format>
 
+#include "api/native/wire_tokens.hpp"
 #include "cli/commands.hpp"
 #include "cli/print.hpp"
 

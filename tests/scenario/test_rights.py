@@ -26,6 +26,8 @@ RIGHTS = {"web": {"predict"}, "grafana": {"metrics"}, "ops": {"admin"}, "edge": 
 def needed(method, path):
     if (method, path) in METRICS:
         return {"metrics", "admin"}
+    if "/{predictor}/" in path or path.startswith("/api/v1/artifacts/"):
+        return {"predictor"}
     return {"predict"} if (method, path) in PREDICT else {"admin"}
 
 

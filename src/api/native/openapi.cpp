@@ -6,6 +6,7 @@
 
 #include "api/native/wire.hpp"
 #include "api/native/wire_fleet.hpp"
+#include "api/native/wire_tokens.hpp"
 
 namespace millrace::api {
 

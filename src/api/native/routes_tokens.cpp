@@ -1,6 +1,7 @@
 // Named tokens.
 #include "access/tokens.hpp"
 #include "api/native/routes_internal.hpp"
+#include "api/native/wire_tokens.hpp"
 
 namespace millrace::api {
 

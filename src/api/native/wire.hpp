@@ -591,29 +591,6 @@ struct EndRequest {
 };
 struct Empty {};
 
-// ---- tokens
-
-struct TokenRequest {
-  std::string name;
-  std::vector<std::string> rights;  // predict, metrics, admin, predictor
-};
-struct NewToken {
-  std::string name;
-  std::string token;  // shown this once
-  std::vector<std::string> rights;
-};
-struct TokenInfo {
-  std::string name;
-  std::vector<std::string> rights;
-  std::string made;
-  std::string made_by;
-  std::string revoked;  // empty: it counts
-  std::string revoked_by;
-};
-struct TokenList {
-  std::vector<TokenInfo> tokens;  // newest first; revoked ones too
-};
-
 // Of a foreign server too: unknown members are passed over.
 Result<ErrorAnswer> parse_error(std::string_view text);
 // T is one of the structs above. invalid_argument `json.malformed`. Unknown members are errors.

@@ -1,4 +1,6 @@
 // Reads and writes the wire structs of this part; glaze is instantiated here and nowhere else.
+#include "api/native/wire_tokens.hpp"
+
 #include "api/native/wire_internal.hpp"
 
 namespace millrace::api {
