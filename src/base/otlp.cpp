@@ -1,3 +1,4 @@
+#include <format>
 #include <utility>
 
 #include "base/json.hpp"
@@ -42,6 +43,13 @@ std::string render_otlp(const SpanSource& source, std::span<const Span> spans) {
   otlp::Request request;
   request.resourceSpans.push_back({std::move(resource), {std::move(all)}});
   return json::render(request);
+}
+
+Result<void> Tracer::check_url(std::string_view url) {
+  const bool http = url.starts_with("http://") && url.size() > 7, https = url.starts_with("https://") && url.size() > 8;
+  if ((http || https) && !url.contains('?') && !url.contains('#') && !url.contains(' ')) return {};
+  return fail(Code::invalid_argument, "base.bad_collector",
+              std::format("'{}' is no address of a collector: write one such as http://127.0.0.1:4318", url));
 }
 
 }  // namespace millrace

@@ -72,13 +72,6 @@ Trace*& current_trace() {
   return trace;
 }
 
-Result<void> Tracer::check_url(std::string_view url) {
-  const bool http = url.starts_with("http://") && url.size() > 7, https = url.starts_with("https://") && url.size() > 8;
-  if ((http || https) && !url.contains('?') && !url.contains('#') && !url.contains(' ')) return {};
-  return fail(Code::invalid_argument, "base.bad_collector",
-              std::format("'{}' is no address of a collector: write one such as http://127.0.0.1:4318", url));
-}
-
 Tracer::Tracer(const Config& config, Env& env, Metrics& metrics)
     : config_(config),
       env_(env),
