@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "base/digest.hpp"
+#include "base/passing_fs.hpp"
 #include "base/testing/env.hpp"
 #include "meta/sqlite.hpp"
 #include "meta/testing/sim_vfs.hpp"
@@ -100,30 +101,10 @@ struct Plan {
 };
 
 // The disk, but for folders: their syncs say yes and do nothing.
-class NoFolderSync final : public Fs {
+class NoFolderSync final : public PassingFs {
  public:
-  explicit NoFolderSync(Fs& fs) : fs_(fs) {}
-  Result<std::unique_ptr<ReadableFile>> open_read(const std::string& path) override { return fs_.open_read(path); }
-  Result<std::unique_ptr<WritableFile>> open_write(const std::string& path, WriteMode mode) override {
-    return fs_.open_write(path, mode);
-  }
-  Result<std::unique_ptr<MappedFile>> open_mapped(const std::string& path, std::uint64_t size) override {
-    return fs_.open_mapped(path, size);
-  }
-  Result<std::unique_ptr<FileLock>> lock(const std::string& path, const std::string& holder) override {
-    return fs_.lock(path, holder);
-  }
-  Result<FileInfo> info(const std::string& path) override { return fs_.info(path); }
-  Result<std::vector<FileInfo>> list(const std::string& dir) override { return fs_.list(dir); }
-  Result<void> make_dirs(const std::string& dir) override { return fs_.make_dirs(dir); }
-  Result<void> rename(const std::string& from, const std::string& to) override { return fs_.rename(from, to); }
-  Result<void> remove(const std::string& path) override { return fs_.remove(path); }
-  Result<void> remove_all(const std::string& path) override { return fs_.remove_all(path); }
+  using PassingFs::PassingFs;
   Result<void> sync_dir(const std::string&) override { return {}; }
-  Result<std::uint64_t> free_bytes(const std::string& path) override { return fs_.free_bytes(path); }
-
- private:
-  Fs& fs_;
 };
 
 struct Planted {

@@ -36,7 +36,7 @@ class ForgetfulMap final : public MappedFile {
 // Opens the file again when a sync failed, syncs that one, and takes its answer for true.
 class Stubborn final : public WritableFile {
  public:
-  Stubborn(SimFs& fs, std::string path, std::unique_ptr<WritableFile> file)
+  Stubborn(Fs& fs, std::string path, std::unique_ptr<WritableFile> file)
       : fs_(fs), path_(std::move(path)), file_(std::move(file)) {}
   Result<void> append(std::span<const std::byte> data) override { return file_->append(data); }
   Result<void> sync() override {
@@ -47,7 +47,7 @@ class Stubborn final : public WritableFile {
   std::uint64_t size() const override { return file_->size(); }
 
  private:
-  SimFs& fs_;
+  Fs& fs_;
   std::string path_;
   std::unique_ptr<WritableFile> file_;
 };
@@ -138,25 +138,25 @@ bool Disk::forgets_folder(const std::string& dir) const {
 
 Result<std::unique_ptr<ReadableFile>> Disk::open_read(const std::string& path) {
   if (plant_ == Plant::torn_line_read && in(path, ".mpl")) {
-    TRY(auto content, read_file(fs_, path));
+    TRY(auto content, read_file(to_, path));
     return std::make_unique<Unchecked>(std::move(content));
   }
-  return fs_.open_read(path);
+  return to_.open_read(path);
 }
 
 Result<std::unique_ptr<WritableFile>> Disk::open_write(const std::string& path, WriteMode mode) {
   if (plant_ == Plant::positions_in_place && in(path, "/consumers.json.tmp"))
-    return fs_.open_write(path.substr(0, path.size() - 4), mode);
-  TRY(auto file, fs_.open_write(path, mode));
+    return to_.open_write(path.substr(0, path.size() - 4), mode);
+  TRY(auto file, to_.open_write(path, mode));
   if (forgets_file(path)) return std::make_unique<Forgetful>(std::move(file));
   if (plant_ == Plant::blob_rename_before_sync && in(path, "/blobs/tmp/"))
     return std::make_unique<Late>(*this, path, std::move(file));
-  if (plant_ == Plant::failed_sync_repeated) return std::make_unique<Stubborn>(fs_, path, std::move(file));
+  if (plant_ == Plant::failed_sync_repeated) return std::make_unique<Stubborn>(to_, path, std::move(file));
   return file;
 }
 
 Result<std::unique_ptr<MappedFile>> Disk::open_mapped(const std::string& path, std::uint64_t size) {
-  TRY(auto file, fs_.open_mapped(path, size));
+  TRY(auto file, to_.open_mapped(path, size));
   if (plant_ == Plant::log_not_synced && in(path, ".mpl")) return std::make_unique<ForgetfulMap>(std::move(file));
   return file;
 }
@@ -175,19 +175,19 @@ void Disk::reach(Moment moment) {
 
 Result<void> Disk::remove(const std::string& path) {
   if (in(path, "/trash/")) reach(Moment::before_remove);
-  return fs_.remove(path);
+  return to_.remove(path);
 }
 
 Result<std::unique_ptr<FileLock>> Disk::lock(const std::string& path, const std::string&) {
   if (in(path, "/gc.lock")) reach(Moment::snapshot_taken);
-  return fs_.lock(path, "simulated");
+  return to_.lock(path, "simulated");
 }
 
 Result<void> Disk::rename(const std::string& from, const std::string& to) {
   if (plant_ == Plant::positions_in_place && in(from, "/consumers.json.tmp")) return {};
   const bool aside = in(to, "/trash/");
   if (aside) reach(Moment::before_move);
-  TRY_VOID(fs_.rename(from, to));
+  TRY_VOID(to_.rename(from, to));
   if (aside) reach(Moment::after_move);
   if (auto late = late_.extract(from)) {
     late.key() = to;
@@ -198,7 +198,7 @@ Result<void> Disk::rename(const std::string& from, const std::string& to) {
 
 Result<void> Disk::sync_dir(const std::string& dir) {
   if (forgets_folder(dir)) return {};
-  TRY_VOID(fs_.sync_dir(dir));
+  TRY_VOID(to_.sync_dir(dir));
   for (auto it = late_.begin(); it != late_.end();) {
     if (parent_path(it->first) != dir) {
       ++it;

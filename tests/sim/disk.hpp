@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "base/passing_fs.hpp"
 #include "base/testing/sim_fs.hpp"
 #include "sim/planted.hpp"
 
@@ -13,22 +14,17 @@ namespace millrace::simulator {
 
 // The text in a lock file names the real process; here it is always the same, so that a seed is the same story each
 // time.
-class Disk final : public Fs {
+class Disk final : public PassingFs {
  public:
-  Disk(SimFs& fs, Plant plant) : fs_(fs), plant_(plant) {}
+  Disk(SimFs& fs, Plant plant) : PassingFs(fs), plant_(plant) {}
 
   Result<std::unique_ptr<ReadableFile>> open_read(const std::string& path) override;
   Result<std::unique_ptr<WritableFile>> open_write(const std::string& path, WriteMode mode) override;
   Result<std::unique_ptr<MappedFile>> open_mapped(const std::string& path, std::uint64_t size) override;
   Result<std::unique_ptr<FileLock>> lock(const std::string& path, const std::string& holder) override;
-  Result<FileInfo> info(const std::string& path) override { return fs_.info(path); }
-  Result<std::vector<FileInfo>> list(const std::string& dir) override { return fs_.list(dir); }
-  Result<void> make_dirs(const std::string& dir) override { return fs_.make_dirs(dir); }
   Result<void> rename(const std::string& from, const std::string& to) override;
   Result<void> remove(const std::string& path) override;
-  Result<void> remove_all(const std::string& path) override { return fs_.remove_all(path); }
   Result<void> sync_dir(const std::string& dir) override;
-  Result<std::uint64_t> free_bytes(const std::string& path) override { return fs_.free_bytes(path); }
 
   // The process has ended.
   void forget() {
@@ -48,7 +44,6 @@ class Disk final : public Fs {
 
   void reach(Moment moment);
 
-  SimFs& fs_;
   Plant plant_;
   Moment moment_{};
   unsigned nth_ = 0;
