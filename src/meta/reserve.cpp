@@ -34,13 +34,16 @@ void Reserve::hold() {
   make(bytes_);
 }
 
-// What is said to be free may be taken meanwhile, or be for somebody else.
+// What is said to be free may be taken meanwhile: then a little less, twice that, and so on, so that what is left to
+// others is not more than what was taken.
 void Reserve::make(std::uint64_t size) {
   if (size < bytes_) size = size / reserve_step * reserve_step;
-  for (; size > 0 && size >= std::min(reserve_least, bytes_); size = size / 2 / reserve_step * reserve_step) {
-    if (!fs_.open_mapped(path_, size)) continue;
-    held_ = size;
-    return;
+  for (std::uint64_t less = reserve_step; size > 0 && size >= std::min(reserve_least, bytes_); less *= 2) {
+    if (fs_.open_mapped(path_, size)) {
+      held_ = size;
+      return;
+    }
+    size = (size - std::min(size, less)) / reserve_step * reserve_step;
   }
 }
 

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/executor.hpp"
+#include "base/passing_fs.hpp"
 #include "base/testing/env.hpp"
 #include "meta/reserve_internal.hpp"
 #include "meta/sqlite.hpp"
@@ -136,6 +137,27 @@ TEST(Reserve, NobodyTakesItBackWhileItIsUsed) {
   EXPECT_FALSE(reserve.give_up());
   reserve.take_back();
   EXPECT_TRUE(exists(test.env.fs, "data/reserve"));
+}
+
+// Between the answer and the taking somebody else takes a page.
+TEST(Reserve, APageThatSomebodyTakesCostsAPage) {
+  class Contended final : public PassingFs {
+   public:
+    using PassingFs::PassingFs;
+    Result<std::uint64_t> free_bytes(const std::string& path) override {
+      TRY(const auto free, PassingFs::free_bytes(path));
+      return free + 4096;
+    }
+  };
+  TestEnv test(TestEnv::Disk::sim);
+  ASSERT_TRUE(test.env.fs.make_dirs("data"));
+  Contended fs(test.env.fs);
+  Reserve reserve(fs, "data", 1 << 20);
+  reserve.hold();
+  ASSERT_TRUE(reserve.give_up());
+  test.sim_fs().set_capacity((std::uint64_t{1} << 50) - *test.env.fs.free_bytes("data") + (800 << 10));
+  reserve.take_back();
+  EXPECT_EQ(test.env.fs.info("data/reserve")->size, 800u << 10);
 }
 
 }  // namespace

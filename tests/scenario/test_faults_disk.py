@@ -259,10 +259,13 @@ def test_going_back_again_and_again(site):
     site.fill()
     for turn in range(30):
         site.fill()
+        held = (site.disk / "reserve").stat().st_size
         assert KINDS["rollback"](site) == "200", turn
+        assert (site.disk / "reserve").stat().st_size > held - (256 << 10), turn
         current = site.server.model("small")["aliases"]
         version = next(a["version"] for a in current if a["alias"] == "current")
         wait_for("the swap", lambda: site.server.post("/predict/small", ROW).json["model"] == f"small:{version}", 10)
+        site.fill()  # a page that somebody gave back meanwhile
         assert KINDS["labels"](site).startswith("507"), turn
     assert (site.disk / "reserve").stat().st_size > 1 << 20
     site.empty()
