@@ -1,8 +1,9 @@
+#include <atomic>
 #include <condition_variable>
-#include <deque>
 #include <mutex>
 #include <thread>
 
+#include "base/bounded_queue.hpp"
 #include "base/fault.hpp"
 #include "base/log.hpp"
 #include "base/priority.hpp"
@@ -19,14 +20,19 @@ constexpr auto shadow_patience = std::chrono::seconds(2);
 
 struct Shadow::State {
   State(Env& e, PredictionLog* l, LastWords* w) : env(e), log(l), words(w), ids(e.clock, e.rng) {}
-  std::mutex mutex;  // the queue; held for moments
-  std::condition_variable changed;
-  std::deque<ShadowTask> tasks;
+  // Between those who answer and a thread that waits behind everybody: without a lock that it could hold meanwhile.
+  BoundedQueue<ShadowTask> tasks{kTasks_max};
+  std::atomic<std::uint32_t> news{0};  // counts what the thread should look at
   std::atomic<std::size_t> waiting{0}, rows{0};
-  bool started = false, stopping = false, ended = false;
+  std::atomic<bool> started{false}, stopping{false};
+  void tell() {
+    news.fetch_add(1);
+    news.notify_one();
+  }
   // What is of others is touched with this one held, while it is not closed.
   std::mutex outside;
-  bool closed = false;
+  std::condition_variable changed;
+  bool ended = false, closed = false;
   Env& env;
   PredictionLog* log;
   LastWords* words;
@@ -36,14 +42,12 @@ struct Shadow::State {
 Shadow::Shadow(Env& env, PredictionLog* log, LastWords* words) : state_(std::make_shared<State>(env, log, words)) {}
 
 Shadow::~Shadow() {
-  {
-    std::unique_lock lock(state_->mutex);
-    state_->stopping = true;
-    state_->tasks.clear();
-    state_->changed.notify_all();
-    if (state_->started) state_->changed.wait_for(lock, shadow_patience, [&] { return state_->ended; });
+  state_->stopping = true;
+  state_->tell();
+  while (state_->tasks.try_pop()) {
   }
-  std::lock_guard lock(state_->outside);
+  std::unique_lock lock(state_->outside);
+  if (state_->started) state_->changed.wait_for(lock, shadow_patience, [&] { return state_->ended; });
   state_->closed = true;
 }
 
@@ -53,38 +57,37 @@ bool Shadow::has_room(std::size_t rows) const {
 }
 
 bool Shadow::offer(ShadowTask task) {
-  std::unique_lock lock(state_->mutex, std::try_to_lock);
-  if (!lock || state_->stopping || !has_room(task.rows.size())) return false;
-  if (!state_->started) {
-    state_->started = true;
-    std::thread(run, state_).detach();
-  }
+  const auto rows = task.rows.size();
+  if (state_->stopping || !has_room(rows)) return false;
   state_->waiting.fetch_add(1, std::memory_order_relaxed);
-  state_->rows.fetch_add(task.rows.size(), std::memory_order_relaxed);
-  state_->tasks.push_back(std::move(task));
-  lock.unlock();
-  state_->changed.notify_one();
+  state_->rows.fetch_add(rows, std::memory_order_relaxed);
+  if (!state_->tasks.try_push(task)) {
+    state_->waiting.fetch_sub(1, std::memory_order_relaxed);
+    state_->rows.fetch_sub(rows, std::memory_order_relaxed);
+    return false;
+  }
+  if (!state_->started.exchange(true)) std::thread(run, state_).detach();
+  state_->tell();
   return true;
 }
 
 void Shadow::run(const std::shared_ptr<State>& state) {
   lower_thread_priority();
   for (;;) {
-    ShadowTask task;
-    {
-      std::unique_lock lock(state->mutex);
-      state->changed.wait(lock, [&] { return state->stopping || !state->tasks.empty(); });
-      if (state->stopping) {
-        state->ended = true;
-        state->changed.notify_all();
-        return;
-      }
-      task = std::move(state->tasks.front());
-      state->tasks.pop_front();
+    const auto seen = state->news.load();  // before the look: what comes after it is waited for no more
+    if (state->stopping) {
+      const std::lock_guard lock(state->outside);
+      state->ended = true;
+      state->changed.notify_all();
+      return;
     }
-    answer(*state, task);
-    state->waiting.fetch_sub(1, std::memory_order_relaxed);
-    state->rows.fetch_sub(task.rows.size(), std::memory_order_relaxed);
+    if (const auto task = state->tasks.try_pop()) {
+      answer(*state, *task);
+      state->waiting.fetch_sub(1, std::memory_order_relaxed);
+      state->rows.fetch_sub(task->rows.size(), std::memory_order_relaxed);
+    } else {
+      state->news.wait(seen);
+    }
   }
 }
 
