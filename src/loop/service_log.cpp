@@ -46,7 +46,7 @@ Result<std::optional<std::string>> Service::roll(bool asked, const std::string& 
       TRY(after, rolled_through(reader));
       return {};
     }));
-    TRY(auto segments, serve::list_segments(env_.fs, config_.paths.log_dir(), after));
+    TRY(auto segments, log_->segments(after));
     TRY(now.closed_through, log_->closed_through());
     for (const auto& segment : segments) {
       now.segments.push_back({segment.number, segment.bytes});

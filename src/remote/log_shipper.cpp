@@ -38,7 +38,7 @@ Result<void> LogShipper::remove(const serve::SegmentFile& segment) {
 }
 
 Result<bool> LogShipper::step() {
-  TRY(const auto segments, serve::list_segments(env_.fs, log_.config().dir));
+  TRY(const auto segments, log_.segments());
   if (segments.empty()) {
     std::lock_guard lock(mutex_);
     all_sent_ = true;
@@ -71,7 +71,7 @@ Result<bool> LogShipper::step() {
 }
 
 std::uint64_t LogShipper::unshipped_bytes() const {
-  const auto segments = serve::list_segments(env_.fs, log_.config().dir);
+  const auto segments = log_.segments();
   std::uint64_t bytes = 0;
   if (segments) {
     for (const auto& segment : *segments) bytes += segment.bytes;

@@ -99,6 +99,14 @@ TEST_F(ShipperTest, SendsEachLineOnceAndRemovesWhatIsSent) {
   EXPECT_EQ(shipper->unshipped_bytes(), 0u);
 }
 
+TEST_F(ShipperTest, ASegmentMadeAheadHasNothingToSend) {
+  while (log->prepare(), segments() < 2) add(1);
+  ship_all();
+  expect_all_once();
+  EXPECT_EQ(segments(), 2u);
+  EXPECT_EQ(shipper->unshipped_bytes(), 0u);
+}
+
 TEST_F(ShipperTest, GoesOnAfterARestart) {
   add(1000);
   ASSERT_TRUE(shipper->step());

@@ -362,6 +362,16 @@ std::optional<PredictionLog::Made> PredictionLog::made() {
   return made_.last == 0 ? std::nullopt : std::optional(made_);
 }
 
+Result<std::vector<SegmentFile>> PredictionLog::segments(std::uint64_t after) {
+  const auto begun = [&] {
+    std::lock_guard lock(roll_mutex_);
+    return number_;
+  }();
+  TRY(auto all, list_segments(env_.fs, config_.dir, after));
+  std::erase_if(all, [&](const auto& segment) { return segment.number > begun; });
+  return all;
+}
+
 Result<std::uint64_t> PredictionLog::closed_through() {
   TRY_VOID(sync());
   std::lock_guard roll_lock(roll_mutex_);

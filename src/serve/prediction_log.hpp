@@ -61,6 +61,12 @@ struct LoggedPrediction {
   std::optional<Id> live;  // of a shadow answer: the prediction that was answered instead
 };
 
+struct SegmentFile {
+  std::uint64_t number = 0;
+  std::string path;
+  std::uint64_t bytes = 0;
+};
+
 class PredictionLog {
  public:
   struct Config {
@@ -113,6 +119,9 @@ class PredictionLog {
   // Closes the present segment: the next line goes into another one. Writers in the middle of a line finish it where
   // they began. A segment that could not be made whole is closed too.
   void close_segment();
+  // Those numbered above `after` that may have lines, by number: not the one that was made ahead. Whatever was appended
+  // before the call is in them. Thread-safe.
+  Result<std::vector<SegmentFile>> segments(std::uint64_t after = 0);
   // The highest number such that no segment up to it changes any more, and all of it is durable.
   Result<std::uint64_t> closed_through();
 
@@ -171,15 +180,9 @@ Result<LogReadStats> read_prediction_log(Fs& fs, const std::string& dir, const O
                                          std::uint64_t after = 0);
 Result<LogReadStats> read_prediction_segment(Fs& fs, const std::string& path, const OnLine& on_line);
 
-// A segment's file. Its first line is not older than `made`; absent when its maker died before it said so, and then
-// there is no line in it.
-struct SegmentFile {
-  std::uint64_t number = 0;
-  std::string path;
-  std::uint64_t bytes = 0;
-};
 // Those with numbers above `after`, in order. None when there is no folder.
 Result<std::vector<SegmentFile>> list_segments(Fs& fs, const std::string& dir, std::uint64_t after = 0);
+// A segment's first line is not older; absent when its maker died before it said so, and then there is no line in it.
 Result<std::optional<TimePoint>> segment_made(Fs& fs, const std::string& path);
 
 }  // namespace millrace::serve

@@ -490,6 +490,9 @@ TEST(PredictionLog, AClosedSegmentIsFollowedByTheOneMadeAhead) {
   const auto handle = log->schema(schema_a);
   const auto line = [&] { ASSERT_TRUE(log->append(handle, ids.make(), t.clock.now(), "", scores, 1, row_a)); };
   while (log->prepare(), segments().size() < 2) line();
+  ASSERT_EQ(log->segments()->size(), 1u) << "the other one has no line";
+  EXPECT_EQ(log->segments()->front().number, 1u);
+  EXPECT_TRUE(log->segments(1)->empty());
   log->close_segment();
   EXPECT_EQ(*log->closed_through(), 1u);
   line();

@@ -165,6 +165,19 @@ POINTS = ["loop.roll.before_part", "loop.roll.after_part", "loop.roll.before_com
           "loop.roll.before_remove", "loop.roll.after_remove", "serve.log.after_line@30"]
 
 
+def test_all_of_it_while_the_next_segment_is_made(servers, tmp_path):
+    """When a segment is half full the next one is there, and nothing is in it."""
+    make_project(tmp_path)
+    server = servers().start().wait_ready()
+    count = 0
+    while len(segments(server)) < 2:
+        assert count < 200_000, "no segment is made ahead"
+        count += len(predict(server, ask_rows(2000, count)))
+    assert roll(server)
+    assert query(server, "SELECT count(*) FROM data") == [[str(count)]]
+    assert roll(server) is False
+
+
 @pytest.mark.parametrize("point", POINTS)
 def test_killed_while_it_rolls(servers, tmp_path, point):
     make_project(tmp_path)
