@@ -6,8 +6,13 @@ Fails (exit 1) when a request failed, when one of the trainings did not end in a
 run, or when the server's resident memory grows: the slope of a line laid through it (least squares, without the first quarter, in which most caches
 fill) is above the bound. Prints all of it; --plot writes memory and latency over time as SVG.
 
-    load.py [--minutes N] [--quiet-minutes N] [--rate REQUESTS_PER_SECOND] [--connections N] [--every SECONDS] [--plot FILE] [--no-latency]"""
+With --releases each version comes by canaries of 5 and 25 %, and beside the steady traffic bursts of large requests come that are more than the
+server can take (overload.py). Then p99 is that of what did not meet a burst; it fails too when a large request got anything but its answer or 503
+with Retry-After, when a release did not end as it should, and when the prediction log has not each answered prediction, those of the bursts too, exactly once.
+
+    load.py [--releases] [--minutes N] [--quiet-minutes N] [--rate REQUESTS_PER_SECOND] [--connections N] [--every SECONDS] [--plot FILE] [--no-latency]"""
 import argparse
+import csv
 import json
 import os
 import pathlib
@@ -19,6 +24,7 @@ import tempfile
 import threading
 import time
 
+from overload import Bursts, log_against_ledger
 from world import Server, Traffic, percentile, small_project, wait_for
 
 MODEL = "small"
@@ -30,6 +36,8 @@ P99_FLOOR_MS = 5.0  # of the quiet run: below that the client's own threads are 
 SLOPE_MAX, SLOPE_MAX_LONG = 0.75, 0.2
 MINUTES_TO_JUDGE_MEMORY = 8  # in less it only fills
 ROWS = 6000
+BURST_EVERY, SETTLED_WITHIN = 17.0, 3.0  # seconds; a burst takes one or two
+STEPS = '[release]\nsteps = ["canary 5% 5s", "canary 25% 5s", "full"]\n[serve]\nqueue = 4\n'
 
 
 def memory_mb(pid):
@@ -69,10 +77,13 @@ class Load:
         self.rows = [json.dumps({"a": random.Random(n).random(), "c": random.Random(n).choice(["red", "green", "blue"])}) for n in range(997)]
         self.labels, self.lock, self.answered_by = [], threading.Lock(), set()
         self.swaps = self.kills = 0
-        self.troubles, self.memory, self.events = [], [], []
+        self.troubles, self.memory, self.events, self.ledger = [], [], [], []
+        self.bursts = Bursts(server.url, MODEL) if options.releases else None
 
     def heard(self, number, answer):
         self.answered_by.add(answer["model"])
+        if self.bursts:
+            self.ledger.append(answer["id"])
         if number % 200 == 0:  # 2 a second at 400 requests/s
             with self.lock:
                 self.labels.append({"prediction": answer["id"], "value": random.choice([0, 1])})
@@ -124,6 +135,8 @@ class Load:
         threads = [threading.Thread(target=self.watch, args=(until,))]
         if learn:
             threads.append(threading.Thread(target=self.learn_until, args=(until,)))
+        if learn and self.bursts:
+            threads.append(threading.Thread(target=self.bursts.until, args=(until - 2 * SETTLED_WITHIN, BURST_EVERY, threading.Event())))
         traffic = self.traffic()
         for thread in threads:
             thread.start()
@@ -131,6 +144,30 @@ class Load:
             thread.join()
         time.sleep(max(0, until - time.monotonic()))
         return traffic.stop()
+
+    def log_is_whole(self, folder):
+        """What the prediction log and the releases say against what was answered."""
+        dataset, bursts = f"{MODEL}.predictions", self.bursts
+        ingest = lambda: self.server.post("/api/v1/ingest", {"source": dataset}).json
+        wait_for("all lines as a dataset", lambda: ingest().get("error", {}).get("reason") == "loop.nothing_to_roll", 300)
+        newest = self.server.get(f"/api/v1/datasets/{dataset}").json["versions"][0]["number"]
+        self.server.cli("data", "checkout", f"{dataset}@{newest}", "--to", str(folder / "log.csv"))
+        with open(folder / "log.csv", newline="") as file:
+            rows = [(row["prediction_id"], row["why"]) for row in csv.DictReader(file)]
+        canaries = sum(why == "canary" for _, why in rows)
+        wrong = log_against_ledger(rows, self.ledger + bursts.ids)
+        if not canaries:
+            wrong.append("no canary answered")
+        if not bursts.refused:
+            wrong.append("no burst was more than the server could take")
+        if bursts.bad:
+            wrong.append(f"{len(bursts.bad)} large requests failed, the first: {bursts.bad[0]}")
+        ended = [one["outcome"] for one in self.server.get(f"/api/v1/models/{MODEL}/releases?limit=1000").json["releases"]]
+        if set(ended) - {"running", "finished", "replaced"}:
+            wrong.append(f"releases ended {sorted(set(ended))}")
+        print(f"overload  {len(bursts.spans)} bursts: {len(bursts.ids)} rows answered, {bursts.refused} large requests sent away, {len(bursts.bad)} failed")
+        print(f"log       {len(rows)} lines for {len(self.ledger) + len(bursts.ids)} answers; {canaries} by canaries; releases {', '.join(sorted(set(ended)))}")
+        return wrong
 
 
 def by_second(asked, began):
@@ -185,9 +222,9 @@ def plot(path, title, load, asked, began):
     path.write_text("\n".join(out + ["</svg>"]) + "\n")
 
 
-def project(folder):
+def project(folder, releases):
     small_project(folder, name=MODEL, rows=ROWS, trainer='{ name = "boosted-trees", rounds = 400, depth = 6, early_stopping = 0, threads = 1 }',
-                  more='[labels]\nmature = "1d"\n[retention]\nmodels = 3\n')
+                  more='[labels]\nmature = "1d"\n[retention]\nmodels = 3\n' + (STEPS if releases else ""))
 
 
 def main():
@@ -197,11 +234,12 @@ def main():
     options.add_argument("--rate", type=float, default=400)
     options.add_argument("--connections", type=int, default=8)
     options.add_argument("--every", type=float, default=60)
+    options.add_argument("--releases", action="store_true", help="canaries, and bursts of more than the server can take")
     options.add_argument("--plot", type=pathlib.Path)
     options.add_argument("--no-latency", action="store_true", help="print p99, but do not judge it: other work is on this machine")
     options = options.parse_args()
     folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-load-"))
-    project(folder)
+    project(folder, options.releases)
     server = Server(folder)
     try:
         server.start().wait_ready()
@@ -211,13 +249,17 @@ def main():
         load.memory.clear()
         began = time.monotonic()
         busy = load.phase(options.minutes, learn=True)
+        if options.releases:
+            load.troubles += load.log_is_whole(folder)
     finally:
         server.stop()
         log = (folder / ".millrace" / "millrace.log").read_text(errors="replace") if (folder / ".millrace").is_dir() else ""
         shutil.rmtree(folder, ignore_errors=True)
 
     bad = quiet.bad + busy.bad
-    quiet_ms, busy_ms = sorted(quiet.ms), sorted(busy.ms)
+    apart = [not load.bursts or not load.bursts.beside(due, SETTLED_WITHIN) for due in busy.due]
+    quiet_ms, busy_ms = sorted(quiet.ms), sorted(ms for ms, one in zip(busy.ms, apart) if one)
+    met_ms = [ms for ms, one in zip(busy.ms, apart) if not one]
     quiet_p99, busy_p99 = percentile(quiet_ms, 0.99), percentile(busy_ms, 0.99)
     settled = [one for one in load.memory if one[0] - began > options.minutes * 60 / 4]
     grows, own_grows = (slope([((one[0] - began) / 60, one[place]) for one in settled]) for place in (1, 2))
@@ -239,6 +281,8 @@ def main():
     print(f"requests  {len(quiet) + len(busy)}, {len(bad)} failed; {options.rate:g}/s over {options.connections} connections, {options.minutes:g} minutes")
     print(f"quiet     p50 {percentile(quiet_ms, .5):.2f} ms   p99 {quiet_p99:.2f} ms   max {max(quiet_ms):.1f} ms")
     print(f"learning  p50 {percentile(busy_ms, .5):.2f} ms   p99 {busy_p99:.2f} ms   max {max(busy_ms):.1f} ms   p99 {busy_p99 / quiet_p99:.2f} times the quiet one")
+    if met_ms:
+        print(f"overload  p50 {percentile(met_ms, .5):.2f} ms   p99 {percentile(met_ms, .99):.2f} ms   max {max(met_ms):.1f} ms   of the {len(met_ms)} small requests beside a burst")
     print(f"memory    {first[1]:.1f} MB at the start, {last[1]:.1f} at the end, {grows:+.3f} MB a minute; its own {first[2]:.1f} -> {last[2]:.1f}, "
           f"{own_grows:+.3f} MB a minute (bound {slope_max})")
     print(f"loop      {load.swaps} trainings and swaps, {load.kills} of them killed on the way; {len(load.answered_by)} versions answered; "
