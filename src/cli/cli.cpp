@@ -416,15 +416,19 @@ class Program {
             "millrace models diff churn:1 churn:2");
     models_diff_command->add_option("one", name_, "NAME:N")->required();
     models_diff_command->add_option("other", other_, "NAME:M")->required();
-    auto* give_out = add(*models, "export", "a version's archive as a file, or the engine's own file out of it",
+    auto* give_out = add(*models, "export", "a version as a file: its archive, or in a form that other programs read",
                          remote([this](Client& c) { return models_export(c, name_, file_, format_, force_, json_); }),
                          "millrace models export churn:3 --to churn-3.zip\n"
+                         "  millrace models export churn:3 --to churn-3.onnx --format onnx\n"
                          "  millrace models export churn:3 --to churn-3.json --format xgboost-json");
     give_out->add_option("version", name_, "NAME or NAME:N")->required();
     give_out->add_option("--to", file_, "file to write")->required();
-    give_out->add_option("--format", format_, "archive, ubj or xgboost-json")
+    give_out
+        ->add_option("--format", format_,
+                     "archive, onnx (with all that turns columns into features), ubj or xgboost-json (with "
+                     "churn-3.manifest.json beside it, which says that), manifest")
         ->capture_default_str()
-        ->check(CLI::IsMember({"archive", "ubj", "xgboost-json"}));
+        ->check(CLI::IsMember({"archive", "onnx", "ubj", "xgboost-json", "manifest"}));
     give_out->add_flag("--force", force_, "replace an existing file");
     auto* take_in = add(*models, "import",
                         "a candidate from an archive: proven, measured and judged like one that was trained here",

@@ -1,4 +1,5 @@
 // models gc, diff, export, import.
+#include <filesystem>
 #include <format>
 
 #include "base/text.hpp"
@@ -55,16 +56,32 @@ Result<Output> models_diff(Client& client, const std::string& one, const std::st
   return Output{difference_text(answer)};
 }
 
+namespace {
+
+// "churn-3.manifest.json" of "churn-3.json".
+std::string manifest_beside(const std::string& file) {
+  return std::filesystem::path(file).replace_extension("manifest.json").string();
+}
+
+}  // namespace
+
 Result<Output> models_export(Client& client, const std::string& version, const std::string& file,
                              const std::string& format, bool force, bool json) {
   TRY_VOID(client.may_write(file, force));
+  const auto manifest = format == "ubj" || format == "xgboost-json" ? manifest_beside(file) : "";
+  if (!manifest.empty()) TRY_VOID(client.may_write(manifest, force));
   TRY(auto name, split_name(client, version));
-  TRY(auto bytes, client.download(std::format("/api/v1/models/{}/versions/{}/export?format={}",
-                                              percent_encoded(name.model), name.number, percent_encoded(format)),
-                                  file, force));
+  const auto fetch = [&](std::string_view form, const std::string& to) {
+    return client.download(std::format("/api/v1/models/{}/versions/{}/export?format={}", percent_encoded(name.model),
+                                       name.number, percent_encoded(form)),
+                           to, force);
+  };
+  TRY(auto bytes, fetch(format, file));
+  if (!manifest.empty()) TRY_VOID(fetch("manifest", manifest));
   if (json) return Output{std::format("{{\"bytes\":{}}}\n", bytes)};
-  return Output{std::format("{}: {}:{} as {}, {}\n", file, name.model, name.number, format,
-                            format_size(static_cast<std::int64_t>(bytes)))};
+  return Output{std::format("{}: {}:{} as {}, {}\n{}", file, name.model, name.number, format,
+                            format_size(static_cast<std::int64_t>(bytes)),
+                            manifest.empty() ? "" : std::format("{}: how columns become its features\n", manifest))};
 }
 
 Result<Output> models_import(Client& client, const std::string& file, const std::string& model, const Waiting& waiting,

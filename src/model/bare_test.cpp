@@ -17,7 +17,7 @@ using testing::sample_artifact;
 constexpr TaskType kTasks[] = {TaskType::binary, TaskType::multiclass, TaskType::regression};
 
 std::string engine_file(TaskType task, std::string_view format = "ubj", std::uint64_t seed = 1) {
-  return *export_engine_file(*sample_artifact(task, seed, 20), format, {});
+  return *export_model(*sample_artifact(task, seed, 20), format, {});
 }
 
 std::vector<float> some_features(std::size_t rows, std::size_t width) {

@@ -1,4 +1,4 @@
-// What leaves the product: the engine's own file out of an artifact, in a format that the engine's other users read.
+// What leaves the product: a model in a form that other programs read.
 #pragma once
 
 #include <string>
@@ -9,10 +9,13 @@
 
 namespace millrace::model {
 
-// XGBoost's model file: "ubj" or "xgboost-json". Where the artifact holds that format it is the file as it is, else the
-// engine converts it. What turns values into features (categories, dates) is not in it: see the artifact's manifest.
-// failed_precondition `model.other_engine` when the engine is no XGBoost; invalid_argument `model.bad_format`; else
-// read_artifact's and the library's errors.
-Result<std::string> export_engine_file(std::string_view artifact, std::string_view format, const Libraries& libraries);
+//   "ubj", "xgboost-json"  XGBoost's model file: where the artifact holds that format the file as it is, else the
+//   engine
+//                          converts it. What turns values into features (categories, dates) is not in it.
+//   "manifest"             the artifact's manifest.json, which says that: it goes beside such a file
+//   "onnx"                 all of it in one graph: an input per column, the outputs of /v2 (docs/guide/operations.md)
+// failed_precondition `model.other_engine` when the engine is no XGBoost, `model.no_onnx_form` where no graph of ours
+// says what the model does; invalid_argument `model.bad_format`; else read_artifact's and the library's errors.
+Result<std::string> export_model(std::string_view artifact, std::string_view format, const Libraries& libraries);
 
 }  // namespace millrace::model

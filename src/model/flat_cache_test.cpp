@@ -75,7 +75,7 @@ TEST_F(FlatCacheTest, AModelOutOfTheCacheAnswersTheSame) {
       .libraries = {.xgboost = "/nowhere/libxgboost.so"}, .explains = false, .cache = cache.get()};
   for (const auto task : {TaskType::binary, TaskType::multiclass, TaskType::regression}) {
     const auto artifact = *testing::sample_artifact(task, 1, 20);
-    const auto file = *export_engine_file(artifact, "ubj", {});
+    const auto file = *export_model(artifact, "ubj", {});
     std::shared_ptr<const LoadedModel> first[2], second[2];
     first[0] = *LoadedModel::load(artifact, proves);
     first[1] = *load_bare({"m", file, ""}, proves);
@@ -96,7 +96,7 @@ TEST_F(FlatCacheTest, AModelOutOfTheCacheAnswersTheSame) {
       EXPECT_EQ(a, b);
     }
     EXPECT_FALSE(
-        load_bare({"m", *export_engine_file(*testing::sample_artifact(task, 2, 20), "ubj", {}), ""}, needs_none))
+        load_bare({"m", *export_model(*testing::sample_artifact(task, 2, 20), "ubj", {}), ""}, needs_none))
         << "another file has nothing in the cache";
   }
 }

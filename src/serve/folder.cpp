@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kNameBytesMax = 128;
 constexpr std::string_view kGolden = "golden.json";
+constexpr std::string_view kManifest = "manifest.json";  // beside a file that models export wrote
 
 struct Ending {
   std::string_view text;
@@ -104,7 +105,9 @@ class FolderReader {
   }
 
   void take_flat(const std::string& path, std::string_view file, const std::set<std::string_view>& all) {
-    if (file.ends_with("." + std::string(kGolden))) return;
+    for (const auto beside : {kGolden, kManifest}) {
+      if (file.ends_with("." + std::string(beside))) return;
+    }
     for (std::size_t i = 0; i < kEndings.size(); ++i) {
       if (!file.ends_with(kEndings[i].text)) continue;
       const auto name = file.substr(0, file.size() - kEndings[i].text.size());

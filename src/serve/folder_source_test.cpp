@@ -16,7 +16,7 @@ struct FolderSourceTest : ::testing::Test {
     ASSERT_TRUE(write_file(t.env.fs, full, content));
   }
   static std::string trees(std::uint64_t seed = 1) {
-    return *model::export_engine_file(*model::testing::sample_artifact(model::TaskType::binary, seed), "ubj", {});
+    return *model::export_model(*model::testing::sample_artifact(model::TaskType::binary, seed), "ubj", {});
   }
   std::vector<WantedModel> settled() {
     EXPECT_TRUE(source.look(true));

@@ -31,6 +31,7 @@ TEST(Folder, NamesMeanModelsAndVersions) {
       {"golden rows are no model",
        {"churn.golden.json", "churn.ubj", "lone.golden.json"},
        {"churn:1 churn.ubj churn.golden.json"}},
+      {"a manifest is none either", {"churn.manifest.json", "churn.json"}, {"churn:1 churn.json"}},
       {"a folder's versions are numbers",
        {"churn/10/model.ubj", "churn/9/model.ubj", "churn/9/golden.json"},
        {"churn:10 churn/10/model.ubj", "churn:9 churn/9/model.ubj churn/9/golden.json"}},

@@ -175,12 +175,17 @@ def test_export_and_import(served):
     served.cli("models", "export", "verbs:1", "--to", out, "--force")
     failed(served.cli("models", "export", "verbs:1", "--to", served.folder / "no" / "such.zip", expect=1), 1, "no folder")
     failed(served.cli("models", "export", "verbs:99", "--to", served.folder / "x.zip", expect=1), 1, "no version 99")
-    failed(served.cli("models", "export", "verbs:1", "--to", served.folder / "x", "--format", "onnx", expect=64), 64)
+    failed(served.cli("models", "export", "verbs:1", "--to", served.folder / "x", "--format", "pmml", expect=64), 64)
     failed(served.cli("models", "export", "verbs:baseline", "--to", served.folder / "x", "--format", "ubj", expect=1), 1, "--format archive")
     served.cli("models", "export", "verbs:1", "--to", served.folder / "one.json", "--format", "xgboost-json")
     assert json.loads((served.folder / "one.json").read_text())["learner"]["learner_model_param"]
-    served.cli("models", "export", "verbs:1", "--to", served.folder / "one.ubj", "--format", "ubj")
+    served.cli("models", "export", "verbs:1", "--to", served.folder / "one.ubj", "--format", "ubj", "--force")
     assert (served.folder / "one.ubj").read_bytes()[:1] == b"{"
+    # What turns columns into features lies beside them, and is not overwritten unasked either.
+    beside = json.loads((served.folder / "one.manifest.json").read_text())
+    assert [i["name"] for i in beside["inputs"]], beside
+    failed(served.cli("models", "export", "verbs:1", "--to", served.folder / "one.other", "--format", "ubj", expect=1), 1, "one.manifest.json", "--force")
+    assert not (served.folder / "one.other").exists()
 
     before = len([v for v in served.model("verbs")["versions"] if v["number"] > 0])
     served.env["MILLRACE_USER"] = "mia"

@@ -63,7 +63,7 @@ constexpr auto operations = std::to_array<Operation>({
      "ModelVersion"},
     {"get", "/api/v1/models/{model}/versions/{version}/diff", "What differs from version `with`", "", "Difference"},
     {"get", "/api/v1/models/{model}/versions/{version}/export",
-     "Its archive, or with `format` ubj or xgboost-json the engine's file", "", ""},
+     "Its archive, or with `format` the model as onnx, ubj, xgboost-json, or its manifest", "", ""},
     {"post", "/api/v1/models/{model}/versions/{version}/batch",
      "Its answers for all rows of a dataset version, as a job; the result is a BatchAnswer", "BatchRequest",
      "JobAnswer", 202},

@@ -101,7 +101,7 @@ Result<Response> export_of(Context& c, const Request& r) {
   TRY(auto bytes, c.service.blobs().read(digest, std::uint64_t{1} << 32));
   response.body = std::move(bytes);
   if (format != "archive") {
-    TRY(response.body, model::export_engine_file(response.body, format, {}));
+    TRY(response.body, model::export_model(response.body, format, {}));
   }
   return response;
 }
