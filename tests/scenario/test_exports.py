@@ -166,6 +166,12 @@ def test_onnxruntime_gives_the_same_answers(trained):
         close([list(p["probabilities"].values()) for p in trained.predictions], got["probabilities"], 1e-5)
         metadata = trained.session.get_modelmeta().custom_metadata_map
         assert json.loads(metadata["classes"]) == list(trained.predictions[0]["probabilities"]) and metadata["model"] == trained.name
+    # One thread adds as the server does.
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    exact = onnxruntime.InferenceSession(trained.folder / "m.onnx", options, providers=["CPUExecutionProvider"])
+    score = outputs[min(1, len(outputs) - 1)]
+    close([p[score] for p in trained.predictions], exact.run([score], feed)[0], 1e-14)
     # One row alone is no other row.
     for i in (0, 7, len(trained.rows) - 1):
         alone = trained.session.run(None, {name: column[i:i + 1] for name, column in feed.items()})
