@@ -92,7 +92,10 @@ std::vector<meta::Migration> migrations() {
            ");"
            "CREATE UNIQUE INDEX label_labels_digest ON label_labels (model, digest);"
            "CREATE UNIQUE INDEX label_labels_client ON label_labels (model, client_id);"
-           "CREATE INDEX label_labels_model ON label_labels (model, seq);"}};
+           "CREATE INDEX label_labels_model ON label_labels (model, seq);"},
+          {"label", 2,
+           "CREATE INDEX label_labels_prediction ON label_labels (prediction) WHERE prediction IS NOT NULL;"
+           "CREATE INDEX label_labels_key ON label_labels (label_key, label_time) WHERE label_key IS NOT NULL;"}};
 }
 
 Result<Intake> add(meta::Tx& tx, Faults& faults, std::string_view model, std::span<const Label> labels, TimePoint now) {
@@ -164,6 +167,18 @@ Result<std::vector<Label>> labels_after(meta::Reader& reader, std::string_view m
     labels.push_back(std::move(label));
   }
   return labels;
+}
+
+Result<bool> speaks_of(meta::Reader& reader, std::string_view model, const Id& prediction, std::string_view key,
+                       TimePoint time) {
+  TRY(const auto by_id, reader.query_one("SELECT seq FROM label_labels WHERE prediction = $1 AND model = $2 LIMIT 1",
+                                         {prediction.text(), std::string(model)}));
+  if (by_id) return true;
+  if (key.empty()) return false;
+  TRY(const auto by_key, reader.query_one("SELECT seq FROM label_labels WHERE label_key = $1 AND "
+                                          "label_time >= $2 AND model = $3 LIMIT 1",
+                                          {std::string(key), meta::value(time), std::string(model)}));
+  return by_key.has_value();
 }
 
 }  // namespace millrace::label

@@ -46,4 +46,8 @@ Result<std::int64_t> last_seq(meta::Reader& reader, std::string_view model);
 Result<std::vector<Label>> labels_after(meta::Reader& reader, std::string_view model, std::int64_t after_seq,
                                         std::size_t max);
 
+// Whether a label that came before may be about this prediction: it names it, or its key at its time or later.
+Result<bool> speaks_of(meta::Reader& reader, std::string_view model, const Id& prediction, std::string_view key,
+                       TimePoint time);
+
 }  // namespace millrace::label

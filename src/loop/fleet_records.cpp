@@ -2,8 +2,8 @@
 
 namespace millrace::loop {
 
-meta::Migration fleet_migration() {
-  return {"loop", 6, R"sql(
+std::vector<meta::Migration> fleet_migrations() {
+  return {{"loop", 6, R"sql(
 CREATE TABLE loop_wishes (
   number BIGINT PRIMARY KEY,
   digest TEXT NOT NULL,
@@ -21,7 +21,13 @@ CREATE TABLE loop_shipped (
   at_us BIGINT NOT NULL,
   PRIMARY KEY (predictor, segment)
 );
-)sql"};
+)sql"},
+          {"loop", 7, R"sql(
+CREATE TABLE loop_late_lines (
+  model TEXT PRIMARY KEY,
+  times BIGINT NOT NULL
+);
+)sql"}};
 }
 
 Result<std::optional<StoredWish>> newest_wish(meta::Reader& reader) {
@@ -58,6 +64,18 @@ Result<std::vector<StoredPredictor>> list_predictors(meta::Reader& reader) {
 
 Result<void> forget_predictors(meta::Tx& tx, TimePoint heard_before) {
   TRY_VOID(tx.exec("DELETE FROM loop_predictors WHERE heard_us < $1", {meta::value(heard_before)}));
+  return {};
+}
+
+Result<std::int64_t> late_lines(meta::Reader& reader, std::string_view model) {
+  TRY(const auto row, reader.query_one("SELECT times FROM loop_late_lines WHERE model = $1", {std::string(model)}));
+  return row ? row->integer(0) : 0;
+}
+
+Result<void> note_late_lines(meta::Tx& tx, std::string_view model) {
+  TRY_VOID(tx.exec(
+      "INSERT INTO loop_late_lines (model, times) VALUES ($1, 1) ON CONFLICT (model) DO UPDATE SET times = times + 1",
+      {std::string(model)}));
   return {};
 }
 

@@ -14,7 +14,7 @@
 
 namespace millrace::loop {
 
-meta::Migration fleet_migration();  // of the loop's tables
+std::vector<meta::Migration> fleet_migrations();  // of the loop's tables
 
 struct StoredWish {
   std::int64_t number = 0;
@@ -32,6 +32,11 @@ struct StoredPredictor {
 Result<void> put_predictor(meta::Tx& tx, const StoredPredictor& predictor);
 Result<std::vector<StoredPredictor>> list_predictors(meta::Reader& reader);
 Result<void> forget_predictors(meta::Tx& tx, TimePoint heard_before);
+
+// How often lines of a model came that a label had come before: live quality that was planned at a lower number may
+// have missed them.
+Result<std::int64_t> late_lines(meta::Reader& reader, std::string_view model);
+Result<void> note_late_lines(meta::Tx& tx, std::string_view model);
 
 // How far a segment of a predictor's log is taken; 0: nothing of it is known.
 Result<std::int64_t> log_accepted(meta::Reader& reader, std::string_view predictor, std::string_view segment);

@@ -201,6 +201,7 @@ Result<LiveResult> run_live(const AssembleJob& job, JobContext& context) {
   }
   result.labels_unmatched = static_cast<std::int64_t>(logged.joined.unmatched.size());
   result.labels_seq = job.labels_seq;
+  result.late_lines = job.late_lines;
   std::vector<std::string> metrics = job.metrics;
   metrics.insert(metrics.begin(), "");  // the primary
   for (const auto& metric : metrics) {

@@ -195,6 +195,7 @@ struct AssembleJob {
   std::vector<data::ColumnField> schema;  // of the dataset that it will be trained with
   ModelSpec spec;
   std::vector<std::string> metrics;  // live ones that rules look at, besides the primary
+  std::int64_t late_lines = 0;       // of live quality: fleet_records.hpp, when it was planned
 };
 struct AssembleResult {
   std::vector<data::Part> parts;
@@ -221,6 +222,7 @@ struct LiveResult {
   std::int64_t labels_seq = 0;
   std::int64_t labels_joined = 0;
   std::int64_t labels_unmatched = 0;
+  std::int64_t late_lines = 0;
 };
 
 // kind "batch": the rows of a file or of a dataset version, and behind them what a model version answers.

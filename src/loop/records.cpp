@@ -1,5 +1,8 @@
 #include "loop/records.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 #include "loop/batch_records.hpp"
 #include "loop/fleet_records.hpp"
 #include "loop/release_records.hpp"
@@ -7,7 +10,7 @@
 namespace millrace::loop {
 
 std::vector<meta::Migration> migrations() {
-  return {{"loop", 1, R"sql(
+  std::vector<meta::Migration> all = {{"loop", 1, R"sql(
 CREATE TABLE loop_projects (
   number BIGINT PRIMARY KEY,
   name TEXT NOT NULL,
@@ -35,7 +38,7 @@ CREATE TABLE loop_live (
   at_us BIGINT NOT NULL
 );
 )sql"},
-          {"loop", 2, R"sql(
+                                      {"loop", 2, R"sql(
 CREATE TABLE loop_rolls (
   through BIGINT PRIMARY KEY,
   after_segment BIGINT NOT NULL,
@@ -63,7 +66,7 @@ CREATE TABLE loop_log_layouts (
   layout TEXT NOT NULL
 );
 )sql"},
-          {"loop", 3, R"sql(
+                                      {"loop", 3, R"sql(
 CREATE TABLE loop_questions (
   dataset TEXT PRIMARY KEY,
   question TEXT NOT NULL
@@ -74,9 +77,10 @@ CREATE TABLE loop_chores (
   at_us BIGINT NOT NULL
 );
 )sql"},
-          release_migration(),
-          batch_migration(),
-          fleet_migration()};
+                                      release_migration(),
+                                      batch_migration()};
+  std::ranges::move(fleet_migrations(), std::back_inserter(all));
+  return all;
 }
 
 Result<StoredProject> add_project(meta::Tx& tx, StoredProject project) {

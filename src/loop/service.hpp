@@ -147,7 +147,7 @@ class Service final : public serve::WantedSource, public train::JobSource {
   Result<std::string> rebuild(const std::string& model, std::int64_t version);
   // Looks at the records and starts what the rules ask for. What is waited for otherwise.
   Result<RetrainDecision> look_at_rules();
-  // Asks for live quality when there are labels that it has not seen.
+  // Asks for live quality when there are labels that it has not seen, or lines that came after labels about them.
   Result<void> look_at_live();
   // Lets the bytes of old versions go, as [retention] says.
   Result<void> look_at_retention();

@@ -8,6 +8,7 @@
 #include "base/fs.hpp"
 #include "base/log.hpp"
 #include "eval/gates.hpp"
+#include "loop/fleet_records.hpp"
 #include "loop/labels_text.hpp"
 #include "loop/log_records.hpp"
 #include "loop/service.hpp"
@@ -424,11 +425,16 @@ Result<void> Service::look_at_live() {
   auto project = this->project();
   if (!project) return {};
   std::optional<data::DatasetVersion> version;
-  bool due = false;
+  bool due = false, new_labels = false;
   TRY_VOID(store_.read([&](meta::Reader& reader) -> Result<void> {
     TRY(auto live, get_live(reader, project->name));
     TRY(auto seq, label::last_seq(reader, project->name));
-    due = seq > (live ? live->labels_seq : 0);
+    TRY(const auto late, late_lines(reader, project->name));
+    new_labels = due = seq > (live ? live->labels_seq : 0);
+    if (!due && live && late > 0) {
+      TRY(const auto result, parse_job<LiveResult>(live->result));
+      due = late > result.late_lines;
+    }
     for (auto state : {flow::JobState::queued, flow::JobState::running}) {
       TRY(auto asked, jobs_.list(reader, {.state = state, .kind = std::string(job_kind::live), .max = 1}));
       if (!asked.empty()) due = false;  // one is under way; what came since is seen by the next
@@ -443,11 +449,12 @@ Result<void> Service::look_at_live() {
   TRY(auto labels, store_labels(*project));
   return store_.write([&](meta::Tx& tx) -> Result<void> {
     TRY(auto input, assemble_job(tx, model, version->content.schema, labels));
+    TRY(input.late_lines, late_lines(tx, project->name));
     flow::NewJob job;
     job.kind = job_kind::live;
     job.key = project->name;
     job.input = render_job(input);
-    job.cause = "new labels";
+    job.cause = new_labels ? "new labels" : "predictions that came after their labels";
     job.priority = -5;
     TRY(auto id, jobs_.enqueue(tx, job));
     (void)id;

@@ -83,6 +83,7 @@ class Reader {
     in_.remove_prefix(length);
     return value;
   }
+  std::string_view rest() const { return in_; }
   bool ok() const { return ok_; }
   bool done() const { return in_.empty(); }
 

@@ -1,6 +1,7 @@
 #include "serve/shipped.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <format>
 #include <map>
 #include <set>
@@ -124,15 +125,37 @@ Result<std::uint64_t> check_piece(const ShippedFrom& from, std::string_view item
   return lines;
 }
 
+std::vector<ShippedLine> shipped_lines(std::string_view items) {
+  std::vector<ShippedLine> out;
+  std::map<std::uint32_t, std::string> models;
+  Reader in(items);
+  // What ends early has no further lines.
+  (void)walk_items(in, [&](std::uint32_t type, std::string_view payload) -> Result<void> {
+    Reader record(payload);
+    const auto schema = record.number<std::uint32_t>();
+    if (type == record_schema) models[schema] = record.text();
+    if (type != record_prediction) return {};
+    ShippedLine line{.model = models[schema], .id = {}, .key = {}};
+    const auto id = record.raw(line.id.bytes.size());
+    line.time = TimePoint(Duration(record.number<std::int64_t>()));
+    line.key = record.text();
+    if (!record.ok()) return ends_early();
+    std::memcpy(line.id.bytes.data(), id.data(), id.size());
+    out.push_back(std::move(line));
+    return {};
+  });
+  return out;
+}
+
 Result<void> read_shipped(Fs& fs, const std::string& dir, std::uint64_t after,
-                          const std::function<void(const ShippedFrom&)>& on_piece) {
+                          const std::function<void(const ShippedFrom&, std::string_view items)>& on_piece) {
   TRY(const auto segments, list_segments(fs, dir, after));
   for (const auto& segment : segments) {
     TRY(const auto content, read_file(fs, segment.path, std::uint64_t{1} << 32));
     TRY_VOID(walk_records(content, {[&](std::uint64_t, std::uint32_t type, std::string_view payload) -> Result<void> {
                                       if (type != record_shipped) return {};
                                       Reader in(payload);
-                                      if (auto head = read_shipped_head(in)) on_piece(*head);
+                                      if (auto head = read_shipped_head(in)) on_piece(*head, in.rest());
                                       return {};
                                     },
                                     [](const DamagedPlace&) {}}));

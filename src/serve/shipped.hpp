@@ -8,8 +8,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "base/clock.hpp"
 #include "base/fs.hpp"
+#include "base/ids.hpp"
 #include "base/result.hpp"
 
 namespace millrace::serve {
@@ -41,8 +44,18 @@ struct ShippedFrom {
 // invalid_argument `serve.bad_piece` for items that the log could not be read with. How many lines they are.
 Result<std::uint64_t> check_piece(const ShippedFrom& from, std::string_view items);
 
+// What labels are joined with a line by.
+struct ShippedLine {
+  std::string model;
+  Id id;
+  std::string key;  // "": it has none
+  TimePoint time{};
+};
+// Of items that check_piece takes.
+std::vector<ShippedLine> shipped_lines(std::string_view items);
+
 // Pieces in a log folder's segments above `after`, in their order.
 Result<void> read_shipped(Fs& fs, const std::string& dir, std::uint64_t after,
-                          const std::function<void(const ShippedFrom&)>& on_piece);
+                          const std::function<void(const ShippedFrom&, std::string_view items)>& on_piece);
 
 }  // namespace millrace::serve

@@ -63,13 +63,23 @@ TEST(Shipped, LinesStandInTheOtherLogAsInTheirOwn) {
   EXPECT_TRUE(check->whole());
   EXPECT_EQ(check->lines, 8u);
   std::uint64_t pieces = 0, end = 0;
-  ASSERT_TRUE(read_shipped(t.env.fs, to.dir, 0, [&](const ShippedFrom& one) {
+  std::vector<std::string> joined_by;
+  ASSERT_TRUE(read_shipped(t.env.fs, to.dir, 0, [&](const ShippedFrom& one, std::string_view items) {
     ++pieces;
     end = one.to;
     EXPECT_EQ(one.predictor + one.segment, "ps");
+    for (const auto& line : shipped_lines(items)) joined_by.push_back(line.model + " " + line.key);
   }));
   EXPECT_EQ(pieces, 2u);
   EXPECT_EQ(end, next.to);
+  EXPECT_EQ(joined_by, (std::vector<std::string>{"m k0", "m k1", "m k2", "m k3", "m k4", "m k5"}));
+  const auto line = shipped_lines(next.items).at(0);
+  bool same = false;
+  ASSERT_TRUE(read_prediction_log(t.env.fs, from.dir, [&](const LogSchema&, LoggedPrediction&& one) -> Result<void> {
+    same = same || (one.id == line.id && one.time == line.time && one.key == line.key);
+    return {};
+  }));
+  EXPECT_TRUE(same);
 }
 
 TEST(Shipped, ALineThatIsBeingWrittenIsWaitedFor) {

@@ -295,6 +295,28 @@ def test_three_of_them(servers, predictors, tmp_path):
     assert_all_there_once(server, load.ids)
 
 
+def test_a_label_is_joined_when_its_line_comes_later(servers, predictors, tmp_path):
+    server = admin_with_model(servers, tmp_path)
+    # Lines of it come, so that live quality has looked at the first label before the second one's line is there.
+    two = predictors(server, "two").start().wait_ready()
+    one = predictors(server, "one").start(env={"MILLRACE_FAULT": "remote.ship.before_send=hang"}).wait_ready()
+    late, prompt = one.predict()["id"], two.predict()["id"]
+    wait_for("the line of two at the server", lambda: server.get(f"/api/v1/predictions/{prompt}").status == 200, LONG)
+    assert server.post("/labels/small", [{"prediction": each, "value": "1"} for each in (late, prompt)]).json["accepted"] == 2
+
+    def labelled():
+        live = server.model("small")["versions"][0].get("live") or []
+        return live[0]["labelled"] if live else 0
+    wait_for("one joined label", lambda: labelled() == 1, LONG)
+    assert server.get(f"/api/v1/predictions/{late}").status == 404
+    # What decides is on the disks of both.
+    one.kill()
+    server.stop()
+    server.start()
+    one.start().wait_ready()
+    wait_for("both labels joined, and no further one sent", lambda: labelled() == 2, LONG)
+
+
 def test_rollback_names_who_is_behind(servers, predictors, tmp_path):
     server = admin_with_model(servers, tmp_path)
     one, two = (predictors(server, name).start().wait_ready() for name in ("one", "two"))
