@@ -1,36 +1,25 @@
 // `predictor --admin`: serves what a server on another machine wants to be served, and goes on without it.
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <condition_variable>
-#include <cstdio>
 #include <cstdlib>
 #include <format>
-#include <map>
 #include <mutex>
 #include <thread>
 
-#include "api/mlflow/routes.hpp"
-#include "api/native/routes_predict.hpp"
-#include "api/v2/grpc_methods.hpp"
-#include "api/v2/routes.hpp"
-#include "app/listen.hpp"
 #include "app/local_commands.hpp"
-#include "app/predictor_metrics.hpp"
-#include "app/process_metrics.hpp"
+#include "app/predictor_edge.hpp"
+#include "app/wakeup.hpp"
 #include "base/fs.hpp"
 #include "base/log.hpp"
-#include "base/memory.hpp"
-#include "base/metrics.hpp"
 #include "base/priority.hpp"
 #include "blob/local.hpp"
-#include "net/grpc.hpp"
-#include "net/limits.hpp"
-#include "net/server.hpp"
+#include "net/auth.hpp"
 #include "remote/fleet_client.hpp"
 #include "remote/log_shipper.hpp"
 #include "remote/wish.hpp"
-#include "serve/statistics_text.hpp"
 
 namespace millrace::app {
 
@@ -39,14 +28,8 @@ namespace {
 constexpr std::chrono::seconds kWishWait{20};               // of one question for the next wish
 constexpr Duration kReportEvery = std::chrono::seconds(5);  // and whenever what is served changed
 constexpr Duration kShipEvery = std::chrono::milliseconds(500);
-constexpr Duration kAskAgainMax = std::chrono::seconds(5);    // after the server was out of reach
-constexpr Duration kLook = std::chrono::milliseconds(20);     // between two looks whether there is something to do
-constexpr Duration kStopPatience = std::chrono::seconds(10);  // with requests in flight at the end
-
-void print_now(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-  std::fflush(stdout);
-}
+constexpr Duration kAskAgainMax = std::chrono::seconds(5);     // after the server was out of reach
+constexpr Duration kPauseMin = std::chrono::milliseconds(20);  // between two looks by the clock
 
 std::string first_line(std::string text) {
   text.resize(std::min(text.find_first_of("\r\n"), text.size()));
@@ -87,13 +70,14 @@ std::string host_name() {
 class FleetPredictor {
  public:
   FleetPredictor(Env& env, const remote::FleetClient& client, blob::Store& blobs, remote::WishKeeper& keeper,
-                 serve::Predictor& predictor, serve::PredictionLog& log)
+                 serve::Predictor& predictor, serve::PredictionLog& log, Wakeup& looks)
       : env_(env),
         client_(client),
         blobs_(blobs),
         keeper_(keeper),
         predictor_(predictor),
         log_(log),
+        looks_(looks),
         shipper_(env, client, log) {}
 
   void start(api::PredictorReport self) {
@@ -131,6 +115,11 @@ class FleetPredictor {
       if (auto synced = log_.sync(); !synced)
         env_.log.error("prediction_log_not_synced", {{"error", synced.error().message}});
     }
+  }
+  // When the next look is due unless something is said before.
+  SteadyPoint next_look() const {
+    const auto retry = predictor_.next_retry();
+    return std::max(retry ? std::min(*retry, sync_at_) : sync_at_, env_.clock.steady() + kPauseMin);
   }
   std::uint64_t unshipped_bytes() const { return shipper_.unshipped_bytes(); }
   std::string trouble() const {
@@ -190,6 +179,7 @@ class FleetPredictor {
         if (said.empty() && !trouble_.empty()) env_.log.info("wishes_again", {});
         trouble_ = said;
       }
+      looks_.say();
       failures = asked ? 0 : failures + 1;
       if (!asked && !pause(ask_again_after(failures))) return;
     }
@@ -272,6 +262,7 @@ class FleetPredictor {
   remote::WishKeeper& keeper_;
   serve::Predictor& predictor_;
   serve::PredictionLog& log_;
+  Wakeup& looks_;  // said when a look may find something else
   api::PredictorReport self_;
   mutable std::mutex mutex_;  // the next four
   std::condition_variable woken_;
@@ -297,11 +288,7 @@ std::string served_text(const serve::Predictor& predictor, const remote::WishKee
 
 Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const std::string& version, Env& env) {
   catch_signals();
-  TRY(const auto listen, parse_listen(options.http, "--http"));
-  Listen grpc_listen;
-  if (!options.grpc.empty()) {
-    TRY(grpc_listen, parse_listen(options.grpc, "--grpc"));
-  }
+  TRY(auto edge_of, edge_config(options));
   TRY_VOID(env.fs.make_dirs(options.data_dir));
   const auto data_dir = absolute(options.data_dir);
   TRY(const auto lock, env.fs.lock(join_path(data_dir, "lock"), std::format("millrace predictor {}\n", getpid())));
@@ -327,85 +314,44 @@ Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const 
   remote::WishKeeper keeper(own, join_path(data_dir, "wish.json"));
   remote::FetchedVersions versions(client, *blobs);
 
-  const auto cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  serve::Predictor::Config config;
-  config.load_threads = cores;
-  config.drop_unnamed = true;
-  config.ready_with_failures = true;
-  config.queue_max = static_cast<std::size_t>(options.queue);
-  config.concurrency = static_cast<std::size_t>(options.concurrency > 0 ? options.concurrency : cores);
-  config.runtime.libraries = {.xgboost = options.xgboost, .onnxruntime = options.onnxruntime};
-  serve::Predictor predictor(config, own, keeper, versions, log.get());
+  serve::Predictor predictor(predictor_config(options, edge_of.cores), own, keeper, versions, log.get());
 
-  net::Config http;
-  http.host = listen.host;
-  http.port = listen.port;
-  http.io_threads = cores;
-  http.temp_dir = join_path(data_dir, "tmp");
-  TRY_VOID(own.fs.make_dirs(http.temp_dir));
-  if (const char* limits = std::getenv("MILLRACE_HTTP_LIMITS")) TRY_VOID(net::set_limits(limits, http));
-  if (const auto files = raise_open_files(); files > 0) net::fit_open_files(files, http);
-  http.auth.token = token;
-  if (token.empty() && !(net::is_loopback(http.host) && (options.grpc.empty() || net::is_loopback(grpc_listen.host)))) {
-    TRY(http.auth.token, net::load_or_make_token(join_path(data_dir, "token"), own));
+  TRY(const auto wakeup, Wakeup::open());
+  FleetPredictor fleet(own, client, *blobs, keeper, predictor, *log, *wakeup);
+  edge_of.temp_dir = join_path(data_dir, "tmp");
+  edge_of.http_token = token;
+  if (token.empty() && edge_of.open_to_others()) {
+    TRY(edge_of.http_token, net::load_or_make_token(join_path(data_dir, "token"), own));
   }
-  if (const net::TlsFiles tls{options.tls_certificate, options.tls_key}; tls.named()) {
-    TRY(http.tls, net::LiveTls::open(tls, own));
-  }
-  FleetPredictor fleet(own, client, *blobs, keeper, predictor, *log);
+  edge_of.grpc_token = edge_of.http_token;
+  edge_of.before_metrics = [&](Metrics& metrics) {
+    metrics.gauge({"millrace_fleet_wish", "Number of the wish that is served.", {}})
+        .set(static_cast<double>(keeper.served().first));
+    metrics.gauge({"millrace_fleet_unshipped_bytes", "Of the prediction log, that the server has not taken yet.", {}})
+        .set(static_cast<double>(fleet.unshipped_bytes()));
+    for (const auto& state : predictor.states()) {
+      metrics
+          .gauge({"millrace_serve_not_logged",
+                  "Rows answered whose line the prediction log could not keep.",
+                  {{"model", state.name}}})
+          .set(static_cast<double>(state.not_logged));
+    }
+  };
   Metrics metrics;
-  TRY(auto server, net::Server::open(http, own, &metrics));
-  api::add_predict_routes(*server, predictor);
-  api::v2::Context v2{predictor, version, {}};
-  api::v2::add_routes(*server, v2);
-  api::mlflow::Context mlflow{predictor, version};
-  api::mlflow::add_routes(*server, mlflow);
-  server->pooled(
-      "GET", "/metrics",
-      [&](const net::Request&) {
-        metrics.gauge({"millrace_fleet_wish", "Number of the wish that is served.", {}})
-            .set(static_cast<double>(keeper.served().first));
-        metrics
-            .gauge({"millrace_fleet_unshipped_bytes", "Of the prediction log, that the server has not taken yet.", {}})
-            .set(static_cast<double>(fleet.unshipped_bytes()));
-        for (const auto& state : predictor.states()) {
-          metrics
-              .gauge({"millrace_serve_not_logged",
-                      "Rows answered whose line the prediction log could not keep.",
-                      {{"model", state.name}}})
-              .set(static_cast<double>(state.not_logged));
-        }
-        auto text = net::text_response(metrics.render() + model_metrics(predictor.states(), predictor.memory()) +
-                                       serve::prometheus_text(predictor.statistics()) + process_metrics_text());
-        text.content_type = "text/plain; version=0.0.4";
-        return text;
-      },
-      {.right = net::Right::metrics});
-  std::unique_ptr<net::GrpcServer> grpc;
-  if (!options.grpc.empty()) {
-    net::GrpcConfig grpc_config{.host = grpc_listen.host,
-                                .port = grpc_listen.port,
-                                .handshake_seconds_max = http.handshake_seconds_max,
-                                .tls = http.tls,
-                                .auth = http.auth};
-    grpc_config.pool = &server->compute();
-    grpc_config.pool_on = serve::kOnDisk;
-    auto methods = api::v2::grpc_methods(v2, [&server] { return server->ready(); });
-    TRY(grpc, net::GrpcServer::open(std::move(grpc_config), std::move(methods), own));
-  }
-  TRY_VOID(server->start());
-  if (grpc) TRY_VOID(grpc->start());
-  const auto address = server->addresses().front();
+  TRY(auto edge, PredictorEdge::open(std::move(edge_of), version, predictor, metrics, own));
+  TRY_VOID(edge->start());
+  const auto address = edge->address();
   api::PredictorReport self;
   self.name = options.name.empty() ? std::format("{}:{}", host_name(), address.port) : options.name;
   self.address = address.url;
-  if (grpc) self.grpc = grpc->address();
+  self.grpc = edge->grpc_address();
   self.program = version;
   self.process = IdMaker(own.clock, own.rng).make().text();
   TRY_VOID(write_file(own.fs, join_path(data_dir, "address"), address.url + "\n"));
-  print_now(
-      std::format("predictor {}     {}, models of {}, data in {}\n", address.url, self.name, client.url(), data_dir));
-  if (grpc) print_now(std::format("grpc      {}\n", grpc->address()));
+  tell(std::format("predictor {}     {}, models of {}, data in {}\n", address.url, self.name, client.url(), data_dir));
+  if (!self.grpc.empty()) tell(std::format("grpc      {}\n", self.grpc));
+  if (const auto warning = edge->certificate_warning(own.clock.now()); !warning.empty())
+    tell("warning   " + warning + "\n");
   // Loads and proofs give way to the threads that answer, which are there already.
   lower_thread_priority();
   const std::jthread log_ahead([&](std::stop_token stop) { log->prepare_until(stop); });
@@ -413,25 +359,18 @@ Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const 
   std::string served, trouble;
   while (!interrupted()) {
     fleet.look();
-    if (auto now = served_text(predictor, keeper); now != served) print_now(served = std::move(now));
+    if (auto now = served_text(predictor, keeper); now != served) tell(served = std::move(now));
     if (auto now = fleet.trouble(); now != trouble) {
       trouble = std::move(now);
-      print_now(trouble.empty() ? std::string("admin     is there again\n")
-                                : std::format("admin     {}; what is here is served\n", trouble));
+      tell(trouble.empty() ? std::string("admin     is there again\n")
+                           : std::format("admin     {}; what is here is served\n", trouble));
     }
-    std::this_thread::sleep_for(kLook);
+    wakeup->wait(fleet.next_look() - own.clock.steady());
   }
-  print_now("stopping: requests in flight are answered first; Ctrl-C again stops at once\n");
-  {
-    // Both at once: while HTTP drains, readiness has fallen for both.
-    std::jthread other([&] {
-      if (grpc) (void)grpc->stop(kStopPatience);
-    });
-    server->stop(kStopPatience);
-  }
+  tell("stopping: requests in flight are answered first; Ctrl-C again stops at once\n");
+  edge->stop();
   fleet.stop();
-  grpc.reset();
-  server.reset();
+  edge.reset();
   return cli::Output{};
 }
 

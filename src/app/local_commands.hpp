@@ -34,6 +34,8 @@ std::string absolute(const std::string& path);
 // Set by SIGINT and SIGTERM; the second SIGINT ends the process at once.
 bool interrupted();
 void catch_signals();
-void next_signal_ends();  // for a stop that began otherwise: the first signal then counts as the second
+class Wakeup;
+void wake_at_signals(Wakeup* wakeup);  // from now on; nullptr: none
+void next_signal_ends();               // for a stop that began otherwise: the first signal then counts as the second
 
 }  // namespace millrace::app

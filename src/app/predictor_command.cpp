@@ -1,21 +1,15 @@
 // `predictor`: a folder of model files, served. No project, no database; what it knows is the folder.
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <format>
 #include <map>
 #include <mutex>
 #include <thread>
 
-#include "api/mlflow/routes.hpp"
-#include "api/native/routes_predict.hpp"
-#include "api/v2/grpc_methods.hpp"
-#include "api/v2/routes.hpp"
 #include "app/compute_threads.hpp"
-#include "app/listen.hpp"
 #include "app/local_commands.hpp"
-#include "app/predictor_metrics.hpp"
-#include "app/process_metrics.hpp"
+#include "app/predictor_edge.hpp"
+#include "app/wakeup.hpp"
 #include "base/build_id.hpp"
 #include "base/fs.hpp"
 #include "base/log.hpp"
@@ -24,24 +18,15 @@
 #include "base/priority.hpp"
 #include "base/tracing.hpp"
 #include "model/flat_cache.hpp"
-#include "net/grpc.hpp"
-#include "net/limits.hpp"
-#include "net/server.hpp"
+#include "net/auth.hpp"
 #include "serve/folder_source.hpp"
-#include "serve/statistics_text.hpp"
 
 namespace millrace::app {
 
 namespace {
 
 constexpr auto kPendingLook = std::chrono::milliseconds(100);  // while a file is being written
-constexpr auto kPatience = std::chrono::seconds(10);           // with requests in flight at the end
-constexpr auto kPause = std::chrono::milliseconds(20);         // between two questions whether there is something to do
-
-void tell(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-  std::fflush(stdout);
-}
+constexpr auto kLookPause = std::chrono::milliseconds(20);     // between two looks
 
 std::unexpected<Error> not_yet(std::string_view option, std::string_view instead) {
   return fail(Code::unimplemented, "cli.not_available",
@@ -229,30 +214,19 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
   if (!options.log.empty()) return not_yet("--log", "millrace up keeps a log of predictions");
   TRY_VOID(check_folder(options.models, env));
   const auto folder = absolute(options.models);
-  TRY(const auto listen, parse_listen(options.http, "--http"));
-  Listen grpc_listen;
-  if (!options.grpc.empty()) {
-    TRY(grpc_listen, parse_listen(options.grpc, "--grpc"));
-  }
+  TRY(auto edge_of, edge_config(options));
   TRY(const auto poll, parse_duration(options.poll));
-  serve::Predictor::Config config;
+  auto config = predictor_config(options, edge_of.cores);
   if (!options.memory.empty()) {
     TRY(const auto bytes, parse_size(options.memory));
     if (bytes <= 0) return fail(Code::invalid_argument, "cli.bad_memory", "--memory is more than 0 bytes");
     config.memory_bytes_max = static_cast<std::uint64_t>(bytes);
   }
-  const auto cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  config.load_threads = cores;
-  config.runtime.libraries = {.xgboost = options.xgboost, .onnxruntime = options.onnxruntime};
   TRY_VOID(check_engines(config.runtime.libraries));
-  config.drop_unnamed = true;
-  config.ready_with_failures = true;
-  config.queue_max = static_cast<std::size_t>(options.queue);
-  config.concurrency = static_cast<std::size_t>(options.concurrency > 0 ? options.concurrency : cores);
   TRY(auto urgency, parse_urgency(options.priorities));
   serve::BatchPolicy batching{.rows_max = static_cast<std::size_t>(options.batch_rows)};
   TRY(batching.delay_max, parse_duration(options.batch_delay));
-  const int threads = compute_threads(cores, batching.rows_max > 0);
+  const int threads = compute_threads(edge_of.cores, batching.rows_max > 0);
   config.batch_waiters = batch_waiters(threads);
 
   TRY(auto log, open_log({}, env.clock));
@@ -287,80 +261,44 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
   FolderServer serving(source, predictor, options.allow_upload, own);
 
   const TempFolder temp{env, temp_folder(env)};
-  net::Config http;
-  http.host = listen.host;
-  http.port = listen.port;
-  http.io_threads = cores;
-  http.compute_threads = threads;
-  http.temp_dir = temp.path;
-  TRY_VOID(own.fs.make_dirs(http.temp_dir));
-  if (const char* limits = std::getenv("MILLRACE_HTTP_LIMITS")) TRY_VOID(net::set_limits(limits, http));
-  if (const auto files = raise_open_files(); files > 0) net::fit_open_files(files, http);
+  edge_of.temp_dir = temp.path;
+  edge_of.compute_threads = threads;
+  edge_of.tracer = tracer.get();
   const auto token_file = options.token_file.empty() ? join_path(folder, ".millrace-token") : options.token_file;
   const auto token = [&] {
     auto made = net::load_or_make_token(token_file, own);
     if (!made) made.error().message += "; another place: --token-file FILE";
     return made;
   };
-  if (!net::is_loopback(http.host)) {
-    TRY(http.auth.token, token());
+  if (!net::is_loopback(edge_of.http.host)) {
+    TRY(edge_of.http_token, token());
   }
-  if (const net::TlsFiles tls{options.tls_certificate, options.tls_key}; tls.named()) {
-    TRY(http.tls, net::LiveTls::open(tls, own));
+  edge_of.grpc_token = edge_of.http_token;
+  if (edge_of.grpc && !net::is_loopback(edge_of.grpc->host)) {
+    TRY(edge_of.grpc_token, token());
   }
-  http.tracer = tracer.get();
-  TRY(auto server, net::Server::open(http, own, &metrics));
-  api::add_predict_routes(*server, predictor);
-  api::v2::Context v2{predictor, version, [&](const api::v2::LoadRequest& ask) { return serving.repository(ask); }};
+  const bool open_to_others = edge_of.open_to_others();
+  edge_of.repository = [&](const api::v2::LoadRequest& ask) { return serving.repository(ask); };
   constexpr std::uint64_t kUploadBytesMax = 128u << 20;  // in base64
-  if (options.allow_upload) v2.upload_bytes_max = kUploadBytesMax;
-  api::v2::add_routes(*server, v2);
-  api::mlflow::Context mlflow{predictor, version};
-  api::mlflow::add_routes(*server, mlflow);
-  server->pooled("GET", "/metrics",
-                 [&](const net::Request&) {
-                   auto text =
-                       net::text_response(metrics.render() + model_metrics(predictor.states(), predictor.memory()) +
-                                          serve::prometheus_text(predictor.statistics()) + process_metrics_text());
-                   text.content_type = "text/plain; version=0.0.4";
-                   return text;
-                 },
-                 {.right = net::Right::metrics});
-  std::unique_ptr<net::GrpcServer> grpc;
-  if (!options.grpc.empty()) {
-    net::GrpcConfig grpc_config{.host = grpc_listen.host,
-                                .port = grpc_listen.port,
-                                .handshake_seconds_max = http.handshake_seconds_max,
-                                .tls = http.tls,
-                                .auth = http.auth,
-                                .tracer = tracer.get()};
-    grpc_config.pool = &server->compute();
-    grpc_config.pool_on = serve::kOnDisk;
-    if (!net::is_loopback(grpc_listen.host)) {
-      TRY(grpc_config.auth.token, token());
-    }
-    auto methods = api::v2::grpc_methods(v2, [&server] { return server->ready(); });
-    TRY(grpc, net::GrpcServer::open(std::move(grpc_config), std::move(methods), own));
-  }
-  TRY_VOID(server->start());
-  if (grpc) TRY_VOID(grpc->start());
-  tell(std::format("predictor {}     models from {}{}\n", server->addresses().front().url, folder,
+  if (options.allow_upload) edge_of.upload_bytes_max = kUploadBytesMax;
+  TRY(const auto wakeup, Wakeup::open());
+  TRY(auto edge, PredictorEdge::open(std::move(edge_of), version, predictor, metrics, own));
+  TRY_VOID(edge->start());
+  tell(std::format("predictor {}     models from {}{}\n", edge->address().url, folder,
                    poll > Duration::zero() ? ", looked at every " + format_duration(poll)
                                            : std::string(", looked at when a client asks")));
-  if (grpc) tell(std::format("grpc      {}\n", grpc->address()));
-  if (!net::is_loopback(http.host) || (grpc && !net::is_loopback(grpc_listen.host)))
+  if (const auto grpc = edge->grpc_address(); !grpc.empty()) tell(std::format("grpc      {}\n", grpc));
+  if (open_to_others)
     tell(
         std::format("          open to other machines: all but the health checks needs the token in {}\n", token_file));
-  if (http.tls) {
-    if (const auto warning = net::certificate_warning(http.tls->now()->facts, own.clock.now()); !warning.empty())
-      tell("warning   " + warning + "\n");
-  }
+  if (const auto warning = edge->certificate_warning(own.clock.now()); !warning.empty())
+    tell("warning   " + warning + "\n");
   // Loads and proofs give way to the threads that answer, which are there already.
   lower_thread_priority();
   // Files that were just put there need a second look; ready is who has them too.
   bool pending = serving.look(true);
   for (int looks = 0; pending && looks < 5 && !interrupted(); ++looks) {
-    std::this_thread::sleep_for(kPendingLook);
+    wakeup->wait(kPendingLook);
     pending = serving.look(true);
   }
   serving.reconcile();
@@ -370,22 +308,18 @@ Result<cli::Output> predictor(const cli::PredictorOptions& options, const std::s
   tell(summary(source, predictor));
   auto next = own.clock.steady() + (pending ? Duration(kPendingLook) : poll);
   while (!interrupted()) {
-    std::this_thread::sleep_for(kPause);
-    if (own.clock.steady() < next || (poll == Duration::zero() && !pending)) continue;
+    // With no looks by the clock and no file that is being written, only a signal ends the wait.
+    const bool by_clock = pending || poll > Duration::zero();
+    wakeup->wait(by_clock ? std::optional<Duration>(next - own.clock.steady()) : std::nullopt);
+    if (!by_clock || own.clock.steady() < next) continue;
     pending = serving.look();
-    next = own.clock.steady() + (pending ? std::min<Duration>(kPendingLook, std::max<Duration>(poll, kPause)) : poll);
+    next =
+        own.clock.steady() + (pending ? std::min<Duration>(kPendingLook, std::max<Duration>(poll, kLookPause)) : poll);
     tell(news.changes(predictor.states()));
   }
   tell("stopping: requests in flight are answered first; Ctrl-C again stops at once\n");
-  {
-    // Both at once: while HTTP drains, readiness has fallen for both.
-    std::jthread other([&] {
-      if (grpc) (void)grpc->stop(kPatience);
-    });
-    server->stop(kPatience);
-  }
-  grpc.reset();
-  server.reset();
+  edge->stop();
+  edge.reset();
   return cli::Output{};
 }
 

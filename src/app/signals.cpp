@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -14,6 +15,7 @@
 
 #include "app/last_signal.hpp"
 #include "app/local_commands.hpp"
+#include "app/wakeup.hpp"
 #include "base/process.hpp"
 
 namespace millrace::app {
@@ -21,12 +23,18 @@ namespace millrace::app {
 namespace {
 
 std::atomic<int> signals_seen{0};
+std::atomic<Wakeup*> woken_by_signals{nullptr};
 
 void on_signal(int) {
   if (signals_seen.fetch_add(1) >= 1) _exit(130);
+  const int before = errno;
+  if (auto* wakeup = woken_by_signals.load()) wakeup->say();
+  errno = before;
 }
 
 }  // namespace
+
+void wake_at_signals(Wakeup* wakeup) { woken_by_signals = wakeup; }
 
 bool interrupted() { return signals_seen.load() > 0; }
 
