@@ -4,8 +4,10 @@ import hashlib
 import http.client
 import json
 import os
+import subprocess
 import sys
 import threading
+import urllib.parse
 
 import pytest
 
@@ -206,6 +208,43 @@ def test_locally_a_token_is_held_to_what_it_may(servers, tmp_path):
     server.kill()
     server.start().wait_ready()
     assert Caller(server, token).ask("POST", "/predict/small", row)[0] == 401, "and so does its end"
+
+
+def grpc_status(port, method, token, message=b""):
+    """Status and text of one call without a client's packages: HTTP/2 by curl, the message in gRPC's frame."""
+    frame = b"\0" + len(message).to_bytes(4, "big") + message
+    words = ["-H", f"authorization: Bearer {token}"] if token else []
+    done = subprocess.run(["curl", "-sS", "--http2-prior-knowledge", "--max-time", "60", "-o", "/dev/null", "-D", "-", "-H", "content-type: application/grpc",
+                           "-H", "te: trailers", *words, "--data-binary", "@-", f"http://127.0.0.1:{port}/inference.GRPCInferenceService/{method}"],
+                          input=frame, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    fields = dict(line.lower().split(": ", 1) for line in done.stdout.decode().splitlines() if ": " in line)
+    return int(fields["grpc-status"]), urllib.parse.unquote(fields.get("grpc-message", ""))
+
+
+def test_grpc_has_the_same_rights_whatever_the_client(public, tokens):
+    port = (public.data_dir / "grpc_address").read_text().strip().rsplit(":", 1)[1]
+    denied, unknown = 7, 16  # PERMISSION_DENIED, UNAUTHENTICATED
+    small = b"\x0a\x05small"  # field 1: the model's name
+    calls = {"predict": [("ServerMetadata", b""), ("ModelMetadata", small), ("ModelReady", small), ("ModelConfig", small), ("ModelInfer", small),
+                         ("ModelStatistics", b""), ("RepositoryIndex", b"")],
+             "admin": [("TraceSetting", b""), ("LogSettings", b""), ("RepositoryModelLoad", b"\x12\x05small"), ("RepositoryModelUnload", b"\x12\x05small")]}
+    for right, of_right in calls.items():
+        for method, message in of_right:
+            for name, rights in RIGHTS.items():
+                code, text = grpc_status(port, method, tokens[name], message)
+                if right in rights:
+                    assert code not in (denied, unknown), (method, name, code, text)
+                else:
+                    assert code == denied and f"'{right}'" in text and name in text, (method, name, code, text)
+            for nobody in ("mr_" + "0" * 64, ""):
+                assert grpc_status(port, method, nobody, message)[0] == unknown, method
+    assert grpc_status(port, "ServerMetadata", tokens["web"])[0] == 0
+    assert grpc_status(port, "ServerLive", "")[0] == 0, "the health checks are open"
+    token = add(public, "by-curl", "predict")
+    assert grpc_status(port, "ServerMetadata", token)[0] == 0
+    public.cli("tokens", "revoke", "by-curl")
+    assert grpc_status(port, "ServerMetadata", token)[0] == unknown
 
 
 def test_grpc_has_the_same_rights(public, tokens):
