@@ -9,6 +9,7 @@
 #include <mutex>
 #include <thread>
 
+#include "app/last_signal.hpp"
 #include "app/local_commands.hpp"
 #include "app/predictor_edge.hpp"
 #include "app/wakeup.hpp"
@@ -17,6 +18,7 @@
 #include "base/priority.hpp"
 #include "blob/local.hpp"
 #include "net/auth.hpp"
+#include "remote/death.hpp"
 #include "remote/fleet_client.hpp"
 #include "remote/log_shipper.hpp"
 #include "remote/wish.hpp"
@@ -97,6 +99,12 @@ class FleetPredictor {
     if (lines_.joinable()) lines_.join();
   }
 
+  // An earlier process died: said in every report until a later release of the model begins. Before start().
+  void tell_death(api::PredictorDeath death, std::string path) {
+    self_death_ = std::move(death);
+    death_path_ = std::move(path);
+  }
+
   // One look at what there is to do now.
   void look() {
     const auto retry = predictor_.next_retry();
@@ -105,6 +113,7 @@ class FleetPredictor {
       const auto before = keeper_.served();
       if (auto done = predictor_.reconcile(); done) {
         keeper_.done();
+        forget_old_death();
         drop_old_artifacts();
       }
       if (keeper_.served() != before) env_.log.info("wish_served", {{"wish", keeper_.served().first}});
@@ -214,6 +223,11 @@ class FleetPredictor {
     }
   }
 
+  std::optional<api::PredictorDeath> death() const {
+    std::lock_guard lock(mutex_);
+    return self_death_;
+  }
+
   api::PredictorReport report() const {
     auto out = self_;
     const auto [number, digest] = keeper_.served();
@@ -221,6 +235,7 @@ class FleetPredictor {
     out.wish_digest = digest;
     out.ready = predictor_.ready();
     out.trouble = trouble();
+    out.death = death();
     out.unshipped_bytes = static_cast<std::int64_t>(shipper_.unshipped_bytes());
     out.unshipped_bytes_max = static_cast<std::int64_t>(log_.bytes_max());
     const auto statistics = predictor_.statistics();
@@ -241,6 +256,17 @@ class FleetPredictor {
       out.models.push_back(std::move(model));
     }
     return out;
+  }
+
+  void forget_old_death() {
+    {
+      std::lock_guard lock(mutex_);
+      if (!self_death_ || !remote::is_over(keeper_.newest().models, *self_death_)) return;
+      self_death_.reset();
+    }
+    keeper_.avoid(std::nullopt);
+    if (auto removed = env_.fs.remove(death_path_); !removed)
+      env_.log.warn("death_not_removed", {{"path", death_path_}, {"error", removed.error().message}});
   }
 
   // Once all that is wanted is in memory, nothing else is needed on the disk.
@@ -264,10 +290,12 @@ class FleetPredictor {
   serve::PredictionLog& log_;
   Wakeup& looks_;  // said when a look may find something else
   api::PredictorReport self_;
-  mutable std::mutex mutex_;  // the next four
+  std::string death_path_;
+  mutable std::mutex mutex_;  // the next five
   std::condition_variable woken_;
   bool stopping_ = false;
   bool report_now_ = true;
+  std::optional<api::PredictorDeath> self_death_;
   std::string trouble_;
   SteadyPoint sync_at_{};
   remote::LogShipper shipper_;
@@ -282,6 +310,48 @@ std::string served_text(const serve::Predictor& predictor, const remote::WishKee
   }
   const auto number = keeper.served().first;
   return number < 0 ? std::string() : std::format("serves    {}   (wish {})\n", out.empty() ? "nothing" : out, number);
+}
+
+// Where a dying process leaves its last words, and what an earlier one left there: once it is kept in a file of its
+// own, the words are free for the next.
+class LastWordsHere {
+ public:
+  LastWordsHere(const std::string& data_dir, Env& env) : path_(join_path(data_dir, "death.json")) {
+    death_ = remote::kept_death(env, path_);
+    auto opened = serve::LastWords::open(env, join_path(data_dir, "last_words"));
+    if (!opened) {  // a full disk: it serves all the same
+      env.log.warn("no_last_words", {{"error", opened.error().message}});
+      return;
+    }
+    words_ = *std::move(opened);
+    if (const auto died = words_->death(died_of())) {
+      death_ = remote::to_wire(*died);
+      env.log.error("version_ended_process",
+                    {{"model", death_->model}, {"version", death_->version}, {"signal", death_->name}});
+      auto kept = remote::keep_death(env, path_, *death_);
+      if (kept) kept = words_->clear();
+      if (!kept) env.log.warn("death_not_kept", {{"path", path_}, {"error", kept.error().message}});
+    }
+    tell_last_words(words_.get());
+  }
+  ~LastWordsHere() { tell_last_words(nullptr); }
+  LastWordsHere(const LastWordsHere&) = delete;
+  LastWordsHere& operator=(const LastWordsHere&) = delete;
+
+  serve::LastWords* words() const { return words_.get(); }
+  const std::optional<api::PredictorDeath>& death() const { return death_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  const std::string path_;
+  std::unique_ptr<serve::LastWords> words_;
+  std::optional<api::PredictorDeath> death_;
+};
+
+std::string death_text(const api::PredictorDeath& death) {
+  return std::format(
+      "not       {}:{}, which ended an earlier process with {} at {}; it is not loaded again by itself\n", death.model,
+      death.version, death.name, death.at);
 }
 
 }  // namespace
@@ -314,10 +384,15 @@ Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const 
   remote::WishKeeper keeper(own, join_path(data_dir, "wish.json"));
   remote::FetchedVersions versions(client, *blobs);
 
-  serve::Predictor predictor(predictor_config(options, edge_of.cores), own, keeper, versions, log.get());
+  const LastWordsHere last(data_dir, own);
+  keeper.avoid(last.death());
+  auto config = predictor_config(options, edge_of.cores);
+  config.last_words = last.words();
+  serve::Predictor predictor(config, own, keeper, versions, log.get());
 
   TRY(const auto wakeup, Wakeup::open());
   FleetPredictor fleet(own, client, *blobs, keeper, predictor, *log, *wakeup);
+  if (last.death()) fleet.tell_death(*last.death(), last.path());
   edge_of.temp_dir = join_path(data_dir, "tmp");
   edge_of.http_token = token;
   if (token.empty() && edge_of.open_to_others()) {
@@ -352,6 +427,7 @@ Result<cli::Output> fleet_predictor(const cli::PredictorOptions& options, const 
   if (!self.grpc.empty()) tell(std::format("grpc      {}\n", self.grpc));
   if (const auto warning = edge->certificate_warning(own.clock.now()); !warning.empty())
     tell("warning   " + warning + "\n");
+  if (last.death()) tell(death_text(*last.death()));
   // Loads and proofs give way to the threads that answer, which are there already.
   lower_thread_priority();
   const std::jthread log_ahead([&](std::stop_token stop) { log->prepare_until(stop); });

@@ -22,8 +22,8 @@ Result<cli::Output> worker(const cli::WorkerOptions& options, Env& env);
 Result<cli::Output> doctor(const cli::DoctorOptions& options, const std::string& version, Env& env);
 Result<cli::Output> make_backup(const cli::BackupOptions& options, const std::string& version, Env& env);
 Result<cli::Output> restore(const cli::RestoreOptions& options, Env& env);
-// Starts `millrace up` again and again while it is killed; ends as it ended otherwise. POSIX processes, no threads
-// before.
+// Starts this program without `--restart` again and again while it is killed; ends as it ended otherwise. POSIX
+// processes, no threads before.
 Result<cli::Output> supervise(int argc, char** argv);
 
 // A folder's name below $TMPDIR that nobody else uses; it is not made.

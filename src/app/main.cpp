@@ -37,7 +37,8 @@ int main(int argc, char** argv) {
   using namespace millrace;
   for (int i = 1; i < argc; ++i) {
     if (std::strcmp(argv[i], "--restart") == 0 &&
-        (std::strcmp(argv[1], "up") == 0 || std::strcmp(argv[1], "admin") == 0)) {
+        (std::strcmp(argv[1], "up") == 0 || std::strcmp(argv[1], "admin") == 0 ||
+         std::strcmp(argv[1], "predictor") == 0)) {
       auto ended = app::supervise(argc, argv);
       if (!ended) std::fprintf(stderr, "error: %s\n", ended.error().message.c_str());
       return ended ? ended->exit_code : 1;

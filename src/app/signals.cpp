@@ -75,7 +75,7 @@ Result<cli::Output> supervise(int argc, char** argv) {
     }
     if (WIFEXITED(status)) return cli::Output{"", WEXITSTATUS(status)};
     if (interrupted()) return cli::Output{"", 130};
-    std::fprintf(stderr, "millrace: the server was killed by signal %d; starting it again\n", WTERMSIG(status));
+    std::fprintf(stderr, "millrace: the process was killed by signal %d; starting it again\n", WTERMSIG(status));
     setenv(died_of_variable, std::to_string(WTERMSIG(status)).c_str(), 1);
     std::this_thread::sleep_for(std::chrono::milliseconds(100));  // not in a tight circle
   }

@@ -53,6 +53,7 @@ struct PredictorOptions {
   std::string data_dir = ".millrace-predictor";  // of an admin's predictor, as are the next
   std::string name;
   std::string unshipped_max = "1GB";
+  bool restart = false;
 };
 struct WorkerOptions {
   std::string server;

@@ -48,6 +48,10 @@ Result<Output> predictors(Client& client, bool json) {
   for (const auto& one : list.predictors) {
     table.add({one.name, one.address, state_text(one), std::to_string(one.wish), models_text(one),
                ago_text(one.heard_seconds_ago), std::format("{}", one.unshipped_bytes)});
+    if (const auto& death = one.death)
+      notes += std::format(
+          "{}: {}:{} ended it with {} at {}, and is not loaded there again by itself; millrace releases {}\n", one.name,
+          death->model, death->version, death->name, short_time(death->at), death->model);
     if (!one.connected) continue;
     for (const auto& model : one.models) {
       if (!model.error.empty()) notes += std::format("{}: {}\n", one.name, model.error);

@@ -18,15 +18,23 @@ std::string release_step_text(const api::Release& one) {
 
 std::string failed_text(std::int64_t failed, std::int64_t of) { return std::format("{} of {}", failed, of); }
 
-std::string death_lines(const api::Release& one) {
-  if (!one.death) return "";
-  const auto& death = *one.death;
-  auto out = std::format("\n{}:{} ended the server with {} at {}; it is not loaded again by itself\n", one.model,
-                         death.version, death.name, short_time(death.at));
-  for (const auto& request : death.last_requests)
+std::string ended_text(const api::Release& one, const std::string& predictor, const std::string& name,
+                       const std::string& at, const std::vector<api::ReleaseRequest>& requests) {
+  auto out = std::format("\n{}:{} ended {} with {} at {}; it is not loaded again by itself\n", one.model, one.candidate,
+                         predictor.empty() ? "the server" : "predictor " + predictor, name, short_time(at));
+  for (const auto& request : requests)
     out += std::format("  {}   {}   {}:{}   {} {}   {}\n", request.prediction, short_time(request.at), one.model,
                        request.version, request.rows, request.rows == 1 ? "row" : "rows",
                        request.answered ? "answered" : "was being computed");
+  return out;
+}
+
+std::string death_lines(const api::Release& one) {
+  if (!one.death) return "";
+  const auto& death = *one.death;
+  auto out = ended_text(one, death.predictor, death.name, death.at, death.last_requests);
+  for (const auto& other : death.others)
+    out += ended_text(one, other.predictor, other.name, other.at, other.last_requests);
   return out +
          std::format("  next    millrace promote {}:{} --reason \"...\"   to try it again\n", one.model, death.version);
 }

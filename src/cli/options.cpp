@@ -107,6 +107,7 @@ void add_predictor_options(CLI::App& command, PredictorOptions& options) {
       .add_option("--unshipped-max", options.unshipped_max,
                   "with --admin: bytes of the prediction log that may wait for the server; then no line is kept")
       ->capture_default_str();
+  command.add_flag("--restart", options.restart, "start again by itself when the process is killed");
   command.add_option("--http", options.http, "ADDRESS:PORT (port 0: any free one)")->capture_default_str();
   command.add_option("--grpc", options.grpc, "ADDRESS:PORT (port 0: any free one; default: no gRPC)");
   command.add_option("--poll", options.poll, "how often the folder is looked at; 0s: only when a client asks")

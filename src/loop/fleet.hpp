@@ -41,6 +41,14 @@ struct FleetModel {
   std::vector<FleetVersion> versions;
   std::int64_t requests = 0, rows = 0, not_logged = 0;
 };
+// What its earlier process died of. Its release knows the requests.
+struct FleetDeath {
+  std::string model, release;
+  std::int64_t signal = 0;
+  std::string name;
+  std::int64_t version = 0;
+  std::string at;
+};
 struct FleetReport {
   std::string name, address, grpc, program, process;
   std::int64_t wish = 0;
@@ -49,6 +57,7 @@ struct FleetReport {
   std::vector<FleetModel> models;
   std::int64_t unshipped_bytes = 0, unshipped_bytes_max = 0;
   std::string trouble;
+  std::optional<FleetDeath> death;
 };
 // Stored records of this program's, one JSON object.
 std::string render_report(const FleetReport& report);

@@ -1,5 +1,8 @@
 #include "loop/release_records.hpp"
 
+#include <string.h>
+
+#include <algorithm>
 #include <format>
 
 #include "base/json.hpp"
@@ -63,11 +66,48 @@ Result<void> emit_release(meta::Tx& tx, const Release& one) {
                               one.step, one.outcome)});
 }
 
+std::vector<LastRequest> last_requests(const serve::Death& death) {
+  std::vector<LastRequest> out;
+  for (const auto& one : death.requests)
+    out.push_back({one.id.text(), format_time(one.at), one.version, one.rows, one.answered});
+  return out;
+}
+
 std::optional<std::string> death_text(const Release& one) {
   return one.death ? std::optional(json::render(*one.death)) : std::nullopt;
 }
 
 }  // namespace
+
+bool ReleaseDeath::tells_of(std::string_view who, std::string_view when) const {
+  return (predictor == who && at == when) ||
+         std::ranges::any_of(others, [&](const auto& one) { return one.predictor == who && one.at == when; });
+}
+
+std::string signal_name(int signal) {
+  const char* name = sigabbrev_np(signal);
+  return name ? std::format("SIG{}", name) : std::format("signal {}", signal);
+}
+
+bool add_death(Release& release, const serve::Death& death, const std::string& predictor) {
+  const auto at = format_time(death.at);
+  if (release.model != death.watched.model || release.candidate != death.watched.version) return false;
+  if (!release.under_way() && predictor.empty()) return false;
+  if (release.death && release.death->tells_of(predictor, at)) return false;
+  if (release.death && release.death->others.size() >= ReleaseDeath::kOthersMax) return false;
+  if (release.death) {
+    release.death->others.push_back({predictor, death.signal, signal_name(death.signal), at, last_requests(death)});
+  } else {
+    release.death = ReleaseDeath{.signal = death.signal,
+                                 .name = signal_name(death.signal),
+                                 .version = death.watched.version,
+                                 .at = at,
+                                 .requests = last_requests(death),
+                                 .predictor = predictor,
+                                 .others = {}};
+  }
+  return true;
+}
 
 ReleaseStep Release::at() const {
   const auto place = static_cast<std::size_t>(step);
@@ -103,6 +143,14 @@ Result<std::vector<Release>> releases_under_way(meta::Reader& reader) {
     out.push_back(std::move(one));
   }
   return out;
+}
+
+Result<std::optional<Release>> find_release(meta::Reader& reader, std::string_view id) {
+  TRY(auto row, reader.query_one("SELECT " + std::string(release_columns) + " FROM loop_releases WHERE id = $1",
+                                 {std::string(id)}));
+  if (!row) return std::nullopt;
+  TRY(auto out, release_from(*row));
+  return std::optional(std::move(out));
 }
 
 Result<std::optional<Release>> release_under_way(meta::Reader& reader, std::string_view model) {

@@ -12,6 +12,7 @@
 #include "base/result.hpp"
 #include "loop/release.hpp"
 #include "meta/meta.hpp"
+#include "serve/last_words.hpp"
 
 namespace millrace::loop {
 
@@ -24,13 +25,26 @@ struct LastRequest {
   bool answered = false;  // false: it was being computed
 };
 
+// The same version ended this predictor too.
+struct OtherDeath {
+  std::string predictor;
+  int signal = 0;
+  std::string name;
+  std::string at;
+  std::vector<LastRequest> requests;
+};
+
 // What a process said when it died of a signal.
 struct ReleaseDeath {
+  static constexpr std::size_t kOthersMax = 100;
   int signal = 0;
   std::string name;  // "SIGABRT"
   std::int64_t version = 0;
   std::string at;
   std::vector<LastRequest> requests;  // newest first
+  std::string predictor;              // whose process it was; "": the server's own
+  std::vector<OtherDeath> others;     // at most kOthersMax
+  bool tells_of(std::string_view predictor, std::string_view at) const;
 };
 
 struct Release {
@@ -54,11 +68,17 @@ struct Release {
   bool under_way() const { return !ended; }
 };
 
+std::string signal_name(int signal);  // "SIGABRT"
+// Notes a death of the candidate: of the server's own process, or of a predictor on another machine by its name.
+// Whether that changes anything: each is noted once, and of a release that is over only those on other machines. Pure.
+bool add_death(Release& release, const serve::Death& death, const std::string& predictor);
+
 meta::Migration release_migration();  // of the loop's tables
 
 Result<void> add_release(meta::Tx& tx, const Release& release);
 Result<void> update_release(meta::Tx& tx, const Release& release);
 Result<std::vector<Release>> releases_under_way(meta::Reader& reader);  // of all models
+Result<std::optional<Release>> find_release(meta::Reader& reader, std::string_view id);
 Result<std::optional<Release>> release_under_way(meta::Reader& reader, std::string_view model);
 Result<std::vector<Release>> list_releases(meta::Reader& reader, std::string_view model, std::int64_t limit,
                                            std::int64_t offset);  // newest first

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "loop/release_records.hpp"
+
 namespace millrace::loop {
 namespace {
 
@@ -108,6 +110,37 @@ TEST(DecideRelease, SaysTheNumbers) {
   const auto why = decide_release(snapshot).why;
   for (const char* part : {"12 of 120", "30 of 3000", "2.5e-08", "0.001", "Fisher"})
     EXPECT_NE(why.find(part), std::string::npos) << why;
+}
+
+serve::Death death_of(std::int64_t version, int second) {
+  serve::Death death{.signal = 6, .at = TimePoint(std::chrono::seconds(second)), .watched = {}, .requests = {{}}};
+  death.watched.model = "m";
+  death.watched.version = version;
+  return death;
+}
+
+TEST(ReleaseDeaths, EachPredictorIsNotedOnce) {
+  Release release{.model = "m", .candidate = 4};
+  EXPECT_FALSE(add_death(release, death_of(3, 1), "one")) << "of another version";
+  EXPECT_TRUE(add_death(release, death_of(4, 1), "one"));
+  EXPECT_FALSE(add_death(release, death_of(4, 1), "one"));
+  release.ended = TimePoint(std::chrono::seconds(2));
+  EXPECT_TRUE(add_death(release, death_of(4, 1), "two"));
+  EXPECT_FALSE(add_death(release, death_of(4, 1), "two"));
+  EXPECT_FALSE(add_death(release, death_of(4, 1), "")) << "of the server's own: the release is over";
+  EXPECT_EQ(release.death->predictor + release.death->name, "oneSIGABRT");
+  EXPECT_EQ(release.death->requests.size(), 1u);
+  ASSERT_EQ(release.death->others.size(), 1u);
+  EXPECT_EQ(release.death->others[0].predictor, "two");
+  for (int i = 0; i < 200; ++i) (void)add_death(release, death_of(4, 100 + i), "two");
+  EXPECT_EQ(release.death->others.size(), ReleaseDeath::kOthersMax);
+}
+
+TEST(ReleaseDeaths, TheServersOwnEndsWhatIsUnderWay) {
+  Release release{.model = "m", .candidate = 4};
+  EXPECT_TRUE(add_death(release, death_of(4, 1), ""));
+  EXPECT_EQ(release.death->predictor, "");
+  EXPECT_EQ(release.death->signal, 6);
 }
 
 }  // namespace

@@ -183,8 +183,9 @@ class Service final : public serve::WantedSource, public train::JobSource {
   Result<registry::Promotion> rollback(const std::string& model, const registry::Actor& by);
   Result<std::vector<serve::WantedModel>> wanted() override;
   // An earlier process died while a version was watched: its release ends, and current is the one before it again.
-  // Doing it twice changes nothing.
-  Result<void> note_death(const serve::Death& death);
+  // Of a predictor on another machine its name: its release ends for all of them, and where it has ended already that
+  // is noted beside it. Doing it twice changes nothing.
+  Result<void> note_death(const serve::Death& death, const std::string& predictor = "");
   // Moves releases on, by what the predictor has seen of their versions: release.hpp decides.
   Result<void> look_at_releases(const serve::Predictor& predictor);
 

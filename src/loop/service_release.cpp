@@ -1,6 +1,4 @@
 // Releases: how a version comes to be current, and how that is taken back.
-#include <string.h>
-
 #include <algorithm>
 #include <format>
 
@@ -22,11 +20,6 @@ Result<serve::VersionRef> version_ref(meta::Reader& reader, const std::string& m
   TRY(const auto version, registry::get_version(reader, model, number));
   TRY(const auto digest, Digest::parse(version.artifact));
   return serve::VersionRef{number, digest};
-}
-
-std::string signal_name(int signal) {
-  const char* name = sigabbrev_np(signal);
-  return name ? std::format("SIG{}", name) : std::format("signal {}", signal);
 }
 
 std::string said_by(const std::string& what, const registry::Actor& by) {
@@ -164,22 +157,23 @@ Result<std::vector<serve::WantedModel>> Service::wanted() {
   });
 }
 
-Result<void> Service::note_death(const serve::Death& death) {
+Result<void> Service::note_death(const serve::Death& death, const std::string& predictor) {
   const auto& watched = death.watched;
   const auto now = env_.clock.now();
+  // A predictor says it again and again: what is known needs no transaction.
+  TRY(const bool news, store_.read([&](meta::Reader& reader) -> Result<bool> {
+    TRY(auto release, find_release(reader, watched.release));
+    return release && add_death(*release, death, predictor);
+  }));
+  if (!news) return {};
   std::string why;
   TRY_VOID(store_.write_urgent([&](meta::Tx& tx) -> Result<void> {
-    TRY(auto release, release_under_way(tx, watched.model));
-    if (!release || release->id != watched.release) return {};
-    auto& told = release->death.emplace();
-    told.signal = death.signal;
-    told.name = signal_name(death.signal);
-    told.version = watched.version;
-    told.at = format_time(death.at);
-    for (const auto& one : death.requests)
-      told.requests.push_back({one.id.text(), format_time(one.at), one.version, one.rows, one.answered});
+    TRY(auto release, find_release(tx, watched.release));
+    if (!release || !add_death(*release, death, predictor)) return {};
+    if (!release->under_way()) return update_release(tx, *release);
     const bool full = release->at().kind == ReleaseStep::Kind::full;
-    why = std::format("{} ended the server while {}:{} was {}", told.name, watched.model, watched.version,
+    why = std::format("{} ended {} while {}:{} was {}", signal_name(death.signal),
+                      predictor.empty() ? "the server" : "predictor " + predictor, watched.model, watched.version,
                       full ? "on probation" : "beside the version before");
     release->ended = now;
     release->outcome = "died";
@@ -191,8 +185,9 @@ Result<void> Service::note_death(const serve::Death& death) {
   }));
   if (why.empty()) return {};
   TRY_VOID(env_.faults.reach("loop.death.after_commit"));
-  env_.log.error("version_ended_server",
+  env_.log.error(predictor.empty() ? "version_ended_server" : "version_ended_predictor",
                  {{"model", watched.model}, {"version", watched.version}, {"signal", death.signal}, {"why", why}});
+  if (!predictor.empty()) changed();
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include "base/fs.hpp"
 #include "base/json.hpp"
 #include "base/log.hpp"
+#include "remote/death.hpp"
 
 namespace millrace::remote {
 
@@ -132,7 +133,14 @@ Result<std::vector<serve::WantedModel>> WishKeeper::wanted() {
   if (newest_.number < 0)
     return fail(Code::unavailable, "remote.no_wish", "the server has not said yet what is to be served");
   asked_ = {newest_.number, newest_.digest};
-  return newest_.models;
+  auto models = newest_.models;
+  if (avoided_) leave_out(models, *avoided_);
+  return models;
+}
+
+void WishKeeper::avoid(std::optional<api::PredictorDeath> death) {
+  std::lock_guard lock(mutex_);
+  avoided_ = std::move(death);
 }
 
 void WishKeeper::done() {

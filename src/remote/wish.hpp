@@ -44,6 +44,9 @@ class WishKeeper final : public serve::WantedSource {
   // error says that a restart would begin with the one before.
   Result<void> take(const api::Wish& wish);
 
+  // From now on without the version that ended an earlier process, as long as death.hpp leaves it out.
+  void avoid(std::optional<api::PredictorDeath> death);
+
   HeldWish newest() const;
   Result<std::vector<serve::WantedModel>> wanted() override;
   // wanted() was done: the wish that it answered last is the one that is served.
@@ -58,6 +61,7 @@ class WishKeeper final : public serve::WantedSource {
   const std::string path_;
   mutable std::mutex mutex_;
   HeldWish newest_;
+  std::optional<api::PredictorDeath> avoided_;
   std::pair<std::int64_t, std::string> asked_{-1, ""}, served_{-1, ""};
 };
 

@@ -317,6 +317,65 @@ def test_a_label_is_joined_when_its_line_comes_later(servers, predictors, tmp_pa
     wait_for("both labels joined, and no further one sent", lambda: labelled() == 2, LONG)
 
 
+def die(one):
+    """Asks until its process ends; the ids of what was answered."""
+    ids = []
+    for _ in range(1000):
+        try:
+            ids.append(one.predict()["id"])
+        except OSError:
+            return ids
+    pytest.fail("the predictor lives")
+
+
+@pytest.mark.parametrize("away", [False, True], ids=["with_the_server", "while_it_is_away"])
+def test_a_version_that_ends_a_predictor_is_not_loaded_again_by_itself(servers, predictors, tmp_path, away):
+    server = admin_with_model(servers, tmp_path, more='[release]\nsteps = ["full"]\nprobation = { time = "10h", requests = 100000 }\n')
+    fault = {"MILLRACE_FAULT": "serve.answer.candidate=abort@200"}
+    one = predictors(server, "one", "--restart").start(env=fault).wait_ready()
+    two = predictors(server, "two").start().wait_ready()
+    wait_reached(server, 2)
+    pid = one.process.pid
+    second_version(server)
+    if server.model("small").get("current") != 2:
+        promote(server, 2)
+    wait_for("version 2 everywhere", lambda: {p.predict()["model"] for p in (one, two)} == {"small:2"}, LONG)
+    if away:
+        server.stop()
+    answered = die(one)
+    assert 0 < len(answered) < 200
+    # By what is on its disk alone where the server is away.
+    one.wait_ready()
+    assert one.process.pid == pid, "its parent lives"
+    assert {one.predict()["model"] for _ in range(30)} == {"small:1"}
+    assert "which ended an earlier process with SIGABRT" in one.log()
+    if away:
+        assert two.predict()["model"] == "small:2"
+        server.start()
+
+    def releases():
+        return server.get("/api/v1/models/small/releases").json["releases"]
+    wait_for(f"a release that died: {releases()}", lambda: any(r["outcome"] == "died" for r in releases()), LONG)
+    release = next(r for r in releases() if r["outcome"] == "died")
+    death = release["death"]
+    assert release["candidate"] == 2 and "predictor one" in release["why"]
+    assert death["predictor"] == "one" and death["name"] == "SIGABRT" and death["version"] == 2
+    last = death["last_requests"]
+    assert not last[0]["answered"] and last[0]["version"] == 2 and all(r["answered"] for r in last[1:])
+    assert len(last) == 64 and {r["prediction"] for r in last} >= set(answered[-50:])
+    assert server.model("small")["current"] == 1
+    wait_for("version 1 everywhere", lambda: {p.predict()["model"] for p in (one, two)} == {"small:1"}, LONG)
+    # People see it.
+    said = {p["name"]: p.get("death") for p in fleet(server)["predictors"]}
+    assert said["two"] is None and said["one"]["version"] == 2 and said["one"]["release"] == release["id"]
+    assert "one: small:2 ended it with SIGABRT" in server.cli("predictors").stdout
+    assert "small:2 ended predictor one with SIGABRT" in server.cli("releases").stdout
+    # By hand it comes again, and what was said of it is over.
+    promote(server, 2)
+    wait_for("version 2 by hand", lambda: one.predict()["model"] == "small:2", LONG)
+    wait_for("nothing said of it any more", lambda: all("death" not in p for p in fleet(server)["predictors"]), LONG)
+
+
 def test_rollback_names_who_is_behind(servers, predictors, tmp_path):
     server = admin_with_model(servers, tmp_path)
     one, two = (predictors(server, name).start().wait_ready() for name in ("one", "two"))

@@ -93,13 +93,33 @@ loop::FleetReport report_from_wire(PredictorReport from) {
                        .models = {},
                        .unshipped_bytes = from.unshipped_bytes,
                        .unshipped_bytes_max = from.unshipped_bytes_max,
-                       .trouble = std::move(from.trouble)};
+                       .trouble = std::move(from.trouble),
+                       .death = {}};
+  if (const auto& death = from.death)
+    to.death = loop::FleetDeath{death->model, death->release, death->signal, death->name, death->version, death->at};
   for (auto& model : from.models) {
     auto& at = to.models.emplace_back();
     at = {std::move(model.name), model.serving, std::move(model.error), {},
           model.requests,        model.rows,    model.not_logged};
     for (auto& one : model.versions)
       at.versions.push_back({one.version, one.loaded, std::move(one.error), one.asked, one.broke});
+  }
+  return to;
+}
+
+Result<serve::Death> death_from_wire(const PredictorDeath& from) {
+  serve::Death to{.signal = static_cast<int>(from.signal), .at = {}, .watched = {}, .requests = {}};
+  to.watched.model = from.model;
+  to.watched.release = from.release;
+  to.watched.version = from.version;
+  TRY(to.at, parse_time(from.at));
+  for (const auto& one : from.last_requests) {
+    if (to.requests.size() == serve::LastWords::kRequests) break;
+    serve::LastWord word{.id = {}, .at = {}, .version = one.version, .rows = static_cast<std::uint32_t>(one.rows)};
+    TRY(word.id, Id::parse(one.prediction));
+    TRY(word.at, parse_time(one.at));
+    word.answered = one.answered;
+    to.requests.push_back(word);
   }
   return to;
 }
@@ -119,8 +139,11 @@ Predictor predictor_to_wire(const loop::FleetPredictor& from, TimePoint now) {
                .unshipped_bytes = said.unshipped_bytes,
                .unshipped_bytes_max = said.unshipped_bytes_max,
                .trouble = said.trouble,
+               .death = {},
                .heard = format_time(from.heard),
                .heard_seconds_ago = std::chrono::duration<double>(now - from.heard).count()};
+  if (const auto& death = said.death)
+    to.death = PredictorDeath{death->model, death->release, death->signal, death->name, death->version, death->at, {}};
   for (const auto& model : said.models) {
     auto& at = to.models.emplace_back(
         PredictorModel{model.name, model.serving, model.error, {}, model.requests, model.rows, model.not_logged});
@@ -209,6 +232,10 @@ void add_fleet_routes(net::Server& server, Context& c) {
                   const auto hear = [&]() -> Result<Empty> {
                     TRY(const auto id, predictor_id(r));
                     TRY(auto report, parse<PredictorReport>(r.body));
+                    if (const auto& death = report.death) {
+                      TRY(const auto died, death_from_wire(*death));
+                      TRY_VOID(c.service.note_death(died, report.name));
+                    }
                     TRY_VOID(c.fleet->hear(id, report_from_wire(std::move(report))));
                     return Empty{};
                   };

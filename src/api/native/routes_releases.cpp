@@ -26,10 +26,16 @@ Release release_to_wire(const loop::Release& from) {
   to.previous_requests = from.counts.previous;
   to.previous_failed = from.counts.previous_failed;
   if (!from.death) return to;
-  auto& death =
-      to.death.emplace(ReleaseDeath{from.death->signal, from.death->name, from.death->version, from.death->at, {}});
-  for (const auto& one : from.death->requests)
-    death.last_requests.push_back({one.id, one.at, one.version, one.rows, one.answered});
+  const auto requests = [](const std::vector<loop::LastRequest>& those) {
+    std::vector<ReleaseRequest> out;
+    for (const auto& one : those) out.push_back({one.id, one.at, one.version, one.rows, one.answered});
+    return out;
+  };
+  const auto& death = *from.death;
+  to.death =
+      ReleaseDeath{death.signal, death.name, death.version, death.at, requests(death.requests), death.predictor, {}};
+  for (const auto& one : death.others)
+    to.death->others.push_back({one.predictor, one.signal, one.name, one.at, requests(one.requests)});
   return to;
 }
 

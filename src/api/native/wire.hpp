@@ -432,12 +432,22 @@ struct ReleaseRequest {
   std::int64_t rows = 0;
   bool answered = false;
 };
+// The same version ended this predictor too.
+struct ReleaseOtherDeath {
+  std::string predictor;
+  std::int64_t signal = 0;
+  std::string name;
+  std::string at;
+  std::vector<ReleaseRequest> last_requests;
+};
 struct ReleaseDeath {
   std::int64_t signal = 0;
   std::string name;  // "SIGABRT"
   std::int64_t version = 0;
   std::string at;
   std::vector<ReleaseRequest> last_requests;  // newest first
+  std::string predictor;                      // whose process ended; "": the server's own
+  std::vector<ReleaseOtherDeath> others;
 };
 struct Release {
   std::string id;

@@ -58,6 +58,16 @@ struct PredictorModel {
   std::int64_t rows = 0;
   std::int64_t not_logged = 0;
 };
+// An earlier process of the predictor ended by a signal while a version was new there.
+struct PredictorDeath {
+  std::string model;
+  std::string release;
+  std::int64_t signal = 0;
+  std::string name;  // "SIGABRT"
+  std::int64_t version = 0;
+  std::string at;
+  std::vector<ReleaseRequest> last_requests;  // newest first
+};
 struct PredictorReport {
   std::string name;
   std::string address;
@@ -71,6 +81,7 @@ struct PredictorReport {
   std::int64_t unshipped_bytes = 0;      // of the prediction log
   std::int64_t unshipped_bytes_max = 0;  // from there on no line is kept
   std::string trouble;                   // what it can't do at the moment
+  std::optional<PredictorDeath> death;   // until a later release of the model begins
 };
 
 struct Predictor {
@@ -87,6 +98,7 @@ struct Predictor {
   std::int64_t unshipped_bytes = 0;
   std::int64_t unshipped_bytes_max = 0;
   std::string trouble;
+  std::optional<PredictorDeath> death;
   std::string heard;  // when it last was
   double heard_seconds_ago = 0;
 };
