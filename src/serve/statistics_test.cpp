@@ -73,6 +73,10 @@ TEST(Cost, IsAnAverageBySizeThatForgets) {
   for (int i = 0; i < 60; ++i) cost.add(936, microseconds(10));
   EXPECT_LT(*cost.of(936), microseconds(13));
   EXPECT_GE(*cost.of(936), microseconds(10));
+  cost.add(936, microseconds(50'000));
+  EXPECT_LT(*cost.of(936), microseconds(20)) << "one that was put aside in the middle";
+  for (int i = 0; i < 40; ++i) cost.add(936, microseconds(1000));
+  EXPECT_GT(*cost.of(936), microseconds(900)) << "the model has become slower";
 }
 
 TEST(Measure, CountsAFailureWhereverItEnds) {

@@ -2,6 +2,7 @@
 // their model's that has a bound.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <memory>
@@ -23,12 +24,16 @@ struct Turn {
 };
 
 // What requests of a model cost by their size, about: an average that forgets, of which threads may lose one another's.
+// One that took far longer than the others was put aside in the middle, or the model has become slower: it counts for a
+// few times the average, so that the one changes little and the other is known after some requests.
 class Cost {
  public:
   void add(std::size_t bytes, Duration took) {
-    const double each = static_cast<double>(took.count()) / static_cast<double>(bytes + kHead);
+    const double each =
+        static_cast<double>(std::max<Duration::rep>(1, took.count())) / static_cast<double>(bytes + kHead);
     const double before = us_per_byte_.load(std::memory_order_relaxed);
-    us_per_byte_.store(before < 0 ? each : before + (each - before) / kForget, std::memory_order_relaxed);
+    const double counts = std::min(each, kTimes_max * before);
+    us_per_byte_.store(before < 0 ? each : before + (counts - before) / kForget, std::memory_order_relaxed);
   }
   // nullopt: none is known.
   std::optional<Duration> of(std::size_t bytes) const {
@@ -38,7 +43,8 @@ class Cost {
   }
 
  private:
-  static constexpr double kForget = 10;     // about the last ten
+  static constexpr double kForget = 10;  // about the last ten
+  static constexpr double kTimes_max = 3;
   static constexpr std::size_t kHead = 64;  // what even an empty body costs
   std::atomic<double> us_per_byte_{-1};
 };
