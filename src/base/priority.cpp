@@ -1,5 +1,6 @@
 #include "base/priority.hpp"
 
+#include <sched.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -10,6 +11,11 @@ namespace millrace {
 void lower_thread_priority() {
   constexpr int gives_way = 10;
   (void)::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), gives_way);
+}
+
+void idle_thread_priority() {
+  const sched_param none{};
+  if (::sched_setscheduler(0, SCHED_IDLE, &none) != 0) lowest_thread_priority();
 }
 
 void lowest_thread_priority() {

@@ -7,7 +7,11 @@ namespace millrace {
 // beside threads that answer. Does nothing where the system refuses.
 void lower_thread_priority();
 
-// The same, before everything else that could give way; until somebody raises it again.
+// The calling thread runs when nobody else wants to, for good: others take its core at once, and a core that it is on
+// counts as free for them.
+void idle_thread_priority();
+
+// As lower_thread_priority(), before everything else that could give way; until somebody raises it again.
 void lowest_thread_priority();
 int this_thread();  // its number, for the next
 // Back to the process's own. False where the system lets nobody take priority back (Linux: without CAP_SYS_NICE and

@@ -72,7 +72,7 @@ bool Shadow::offer(ShadowTask task) {
 }
 
 void Shadow::run(const std::shared_ptr<State>& state) {
-  lower_thread_priority();
+  idle_thread_priority();
   for (;;) {
     const auto seen = state->news.load();  // before the look: what comes after it is waited for no more
     if (state->stopping) {
